@@ -1,0 +1,271 @@
+"""The configuration: a TOML file and the environment become one frozen Struct.
+
+The environment wins over the file, and the command line over both. A key nobody knows is an error
+in the file (with its path) and a warning in the environment, where other programs' variables may
+share the prefix.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
+
+import msgspec
+from msgspec import Meta, Struct
+
+PREFIX = "NETPULSE_"
+
+Port = Annotated[int, Meta(ge=1, le=65535)]
+
+
+class ConfigError(Exception):
+    """The configuration cannot be used; the message says which key, why, and what to do."""
+
+
+class Server(Struct, frozen=True, forbid_unknown_fields=True):
+    """Where NetPulse listens and how the world reaches it."""
+
+    host: str = "127.0.0.1"
+    port: Port = 8080
+    public_url: str = ""
+    """The address people and messages use, such as https://status.example.com; empty: unknown."""
+    trusted_proxies: tuple[str, ...] = ()
+    """Networks (CIDR) whose X-Forwarded-* headers are believed."""
+
+
+class Storage(Struct, frozen=True, forbid_unknown_fields=True):
+    """Where everything is kept."""
+
+    data_dir: str = "./data"
+
+
+class Auth(Struct, frozen=True, forbid_unknown_fields=True):
+    """Who may make an account."""
+
+    registration: Literal["closed", "open"] = "closed"
+
+
+class Retention(Struct, frozen=True, forbid_unknown_fields=True):
+    """How long raw results are kept; rollups and incidents stay."""
+
+    raw_days: Annotated[int, Meta(ge=1, le=36_500)] = 90
+
+
+class Metrics(Struct, frozen=True, forbid_unknown_fields=True):
+    """Who may read /metrics without signing in."""
+
+    allow: tuple[str, ...] = ()
+    """Networks (CIDR)."""
+
+
+class Log(Struct, frozen=True, forbid_unknown_fields=True):
+    """What is written to standard error."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    format: Literal["text", "json"] = "text"
+
+
+class Secrets(Struct, frozen=True):
+    """What only the environment may carry; never printed."""
+
+    encryption_key: str = ""
+    """64 hexadecimal digits; empty: the key file in the data directory."""
+    jwt_secret: str = ""
+    """Empty: derived from the encryption key."""
+    admin_email: str = ""
+    admin_password: str = ""
+
+    def __repr__(self) -> str:
+        return "Secrets(…)"
+
+
+class Config(Struct, frozen=True, forbid_unknown_fields=True):
+    """Everything that can be set."""
+
+    server: Server = Server()
+    storage: Storage = Storage()
+    auth: Auth = Auth()
+    retention: Retention = Retention()
+    metrics: Metrics = Metrics()
+    log: Log = Log()
+
+
+class Loaded(Struct, frozen=True):
+    """The configuration in force, and what should be said about it."""
+
+    config: Config
+    secrets: Secrets
+    warnings: tuple[str, ...] = ()
+
+
+SECTIONS: dict[str, type[Struct]] = {
+    "server": Server,
+    "storage": Storage,
+    "auth": Auth,
+    "retention": Retention,
+    "metrics": Metrics,
+    "log": Log,
+}
+
+_ALIASES = {"NEXT_PUBLIC_APP_URL": ("server", "public_url")}
+_NOT_SETTINGS = frozenset({"NETPULSE_ADMIN_EMAIL", "NETPULSE_ADMIN_PASSWORD"})
+
+
+def load(
+    path: Path | None,
+    environ: Mapping[str, str],
+    overrides: Mapping[tuple[str, str], Any] | None = None,
+) -> Loaded:
+    """Read the file at `path` (None: no file), then the environment, then the command line's
+    `overrides` ((section, key) -> value), and return what is in force.
+
+    Raises:
+        ConfigError: the file cannot be read, a key is unknown or a value unusable, or the
+            environment asks for an engine that does not exist yet.
+    """
+    _refuse_other_engines(environ)
+    raw = _read(path) if path is not None else {}
+    warnings = _overlay_environment(raw, environ)
+    for (section, key), value in (overrides or {}).items():
+        raw.setdefault(section, {})[key] = value
+    try:
+        config = msgspec.convert(raw, Config)
+    except msgspec.ValidationError as error:
+        raise ConfigError(_in_words(str(error), path)) from None
+    _check_values(config)
+    secrets = Secrets(
+        encryption_key=environ.get("ENCRYPTION_KEY", ""),
+        jwt_secret=environ.get("JWT_SECRET", ""),
+        admin_email=environ.get("NETPULSE_ADMIN_EMAIL", ""),
+        admin_password=environ.get("NETPULSE_ADMIN_PASSWORD", ""),
+    )
+    _check_secrets(secrets)
+    return Loaded(config, secrets, tuple(warnings))
+
+
+def settings() -> list[tuple[str, str, Any]]:
+    """Return every setting as (section, key, default), in the order of the file."""
+    return [
+        (section, field.name, field.default)
+        for section, kind in SECTIONS.items()
+        for field in msgspec.structs.fields(kind)
+    ]
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        with path.open("rb") as file:
+            raw = tomllib.load(file)
+    except FileNotFoundError:
+        raise ConfigError(f"{path} does not exist; name another file with --config") from None
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read: {error.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is not TOML: {error}") from None
+    for section, values in raw.items():
+        if section not in SECTIONS:
+            known = ", ".join(SECTIONS)
+            raise ConfigError(f"{path}: unknown key {section!r}; the sections are {known}")
+        if not isinstance(values, dict):
+            raise ConfigError(f"{path}: {section!r} is a section; write [{section}] above its keys")
+        names = [field.name for field in msgspec.structs.fields(SECTIONS[section])]
+        for key in values:
+            if key not in names:
+                known = ", ".join(names)
+                raise ConfigError(f"{path}: unknown key {section}.{key}; [{section}] has {known}")
+    return raw
+
+
+def _overlay_environment(raw: dict[str, Any], environ: Mapping[str, str]) -> list[str]:
+    names = {
+        f"{PREFIX}{section}_{key}".upper(): (section, key, default)
+        for section, key, default in settings()
+    }
+    for alias, (section, key) in _ALIASES.items():
+        names[alias] = (section, key, "")
+    warnings = []
+    # The aliases first: the product's own name for a setting wins over a borrowed one.
+    for name in sorted(environ, key=lambda name: (name not in _ALIASES, name)):
+        if name not in names:
+            if name.startswith(PREFIX) and name not in _NOT_SETTINGS:
+                warnings.append(f"{name} is no setting of NetPulse and is ignored")
+            continue
+        value = environ[name]
+        if value.startswith("tcp://"):
+            warnings.append(f"{name} looks like a service link ({value}) and is ignored")
+            continue
+        section, key, default = names[name]
+        raw.setdefault(section, {})[key] = _from_text(name, value, default)
+    return warnings
+
+
+def _from_text(name: str, value: str, default: Any) -> Any:
+    if isinstance(default, tuple):
+        return [part.strip() for part in value.split(",") if part.strip()]
+    if isinstance(default, int):
+        try:
+            return int(value)
+        except ValueError:
+            raise ConfigError(f"{name} is {value!r}; it must be a whole number") from None
+    return value
+
+
+def _in_words(message: str, path: Path | None) -> str:
+    text, _, where = message.partition(" - at `$")
+    key = where.strip("`").lstrip(".")
+    source = f"{path}: " if path is not None else ""
+    return f"{source}{key or 'configuration'}: {text[:1].lower()}{text[1:]}"
+
+
+def _check_values(config: Config) -> None:
+    for key, networks in (
+        ("server.trusted_proxies", config.server.trusted_proxies),
+        ("metrics.allow", config.metrics.allow),
+    ):
+        for network in networks:
+            try:
+                ipaddress.ip_network(network)
+            except ValueError:
+                raise ConfigError(
+                    f"{key}: {network!r} is no network; write it as 192.0.2.0/24"
+                ) from None
+    url = config.server.public_url
+    if url:
+        parts = urlsplit(url)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise ConfigError(
+                f"server.public_url: {url!r} is no address such as https://status.example.com"
+            )
+        if parts.path not in ("", "/") or parts.query or parts.fragment:
+            raise ConfigError(
+                f"server.public_url: {url!r} has a path; NetPulse lives at the root of its host"
+            )
+    if not config.server.host:
+        raise ConfigError("server.host is empty; 127.0.0.1 listens locally, 0.0.0.0 everywhere")
+
+
+def _check_secrets(secrets: Secrets) -> None:
+    key = secrets.encryption_key
+    if key and (len(key) != 64 or any(char not in "0123456789abcdefABCDEF" for char in key)):
+        raise ConfigError(
+            "ENCRYPTION_KEY must be 64 hexadecimal digits; make one with `openssl rand -hex 32`"
+        )
+    if secrets.jwt_secret and len(secrets.jwt_secret) < 32:
+        raise ConfigError("JWT_SECRET is shorter than 32 characters; unset it to have one derived")
+    if bool(secrets.admin_email) != bool(secrets.admin_password):
+        raise ConfigError("set both NETPULSE_ADMIN_EMAIL and NETPULSE_ADMIN_PASSWORD, or neither")
+
+
+def _refuse_other_engines(environ: Mapping[str, str]) -> None:
+    for name, what in (("DATABASE_URL", "PostgreSQL"), ("REDIS_URL", "Redis")):
+        value = environ.get(name, "")
+        if not value or (name == "DATABASE_URL" and not value.startswith("postgres")):
+            continue
+        raise ConfigError(
+            f"{name} asks for {what}, which this version does not support; "
+            f"unset {name} to use the built-in storage"
+        )

@@ -1,0 +1,1 @@
+"""The nouns of the product: frozen Structs, one file a noun, no behaviour beyond validation."""

@@ -1,0 +1,59 @@
+"""People, their memberships, and what they may do."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+from msgspec import Struct
+
+from netpulse.model.ids import Id
+from netpulse.model.time import Millis
+
+
+class Role(IntEnum):
+    """What a person may do; a higher role may all that a lower one may."""
+
+    VIEWER = 10
+    ADMIN = 20
+    SUPER_ADMIN = 30
+
+    @property
+    def word(self) -> str:
+        """The role's name in the API and the database."""
+        return self.name.lower()
+
+
+class User(Struct, frozen=True, kw_only=True):
+    """A person who may sign in."""
+
+    id: Id
+    email: str
+    """Lower case, trimmed; unique on the instance."""
+    password_hash: str
+    """argon2id, in its PHC text form."""
+    home_org_id: Id
+    is_active: bool = True
+    last_login_at: Millis | None = None
+    created_at: Millis
+
+
+class Membership(Struct, frozen=True, kw_only=True, gc=False):
+    """A user's role in one organization."""
+
+    user_id: Id
+    org_id: Id
+    role: Role
+
+
+class Actor(Struct, frozen=True, kw_only=True, gc=False):
+    """Who does something, and from where: what an audit row says of them.
+
+    `kind` is user, cli or system.
+    """
+
+    kind: str
+    user_id: Id | None = None
+    label: str = ""
+    """An email address, or the command."""
+    ip: str | None = None
+    user_agent: str | None = None

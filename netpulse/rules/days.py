@@ -1,0 +1,89 @@
+"""A monitor's days, for the bars: which state a day was in, and how long it was down."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from msgspec import Struct
+
+from netpulse.model.time import DAY, Millis
+from netpulse.model.watch import Gap, Span, Status, UnknownReason
+from netpulse.rules.uptime import Account, account
+
+UNWATCHED_SHARE = 0.01
+"""A day of which more than this is unknown is shown as such; less is a restart or two."""
+
+
+class Day(Struct, frozen=True, kw_only=True):
+    """One UTC day of a monitor."""
+
+    start: Millis
+    status: str
+    """up, degraded, down, maintenance, paused, unknown, or none before there was anything."""
+    down_seconds: int = 0
+    degraded_seconds: int = 0
+    outages: int = 0
+
+
+def days(
+    first: Millis, count: int, spans: Sequence[Span], gaps: Sequence[Gap], now: Millis
+) -> list[Day]:
+    """Return `count` days from the one that begins at `first` (a UTC midnight, Unix ms).
+
+    `spans` begin with the one in force at `first`, if any. The worst state names a day: a minute
+    down makes it a day with downtime.
+    """
+    found = []
+    at = 0
+    for number in range(count):
+        start = first + number * DAY
+        end = start + DAY
+        while at + 1 < len(spans) and spans[at + 1].at <= start:
+            at += 1
+        inside = [span for span in spans[at:] if span.at < end]
+        if not inside or min(end, now) <= start:
+            found.append(Day(start=start, status="none"))
+            continue
+        watched_from = max(start, inside[0].at)
+        over = [gap for gap in gaps if gap.start < end and gap.end > watched_from]
+        found.append(_day(start, account(watched_from, end, inside, over, now)))
+    return found
+
+
+def runs(named: Sequence[Day]) -> list[tuple[str, int]]:
+    """Return the days as runs of one state: [("up", 60), ("down", 1), …]."""
+    found: list[tuple[str, int]] = []
+    for day in named:
+        if found and found[-1][0] == day.status:
+            found[-1] = (day.status, found[-1][1] + 1)
+        else:
+            found.append((day.status, 1))
+    return found
+
+
+def _day(start: Millis, of: Account) -> Day:
+    return Day(
+        start=start,
+        status=_status(of),
+        down_seconds=of.down_seconds,
+        degraded_seconds=of.degraded_seconds,
+        outages=sum(outage.duration_seconds > 0 for outage in of.outages),
+    )
+
+
+def _status(of: Account) -> str:
+    if of.down_seconds:
+        return Status.DOWN.value
+    if of.degraded_seconds:
+        return Status.DEGRADED.value
+    if of.maintenance_seconds:
+        return Status.MAINTENANCE.value
+    paused = of.unknown_reasons[UnknownReason.PAUSED]
+    if paused * 2 > of.period_seconds:
+        return Status.PAUSED.value
+    unwatched = of.unknown_seconds - paused
+    if not of.up_seconds:
+        return Status.UNKNOWN.value if unwatched else "none"
+    if unwatched > of.period_seconds * UNWATCHED_SHARE:
+        return Status.UNKNOWN.value
+    return Status.UP.value

@@ -1,0 +1,151 @@
+"""The configuration: what wins, what is refused, and in which words."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from netpulse import config
+from netpulse.config import ConfigError, load
+
+
+def written(tmp_path: Path, text: str) -> Path:
+    path = tmp_path / "config.toml"
+    path.write_text(text)
+    return path
+
+
+def test_defaults_need_no_file() -> None:
+    loaded = load(None, {})
+    assert loaded.config.server.host == "127.0.0.1"
+    assert loaded.config.server.port == 8080
+    assert loaded.config.storage.data_dir == "./data"
+    assert loaded.config.retention.raw_days == 90
+    assert loaded.warnings == ()
+
+
+def test_environment_wins_over_file_and_command_line_over_both(tmp_path: Path) -> None:
+    path = written(tmp_path, '[server]\nport = 1000\nhost = "192.0.2.1"\n')
+    environ = {"NETPULSE_SERVER_PORT": "2000", "NETPULSE_SERVER_HOST": "192.0.2.2"}
+    loaded = load(path, environ, {("server", "port"): 3000})
+    assert loaded.config.server.port == 3000
+    assert loaded.config.server.host == "192.0.2.2"
+
+
+def test_lists_come_with_commas_from_the_environment() -> None:
+    loaded = load(None, {"NETPULSE_SERVER_TRUSTED_PROXIES": "10.0.0.0/8, ::1/128,"})
+    assert loaded.config.server.trusted_proxies == ("10.0.0.0/8", "::1/128")
+
+
+def test_the_blueprints_name_for_the_public_address() -> None:
+    environ = {"NEXT_PUBLIC_APP_URL": "https://a.example"}
+    assert load(None, environ).config.server.public_url == "https://a.example"
+    environ["NETPULSE_SERVER_PUBLIC_URL"] = "https://b.example"
+    assert load(None, environ).config.server.public_url == "https://b.example"
+
+
+def test_unknown_variables_and_service_links_warn() -> None:
+    environ = {
+        "NETPULSE_PORT": "tcp://10.0.0.1:8080",
+        "NETPULSE_SERVER_PORT": "tcp://10.0.0.1:8080",
+        "NETPULSE_SERVER_PROT": "1",
+        "NETPULSE_ADMIN_EMAIL": "a@example.com",
+        "NETPULSE_ADMIN_PASSWORD": "secret words",
+    }
+    loaded = load(None, environ)
+    assert loaded.config.server.port == 8080
+    assert sorted(loaded.warnings) == [
+        "NETPULSE_PORT is no setting of NetPulse and is ignored",
+        "NETPULSE_SERVER_PORT looks like a service link (tcp://10.0.0.1:8080) and is ignored",
+        "NETPULSE_SERVER_PROT is no setting of NetPulse and is ignored",
+    ]
+
+
+REFUSED = [
+    (
+        "[server]\nprot = 1\n",
+        "unknown key server.prot; [server] has host, port, public_url, trusted_proxies",
+    ),
+    (
+        "[sever]\nport = 1\n",
+        "unknown key 'sever'; the sections are server, storage, auth, retention, metrics, log",
+    ),
+    (
+        "port = 1\n",
+        "unknown key 'port'; the sections are server, storage, auth, retention, metrics, log",
+    ),
+    ("server = 1\n", "'server' is a section; write [server] above its keys"),
+    ('[server]\nport = "x"\n', "server.port: expected `int`, got `str`"),
+    ("[server]\nport = 0\n", "server.port: expected `int` >= 1"),
+    ('[auth]\nregistration = "maybe"\n', "auth.registration: invalid enum value 'maybe'"),
+    (
+        '[metrics]\nallow = ["ten"]\n',
+        "metrics.allow: 'ten' is no network; write it as 192.0.2.0/24",
+    ),
+    (
+        '[server]\npublic_url = "example.com"\n',
+        "server.public_url: 'example.com' is no address such as https://status.example.com",
+    ),
+    (
+        '[server]\npublic_url = "https://a.example/x"\n',
+        "server.public_url: 'https://a.example/x' has a path; NetPulse lives at the root of its host",
+    ),
+]
+
+
+@pytest.mark.parametrize(("text", "message"), REFUSED)
+def test_refusals_name_the_key(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(ConfigError) as refused:
+        load(written(tmp_path, text), {})
+    assert str(refused.value).removeprefix(f"{tmp_path}/config.toml: ") == message
+
+
+def test_a_file_that_is_not_toml(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="is not TOML"):
+        load(written(tmp_path, "[server\n"), {})
+    with pytest.raises(ConfigError, match="does not exist"):
+        load(tmp_path / "nothing.toml", {})
+
+
+ENVIRONMENT_REFUSED = [
+    ({"NETPULSE_SERVER_PORT": "http"}, "NETPULSE_SERVER_PORT is 'http'; it must be a whole number"),
+    (
+        {"ENCRYPTION_KEY": "abc"},
+        "ENCRYPTION_KEY must be 64 hexadecimal digits; make one with `openssl rand -hex 32`",
+    ),
+    (
+        {"JWT_SECRET": "short"},
+        "JWT_SECRET is shorter than 32 characters; unset it to have one derived",
+    ),
+    (
+        {"DATABASE_URL": "postgresql://u:p@db/x"},
+        "DATABASE_URL asks for PostgreSQL, which this version does not support; unset DATABASE_URL to use the built-in storage",
+    ),
+    (
+        {"REDIS_URL": "redis://r"},
+        "REDIS_URL asks for Redis, which this version does not support; unset REDIS_URL to use the built-in storage",
+    ),
+    (
+        {"NETPULSE_ADMIN_EMAIL": "a@example.com"},
+        "set both NETPULSE_ADMIN_EMAIL and NETPULSE_ADMIN_PASSWORD, or neither",
+    ),
+]
+
+
+@pytest.mark.parametrize(("environ", "message"), ENVIRONMENT_REFUSED)
+def test_refusals_of_the_environment(environ: dict[str, str], message: str) -> None:
+    with pytest.raises(ConfigError) as refused:
+        load(None, environ)
+    assert str(refused.value) == message
+
+
+def test_secrets_are_never_shown() -> None:
+    loaded = load(None, {"ENCRYPTION_KEY": "ab" * 32})
+    assert "abab" not in repr(loaded)
+    assert loaded.secrets.encryption_key == "ab" * 32
+
+
+def test_every_setting_has_a_default_and_a_plain_type() -> None:
+    for section, key, default in config.settings():
+        assert isinstance(default, str | int | tuple), f"{section}.{key}"
