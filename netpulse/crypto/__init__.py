@@ -1,0 +1,1 @@
+"""Keys, sealed secrets, password hashes and random tokens."""

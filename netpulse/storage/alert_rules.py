@@ -1,0 +1,156 @@
+"""Alert rules: who is told about what."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from netpulse.model.alert import Event, Rule
+from netpulse.model.ids import Id
+from netpulse.model.time import Millis
+from netpulse.rules import condition
+from netpulse.storage.conn import Conn, Row
+from netpulse.storage.table import Page, Table, Values
+
+_COLUMNS = (
+    "id, org_id, name, is_active, monitor_id, tag, channel_id, condition, cooldown_seconds,"
+    " notify_recovery, created_at, version"
+)
+_OF_ALIAS = ", ".join(f"r.{column}" for column in _COLUMNS.split(", "))
+
+
+def get(conn: Conn, org_id: Id, rule_id: Id) -> Rule | None:
+    """Return the organization's rule, or None."""
+    return _TABLE.get(conn, org_id, rule_id)
+
+
+def page(
+    conn: Conn,
+    org_id: Id,
+    *,
+    monitor_id: Id | None = None,
+    channel_id: Id | None = None,
+    offset: int = 0,
+    limit: int = 20,
+) -> Page[Rule]:
+    """Return rules by name, of one monitor (bound to it) or one channel if asked for."""
+    where = "(?2 IS NULL OR monitor_id = ?2) AND (?3 IS NULL OR channel_id = ?3)"
+    return _TABLE.page(
+        conn, org_id, offset=offset, limit=limit, where=where, params=(monitor_id, channel_id)
+    )
+
+
+def insert(conn: Conn, rule: Rule) -> Rule:
+    """Add a rule and return it. That its monitor and channel are the organization's own is the
+    caller's to check, in the same transaction."""
+    _TABLE.insert(conn, rule)
+    return rule
+
+
+def replace(conn: Conn, rule: Rule, *, expected_version: int | None = None, now: Millis) -> Rule:
+    """Put `rule` in the place of the one with its id; returns it with its new version.
+
+    Raises:
+        Missing: the organization has no such rule.
+        VersionConflict: somebody has changed it since `expected_version`.
+    """
+    stored = _TABLE.update(conn, rule, expected_version)
+    conn.execute("UPDATE alert_rules SET updated_at = ? WHERE id = ?", (now, rule.id))
+    return stored
+
+
+def delete(conn: Conn, org_id: Id, rule_id: Id) -> Rule:
+    """Remove a rule and return it as it was; notices it has written are still sent.
+
+    Raises:
+        Missing: the organization has no such rule.
+    """
+    return _TABLE.delete(conn, org_id, rule_id)
+
+
+def for_monitor(conn: Conn, org_id: Id, monitor_id: Id, tags: Collection[str]) -> list[Rule]:
+    """Return the active rules that cover the monitor: by its id, by a tag, or as any of the org."""
+    rows = conn.all(
+        f"SELECT {_COLUMNS} FROM alert_rules WHERE org_id = ? AND is_active"
+        " AND (monitor_id = ? OR (monitor_id IS NULL"
+        f" AND (tag IS NULL OR tag IN ({', '.join('?' * len(tags))})))) ORDER BY id",
+        (org_id, monitor_id, *tags),
+    )
+    return [_rule(conn, row) for row in rows]
+
+
+def for_system(conn: Conn, org_id: Id | None = None) -> list[Rule]:
+    """Return the active rules that tell of NetPulse itself, of one organization or of all."""
+    rows = conn.all(
+        f"SELECT {_COLUMNS} FROM alert_rules WHERE is_active AND (?1 IS NULL OR org_id = ?1)"
+        " ORDER BY id",
+        (org_id,),
+    )
+    return [
+        rule for rule in (_rule(conn, row) for row in rows) if Event.SYSTEM_ISOLATED in events(rule)
+    ]
+
+
+def telling_of_down(conn: Conn, org_id: Id) -> list[Rule]:
+    """Return the organization's active rules on active channels that tell of a monitor's being
+    down."""
+    rows = conn.all(
+        f"SELECT {_OF_ALIAS} FROM alert_rules r JOIN alert_channels c ON c.id = r.channel_id"
+        " WHERE r.org_id = ? AND r.is_active AND c.is_active AND c.deleted_at IS NULL",
+        (org_id,),
+    )
+    return [
+        rule for rule in (_rule(conn, row) for row in rows) if Event.MONITOR_DOWN in events(rule)
+    ]
+
+
+def events(rule: Rule) -> frozenset[Event]:
+    """Return what the rule's condition reacts to. Conditions are checked when they are saved; one
+    that cannot be read (any more) reacts to nothing."""
+    try:
+        return condition.parse(rule.condition).events
+    except ValueError:
+        return frozenset()
+
+
+def _rule(conn: Conn, row: Row) -> Rule:
+    return Rule(
+        id=row[0],
+        org_id=row[1],
+        name=row[2],
+        is_active=bool(row[3]),
+        monitor_id=row[4],
+        tag=row[5],
+        channel_id=row[6],
+        condition=row[7],
+        cooldown_seconds=row[8],
+        notify_recovery=bool(row[9]),
+        created_at=row[10],
+        version=row[11],
+    )
+
+
+def _values(conn: Conn, rule: Rule) -> Values:
+    return {
+        "id": rule.id,
+        "org_id": rule.org_id,
+        "name": rule.name,
+        "is_active": int(rule.is_active),
+        "monitor_id": rule.monitor_id,
+        "tag": rule.tag,
+        "channel_id": rule.channel_id,
+        "condition": rule.condition,
+        "cooldown_seconds": rule.cooldown_seconds,
+        "notify_recovery": int(rule.notify_recovery),
+        "created_at": rule.created_at,
+        "updated_at": rule.created_at,
+    }
+
+
+_TABLE: Table[Rule] = Table(
+    "alert_rules",
+    noun="alert rule",
+    columns=_COLUMNS,
+    read=_rule,
+    write=_values,
+    order="name COLLATE NOCASE, id",
+)

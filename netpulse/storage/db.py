@@ -1,0 +1,327 @@
+"""The main file at run time: one writer thread with group commit, and reader threads.
+
+A function that writes is plain code over a `Conn`. The writer takes all functions that wait, runs
+each in a savepoint of its own inside one transaction, commits once, and only then tells the
+callers. So a thousand edges cost one fsync, and one function's failure costs only itself.
+
+**A function may be run again** when its transaction failed as a whole (a disk that was full and has
+been given its reserve back): it must have no effect but on its connection.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from typing import Any, Concatenate, ParamSpec, TypeVar, cast
+
+import apsw
+
+from netpulse.crypto.vault import Vault
+from netpulse.storage.conn import Conn
+from netpulse.storage.errors import (
+    AlreadySetUp,
+    Missing,
+    StartRefused,
+    StorageTrouble,
+    TroubleKind,
+    UniqueConflict,
+    VersionConflict,
+    translated,
+)
+from netpulse.storage.reserve import Reserve
+
+__all__ = [
+    "AlreadySetUp",
+    "Conn",
+    "Database",
+    "Missing",
+    "StartRefused",
+    "StorageTrouble",
+    "TroubleKind",
+    "UniqueConflict",
+    "VersionConflict",
+]
+
+MAX_BATCH = 1_000
+"""Functions in one transaction: more would keep the interpreter lock and the file too long."""
+
+READERS = 2
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+_log = logging.getLogger("netpulse.storage")
+
+
+class _Job:
+    """A function that waits for a thread, and the caller that waits for it."""
+
+    __slots__ = ("args", "error", "fn", "future", "loop", "result")
+
+    def __init__(self, fn: Callable[..., Any], args: tuple[Any, ...]) -> None:
+        self.fn = fn
+        self.args = args
+        self.loop = asyncio.get_running_loop()
+        self.future: asyncio.Future[Any] = self.loop.create_future()
+        self.result: Any = None
+        self.error: BaseException | None = None
+
+
+_Queue = SimpleQueue[_Job | None]
+
+
+class Database:
+    """The open main file. Made by `opening.open_database`; `close` it."""
+
+    def __init__(
+        self, path: Path, vault: Vault, writer: apsw.Connection, readers: list[apsw.Connection]
+    ) -> None:
+        """Take the file's path, the vault and connections that are ready; starts the threads."""
+        self.path = path
+        self.vault = vault
+        self._trouble: StorageTrouble | None = None
+        self._closed = False
+        self._reserve = Reserve(path.with_name("reserve"), time.monotonic())
+        self._writes: _Queue = SimpleQueue()
+        self._reads: _Queue = SimpleQueue()
+        self._writer = threading.Thread(
+            target=self._write_loop, args=(writer,), name="main", daemon=True
+        )
+        self._readers = [
+            threading.Thread(
+                target=self._read_loop, args=(raw,), name=f"reader-{number}", daemon=True
+            )
+            for number, raw in enumerate(readers, start=1)
+        ]
+        for thread in (self._writer, *self._readers):
+            thread.start()
+
+    @property
+    def trouble(self) -> StorageTrouble | None:
+        """What keeps the file from being written: the last transaction's failure, or None.
+
+        A failure of the disk itself stays: after a failed fsync nobody knows what is on it, and
+        trying again would only pretend. Everything else ends with the next commit.
+        """
+        return self._trouble
+
+    @property
+    def backlog(self) -> int:
+        """How many writes wait for the writer."""
+        return self._writes.qsize()
+
+    async def write(
+        self, fn: Callable[Concatenate[Conn, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        """Run `fn(conn, *args)` in the writer's transaction; return once it is committed.
+
+        An exception of `fn` undoes what it wrote, and only that, and is raised here. A caller
+        that is cancelled meanwhile does not know whether it was written.
+
+        Raises:
+            StorageTrouble: the machine failed (full, busy, broken); nothing was written.
+        """
+        return cast(T, await self._submit(self._writes, fn, args, kwargs))
+
+    async def read(
+        self, fn: Callable[Concatenate[Conn, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        """Run `fn(conn, *args)` on a reader's connection, over one state of the whole file.
+
+        It sees every write that returned before it began, and cannot write.
+        """
+        return cast(T, await self._submit(self._reads, fn, args, kwargs))
+
+    async def close(self) -> None:
+        """Run what waits, check the log into the file and close it. Later calls fail."""
+        if self._closed:
+            return
+        self._closed = True
+        for _ in self._readers:
+            self._reads.put(None)
+        for thread in self._readers:
+            await asyncio.to_thread(thread.join)
+        self._writes.put(None)
+        await asyncio.to_thread(self._writer.join)
+        self._reserve.give_back()
+
+    def _submit(
+        self, queue: _Queue, fn: Callable[..., Any], args: Any, kwargs: Any
+    ) -> asyncio.Future[Any]:
+        if self._closed:
+            raise StorageTrouble(TroubleKind.CLOSED)
+        job = _Job(partial(fn, **kwargs) if kwargs else fn, args)
+        queue.put(job)
+        return job.future
+
+    # --- the writer thread ---
+
+    def _write_loop(self, raw: apsw.Connection) -> None:
+        conn = Conn(raw, self.vault)
+        try:
+            while True:
+                first = self._writes.get()
+                if first is None:
+                    return
+                jobs, last = self._drain(first)
+                if self._trouble is not None and self._trouble.kind is TroubleKind.IO:
+                    _fail(jobs, self._trouble)
+                else:
+                    self._transact(conn, jobs)
+                _deliver(jobs)
+                if last:
+                    return
+        finally:
+            _close_writer(raw)
+
+    def _drain(self, first: _Job) -> tuple[list[_Job], bool]:
+        """Return the jobs that wait (`first` and up to MAX_BATCH), and whether to stop then."""
+        jobs = [first]
+        while len(jobs) < MAX_BATCH:
+            try:
+                job = self._writes.get_nowait()
+            except Empty:
+                break
+            if job is None:
+                return jobs, True
+            jobs.append(job)
+        return jobs, False
+
+    def _transact(self, conn: Conn, jobs: list[_Job]) -> None:
+        """Run `jobs` in one transaction; afterwards each has a result or an error."""
+        trouble = self._attempt(conn, jobs)
+        if trouble is not None and trouble.kind is TroubleKind.FULL and self._reserve.release():
+            _log.warning("disk full: the reserve is used up; free some space")
+            trouble = self._attempt(conn, jobs)
+        if trouble is None:
+            self._trouble = None
+            self._reserve.refill(time.monotonic())
+            return
+        if self._trouble is None or self._trouble.kind is not trouble.kind:
+            _log.error("database: %s", trouble)
+        self._trouble = trouble
+        _fail(jobs, trouble)
+
+    def _attempt(self, conn: Conn, jobs: list[_Job]) -> StorageTrouble | None:
+        """Try once; return what made the transaction fail as a whole, or None."""
+        try:
+            conn.execute("BEGIN IMMEDIATE")
+            for job in jobs:
+                trouble = _in_savepoint(conn, job)
+                if trouble is not None:
+                    _roll_back(conn)
+                    return trouble
+            conn.execute("COMMIT")
+        except StorageTrouble as trouble:
+            _roll_back(conn)
+            return trouble
+        except Exception as error:  # noqa: BLE001 - whatever it is, this thread must go on
+            # Otherwise everybody would wait for ever.
+            _log.exception("database: the transaction broke")
+            _roll_back(conn)
+            return StorageTrouble(TroubleKind.INTERNAL, str(error))
+        return None
+
+    # --- the reader threads ---
+
+    def _read_loop(self, raw: apsw.Connection) -> None:
+        conn = Conn(raw, self.vault)
+        try:
+            while (job := self._reads.get()) is not None:
+                if not job.future.cancelled():
+                    _read(conn, job)
+                _deliver([job])
+        finally:
+            raw.close()
+
+
+def _in_savepoint(conn: Conn, job: _Job) -> StorageTrouble | None:
+    """Run one job; return the trouble that spoils the whole transaction, or None.
+
+    The job's own exception is kept for its caller and costs the others nothing.
+    """
+    job.result = job.error = None
+    if job.future.cancelled():
+        return None
+    conn.execute("SAVEPOINT job")
+    try:
+        job.result = job.fn(conn, *job.args)
+    except StorageTrouble as trouble:
+        return trouble
+    except BaseException as error:  # noqa: BLE001 - it is raised again where the job came from
+        job.error = error
+        # Some errors end the transaction by themselves; then the savepoint is gone with it.
+        if not conn.in_transaction:
+            return StorageTrouble(TroubleKind.INTERNAL, f"the transaction was lost: {error}")
+        conn.execute("ROLLBACK TO job")
+    conn.execute("RELEASE job")
+    return None
+
+
+def _read(conn: Conn, job: _Job) -> None:
+    try:
+        conn.execute("BEGIN")
+        try:
+            job.result = job.fn(conn, *job.args)
+        finally:
+            _roll_back(conn)
+    except BaseException as error:  # noqa: BLE001 - it is raised again where the job came from
+        job.error = error
+
+
+def _roll_back(conn: Conn) -> None:
+    """End the transaction if there still is one."""
+    if not conn.in_transaction:
+        return
+    try:
+        conn.execute("ROLLBACK")
+    except StorageTrouble as trouble:
+        _log.error("database: cannot roll back: %s", trouble)
+
+
+def _fail(jobs: list[_Job], trouble: StorageTrouble) -> None:
+    for job in jobs:
+        job.result, job.error = None, StorageTrouble(trouble.kind, trouble.detail)
+
+
+def _deliver(jobs: list[_Job]) -> None:
+    """Hand the outcomes to their event loops, one wake-up a loop."""
+    loops: dict[asyncio.AbstractEventLoop, list[_Job]] = {}
+    for job in jobs:
+        loops.setdefault(job.loop, []).append(job)
+    for loop, done in loops.items():
+        try:
+            loop.call_soon_threadsafe(_resolve, done)
+        except RuntimeError:
+            # The loop is closed: nobody waits any more.
+            _log.debug("%d outcomes came after the end of their loop", len(done))
+
+
+def _resolve(jobs: list[_Job]) -> None:
+    for job in jobs:
+        if job.future.done():
+            continue
+        if job.error is None:
+            job.future.set_result(job.result)
+        elif isinstance(job.error, StopIteration):
+            # A future cannot carry it (PEP 479).
+            job.future.set_exception(RuntimeError("a storage function raised StopIteration"))
+        else:
+            job.future.set_exception(job.error)
+
+
+def _close_writer(raw: apsw.Connection) -> None:
+    try:
+        raw.execute("PRAGMA optimize").fetchall()
+        raw.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
+    except apsw.Error as error:
+        # Nothing is lost: the next start reads the log.
+        _log.warning("database: cannot check the log in at the end: %s", translated(error))
+    finally:
+        raw.close()

@@ -1,0 +1,329 @@
+"""Incidents and their stories."""
+
+from __future__ import annotations
+
+from msgspec import UNSET, Struct, UnsetType
+
+from netpulse.model.check import LOCAL
+from netpulse.model.ids import Id, new_id
+from netpulse.model.incident import Impact, Incident, IncidentStatus, Origin, TimelineEntry
+from netpulse.model.time import Millis
+from netpulse.model.watch import Status
+from netpulse.storage.conn import Conn, Row
+from netpulse.storage.errors import Missing, VersionConflict
+from netpulse.storage.table import Page
+
+_COLUMNS = (
+    "i.id, i.org_id, i.title, i.status, i.origin, i.impact, i.started_at, i.resolved_at, i.reason,"
+    " i.failure, i.resolution, i.root_cause, i.created_at, i.version,"
+    " (SELECT group_concat(monitor_id) FROM incident_monitors WHERE incident_id = i.id)"
+)
+
+
+class StillDown(Exception):
+    """An incident cannot be resolved by hand while its monitor is down."""
+
+
+class AlreadyOver(Exception):
+    """An automatic incident that is resolved stays so: the next outage opens its own."""
+
+
+class IncidentFilter(Struct, frozen=True, kw_only=True):
+    """Which incidents a list has; None leaves a part out."""
+
+    status: IncidentStatus | None = None
+    is_open: bool | None = None
+    monitor_id: Id | None = None
+
+
+def get(conn: Conn, org_id: Id, incident_id: Id) -> Incident | None:
+    """Return the organization's incident, or None."""
+    row = conn.one(
+        f"SELECT {_COLUMNS} FROM incidents i WHERE i.org_id = ? AND i.id = ?",
+        (org_id, incident_id),
+    )
+    return None if row is None else _incident(row)
+
+
+def page(
+    conn: Conn, org_id: Id, wanted: IncidentFilter, offset: int = 0, limit: int = 20
+) -> Page[Incident]:
+    """Return incidents, the latest beginning first."""
+    parts: list[str] = ["i.org_id = ?"]
+    params: list[str | int] = [org_id]
+    if wanted.status is not None:
+        parts.append("i.status = ?")
+        params.append(wanted.status.value)
+    if wanted.is_open is not None:
+        parts.append("i.resolved_at IS NULL" if wanted.is_open else "i.resolved_at IS NOT NULL")
+    if wanted.monitor_id is not None:
+        parts.append("i.id IN (SELECT incident_id FROM incident_monitors WHERE monitor_id = ?)")
+        params.append(wanted.monitor_id)
+    where = " AND ".join(parts)
+    total = conn.one(f"SELECT count(*) FROM incidents i WHERE {where}", params)
+    rows = conn.all(
+        f"SELECT {_COLUMNS} FROM incidents i WHERE {where}"
+        " ORDER BY i.started_at DESC, i.id DESC LIMIT ? OFFSET ?",
+        (*params, limit, offset),
+    )
+    return Page([_incident(row) for row in rows], int(total[0]) if total else 0)
+
+
+def for_monitor(conn: Conn, monitor_id: Id, start: Millis, end: Millis) -> list[Incident]:
+    """Return the incidents of a monitor that touch [start, end), the oldest first."""
+    rows = conn.all(
+        f"SELECT {_COLUMNS} FROM incident_monitors im JOIN incidents i ON i.id = im.incident_id"
+        " WHERE im.monitor_id = ? AND i.started_at < ?"
+        " AND (i.resolved_at IS NULL OR i.resolved_at > ?) ORDER BY i.started_at, i.id",
+        (monitor_id, end, start),
+    )
+    return [_incident(row) for row in rows]
+
+
+def open_count(conn: Conn, org_id: Id) -> int:
+    """Return how many incidents of the organization are open."""
+    row = conn.one(
+        "SELECT count(*) FROM incidents WHERE org_id = ? AND resolved_at IS NULL", (org_id,)
+    )
+    return int(row[0]) if row else 0
+
+
+def open_of(conn: Conn, monitor_id: Id) -> Incident | None:
+    """Return the open automatic incident of a monitor, or None. There is at most one."""
+    row = conn.one(
+        f"SELECT {_COLUMNS} FROM incidents i WHERE i.monitor_id = ? AND i.resolved_at IS NULL",
+        (monitor_id,),
+    )
+    return None if row is None else _incident(row)
+
+
+def insert(conn: Conn, incident: Incident, monitor_id: Id | None = None) -> Incident:
+    """Add an incident; `monitor_id` is the monitor whose checks opened it."""
+    conn.execute(
+        "INSERT INTO incidents (id, org_id, monitor_id, title, status, origin, impact, started_at,"
+        " resolved_at, reason, failure, resolution, root_cause, created_at, updated_at, version)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (
+            incident.id,
+            incident.org_id,
+            monitor_id,
+            incident.title,
+            incident.status.value,
+            incident.origin.value,
+            incident.impact.value,
+            incident.started_at,
+            incident.resolved_at,
+            incident.reason,
+            incident.failure,
+            incident.resolution,
+            incident.root_cause,
+            incident.created_at,
+            incident.created_at,
+            incident.version,
+        ),
+    )
+    conn.many(
+        "INSERT INTO incident_monitors (incident_id, monitor_id) VALUES (?, ?)",
+        [(incident.id, each) for each in incident.monitor_ids],
+    )
+    return incident
+
+
+def insert_manual(
+    conn: Conn, incident: Incident, *, message: str = "", user_id: Id | None = None
+) -> Incident:
+    """Add an incident that a person announces. That its monitors are the organization's own is
+    the caller's to check, in the same transaction."""
+    insert(conn, incident)
+    tell(
+        conn,
+        incident.id,
+        "opened",
+        incident.started_at,
+        message or incident.title,
+        status=incident.status,
+        user_id=user_id,
+    )
+    return incident
+
+
+def close(conn: Conn, incident: Incident, at: Millis, resolution: str, now: Millis) -> Incident:
+    """Resolve an open incident at `at`, but not before it began; returns it as it is now."""
+    conn.execute(
+        "UPDATE incidents SET status = 'resolved', resolved_at = max(started_at, ?),"
+        " resolution = ?, updated_at = ?, version = version + 1"
+        " WHERE id = ? AND resolved_at IS NULL",
+        (at, resolution, now, incident.id),
+    )
+    stored = get(conn, incident.org_id, incident.id)
+    assert stored is not None, "it was just changed in this transaction"
+    return stored
+
+
+def patch(
+    conn: Conn,
+    org_id: Id,
+    incident_id: Id,
+    *,
+    now: Millis,
+    user_id: Id | None = None,
+    title: str | UnsetType = UNSET,
+    status: IncidentStatus | UnsetType = UNSET,
+    root_cause: str | UnsetType | None = UNSET,
+    expected_version: int | None = None,
+) -> Incident:
+    """Change what a person may change of an incident, with a line in its story for each change.
+
+    Raises:
+        Missing: the organization has no such incident.
+        VersionConflict: somebody has changed it since `expected_version`.
+        StillDown: it should be resolved, but a monitor of it is down.
+        AlreadyOver: an automatic one that is resolved should be opened again.
+    """
+    old = get(conn, org_id, incident_id)
+    if old is None:
+        raise Missing("incident")
+    if expected_version is not None and old.version != expected_version:
+        raise VersionConflict(expected_version, old.version)
+    if not isinstance(status, UnsetType) and status is not old.status:
+        _set_status(conn, old, status, now)
+        tell(conn, incident_id, "status", now, status=status, user_id=user_id)
+    if not isinstance(title, UnsetType) and title != old.title:
+        conn.execute("UPDATE incidents SET title = ? WHERE id = ?", (title, incident_id))
+    if not isinstance(root_cause, UnsetType) and root_cause != old.root_cause:
+        conn.execute("UPDATE incidents SET root_cause = ? WHERE id = ?", (root_cause, incident_id))
+        tell(conn, incident_id, "root_cause", now, root_cause or "", user_id=user_id)
+    conn.execute(
+        "UPDATE incidents SET updated_at = ?, version = version + 1 WHERE id = ?",
+        (now, incident_id),
+    )
+    stored = get(conn, org_id, incident_id)
+    assert stored is not None, "it was just changed in this transaction"
+    return stored
+
+
+def add_update(
+    conn: Conn,
+    org_id: Id,
+    incident_id: Id,
+    message: str,
+    *,
+    now: Millis,
+    user_id: Id | None = None,
+    status: IncidentStatus | None = None,
+) -> TimelineEntry:
+    """Add what a person has to say to an incident's story, with a new status if given.
+
+    Raises:
+        Missing, StillDown, AlreadyOver: as `patch`.
+    """
+    old = get(conn, org_id, incident_id)
+    if old is None:
+        raise Missing("incident")
+    if status is not None and status is not old.status:
+        _set_status(conn, old, status, now)
+    conn.execute(
+        "UPDATE incidents SET updated_at = ?, version = version + 1 WHERE id = ?",
+        (now, incident_id),
+    )
+    return tell(conn, incident_id, "update", now, message, status=status, user_id=user_id)
+
+
+def tell(
+    conn: Conn,
+    incident_id: Id,
+    kind: str,
+    at: Millis,
+    message: str = "",
+    *,
+    status: IncidentStatus | None = None,
+    user_id: Id | None = None,
+) -> TimelineEntry:
+    """Add a line to an incident's story (kinds: see TimelineEntry)."""
+    entry = TimelineEntry(
+        id=new_id(at),
+        incident_id=incident_id,
+        at=at,
+        kind=kind,
+        status=status,
+        message=message,
+        user_id=user_id,
+    )
+    conn.execute(
+        "INSERT INTO incident_updates (id, incident_id, at, kind, status, message, user_id)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?)",
+        (
+            entry.id,
+            incident_id,
+            at,
+            kind,
+            None if status is None else status.value,
+            message,
+            user_id,
+        ),
+    )
+    return entry
+
+
+def timeline(conn: Conn, incident_id: Id) -> list[TimelineEntry]:
+    """Return an incident's story, the oldest line first. Whose it is, `get` has told."""
+    rows = conn.all(
+        "SELECT t.id, t.incident_id, t.at, t.kind, t.status, t.message, t.user_id, u.email"
+        " FROM incident_updates t LEFT JOIN users u ON u.id = t.user_id"
+        " WHERE t.incident_id = ? ORDER BY t.at, t.seq",
+        (incident_id,),
+    )
+    return [_entry(row) for row in rows]
+
+
+def _set_status(conn: Conn, incident: Incident, status: IncidentStatus, now: Millis) -> None:
+    if status is IncidentStatus.RESOLVED:
+        down = conn.one(
+            "SELECT 1 FROM incident_monitors im JOIN watches w ON w.monitor_id = im.monitor_id"
+            " WHERE im.incident_id = ? AND w.status = ? AND w.region = ?",
+            (incident.id, Status.DOWN.value, LOCAL),
+        )
+        if down is not None:
+            raise StillDown("a monitor of this incident is down")
+        close(conn, incident, now, "manual", now)
+        conn.execute("UPDATE watches SET incident_id = NULL WHERE incident_id = ?", (incident.id,))
+        return
+    if incident.resolved_at is not None and incident.origin is Origin.CHECK:
+        raise AlreadyOver("this incident is resolved; the next outage opens its own")
+    conn.execute(
+        "UPDATE incidents SET status = ?, resolved_at = NULL, resolution = NULL WHERE id = ?",
+        (status.value, incident.id),
+    )
+
+
+def _incident(row: Row) -> Incident:
+    return Incident(
+        id=row[0],
+        org_id=row[1],
+        title=row[2],
+        status=IncidentStatus(row[3]),
+        origin=Origin(row[4]),
+        impact=Impact(row[5]),
+        started_at=row[6],
+        resolved_at=row[7],
+        reason=row[8],
+        failure=row[9],
+        resolution=row[10],
+        root_cause=row[11],
+        created_at=row[12],
+        version=row[13],
+        monitor_ids=tuple(row[14].split(",")) if row[14] else (),
+    )
+
+
+def _entry(row: Row) -> TimelineEntry:
+    return TimelineEntry(
+        id=row[0],
+        incident_id=row[1],
+        at=row[2],
+        kind=row[3],
+        status=None if row[4] is None else IncidentStatus(row[4]),
+        message=row[5],
+        user_id=row[6],
+        author=row[7],
+    )

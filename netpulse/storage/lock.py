@@ -1,0 +1,106 @@
+"""One process per data directory."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import socket
+import time
+from pathlib import Path
+from types import TracebackType
+
+from netpulse.storage.errors import StartRefused
+
+FILE = "netpulse.lock"
+
+
+class DataLock:
+    """The lock on `<data>/netpulse.lock`, held until `release` or the end of the process.
+
+    flock(2) belongs to the open file, so that it ends with the process however it dies; the text
+    in the file (pid, start in Unix milliseconds, host name) only tells others who holds it.
+    """
+
+    def __init__(self, handle: int) -> None:
+        """Take the locked file descriptor; use `acquire`."""
+        self._handle = handle
+
+    @classmethod
+    def acquire(cls, data: Path) -> DataLock:
+        """Take the lock of the directory `data`.
+
+        Raises:
+            StartRefused: another process holds it (it is named), or the file cannot be written.
+        """
+        path = data / FILE
+        try:
+            handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise StartRefused(
+                f"cannot write {path}: {error.strerror} (uid {os.getuid()}); change its owner, "
+                "or choose another --data"
+            ) from None
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            os.ftruncate(handle, 0)
+            os.pwrite(handle, _card().encode(), 0)
+        except BlockingIOError:
+            holder = _holder(os.pread(handle, 400, 0).decode("utf-8", "replace"))
+            os.close(handle)
+            raise StartRefused(
+                f"another NetPulse ({holder}) already uses {data}; stop it or choose another --data"
+            ) from None
+        except OSError as error:
+            os.close(handle)
+            raise StartRefused(
+                f"cannot lock {path}: {error.strerror}; choose a --data on a local disk"
+            ) from None
+        return cls(handle)
+
+    def release(self) -> None:
+        """Give the lock up; again is harmless. The file stays: removing it would race."""
+        if self._handle >= 0:
+            os.close(self._handle)
+            self._handle = -1
+
+    def __enter__(self) -> DataLock:
+        """Hold the lock for a `with` block."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Give the lock up."""
+        self.release()
+
+
+def other_holder(data: Path) -> str | None:
+    """Return which other process holds the lock of `data`, in words, or None if none does."""
+    try:
+        card = (data / FILE).read_text()
+    except OSError:
+        return None
+    if card.split()[:1] == [str(os.getpid())]:
+        return None
+    try:
+        DataLock.acquire(data).release()
+    except StartRefused:
+        return _holder(card)
+    return None
+
+
+def _card() -> str:
+    return f"{os.getpid()} {time.time_ns() // 1_000_000} {socket.gethostname()}\n"
+
+
+def _holder(card: str) -> str:
+    """Return who wrote `card`, in words."""
+    parts = card.split()
+    if not parts or not parts[0].isdigit():
+        return "process unknown"
+    host = parts[2] if len(parts) > 2 else ""
+    elsewhere = f" on {host}" if host and host != socket.gethostname() else ""
+    return f"process {parts[0]}{elsewhere}"

@@ -1,0 +1,45 @@
+"""The steps that bring a main file from one layout to the next.
+
+Append-only: a step that was released is never changed, only followed by another. Step n runs in a
+transaction of its own together with the record of it and `PRAGMA user_version = n`, so that a
+process killed in the middle leaves the file at a whole version.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from sqlite_utils import Database, Migrations
+
+from netpulse.storage.migrations import m0001_foundation
+
+Step = Callable[[Database], None]
+
+
+def _script(sql: str) -> Step:
+    def run(db: Database) -> None:
+        db.executescript(sql)
+
+    return run
+
+
+STEPS: tuple[tuple[str, Step], ...] = (("0001_foundation", _script(m0001_foundation.SQL)),)
+
+LATEST = len(STEPS)
+"""The version (`user_version`) of the layout that this program knows."""
+
+
+def migrations(steps: tuple[tuple[str, Step], ...] = STEPS) -> Migrations:
+    """Return `steps` as a set that sqlite-utils applies in order, each in its transaction."""
+    known = Migrations("netpulse")
+    for number, (name, step) in enumerate(steps, start=1):
+        known(name=name)(_numbered(number, step))
+    return known
+
+
+def _numbered(number: int, step: Step) -> Step:
+    def run(db: Database) -> None:
+        step(db)
+        db.execute(f"PRAGMA user_version = {number:d}")
+
+    return run

@@ -1,0 +1,347 @@
+"""Monitors, with what is remembered of each."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Collection
+
+import msgspec
+from msgspec import Struct
+from msgspec.structs import replace as changed
+
+from netpulse.model.check import LOCAL
+from netpulse.model.ids import Id
+from netpulse.model.monitor import Monitor, MonitorSpec
+from netpulse.model.time import Millis
+from netpulse.model.watch import Span, Status, Watch
+from netpulse.storage import alert_rules, spans, watches
+from netpulse.storage.conn import Conn
+from netpulse.storage.errors import Missing, VersionConflict
+from netpulse.storage.monitor_rows import (
+    COLUMNS,
+    JOINED,
+    MonitorRow,
+    joined,
+    of_row,
+    put_tags,
+    values,
+)
+from netpulse.storage.table import Page, like
+
+__all__ = [
+    "SORTS",
+    "MonitorFilter",
+    "MonitorRow",
+    "count",
+    "covered",
+    "get",
+    "get_row",
+    "groups",
+    "insert",
+    "load_all",
+    "load_one",
+    "names",
+    "page",
+    "replace",
+    "set_deleted",
+    "set_paused",
+    "status_counts",
+    "tags",
+]
+
+_SEVERITY = (
+    "CASE w.status WHEN 'down' THEN 0 WHEN 'degraded' THEN 1 WHEN 'unknown' THEN 2"
+    " WHEN 'pending' THEN 3 WHEN 'maintenance' THEN 4 WHEN 'up' THEN 5 ELSE 6 END"
+)
+_NAME = "m.name COLLATE NOCASE, m.key"
+
+SORTS: dict[str, str] = {
+    "name": _NAME,
+    "-name": "m.name COLLATE NOCASE DESC, m.key DESC",
+    "created_at": "m.key",
+    "-created_at": "m.key DESC",
+    "status": f"{_SEVERITY}, {_NAME}",
+    "-status": f"{_SEVERITY} DESC, {_NAME}",
+    "type": f"m.type, {_NAME}",
+    "-type": f"m.type DESC, {_NAME}",
+    "target": "m.target, m.key",
+    "-target": "m.target DESC, m.key DESC",
+    "group": f"m.group_name COLLATE NOCASE, {_NAME}",
+    "-group": f"m.group_name COLLATE NOCASE DESC, {_NAME}",
+    "interval_seconds": f"m.interval_seconds, {_NAME}",
+    "-interval_seconds": f"m.interval_seconds DESC, {_NAME}",
+}
+"""The orders a list may be asked in; `status` has the worst first."""
+
+_log = logging.getLogger("netpulse.storage")
+
+
+class MonitorFilter(Struct, frozen=True, kw_only=True):
+    """Which monitors a list has, and in which order; None leaves a part out."""
+
+    status: Status | None = None
+    type: str | None = None
+    tag: str | None = None
+    group: str | None = None
+    q: str | None = None
+    """Text that name, target, group or a tag contains, case aside."""
+    sort: str = "name"
+    """A word of SORTS."""
+
+
+def get(conn: Conn, org_id: Id, monitor_id: Id) -> Monitor | None:
+    """Return the organization's monitor, or None if it has none with this id (any more)."""
+    row = conn.one(
+        f"SELECT {COLUMNS} FROM monitors m"
+        " WHERE m.org_id = ? AND m.id = ? AND m.deleted_at IS NULL",
+        (org_id, monitor_id),
+    )
+    return None if row is None else of_row(conn, row)
+
+
+def get_row(conn: Conn, org_id: Id, monitor_id: Id) -> MonitorRow | None:
+    """Return the organization's monitor with its watch, or None."""
+    row = conn.one(
+        f"{JOINED} WHERE m.org_id = ? AND m.id = ? AND m.deleted_at IS NULL",
+        (org_id, monitor_id),
+    )
+    return None if row is None else joined(conn, row)
+
+
+def load_one(conn: Conn, monitor_id: Id) -> tuple[Monitor, Watch] | None:
+    """Return a monitor of whatever organization with its watch, or None if it is gone.
+
+    For the engine; people go through `get`.
+    """
+    row = conn.one(f"{JOINED} WHERE m.id = ? AND m.deleted_at IS NULL", (monitor_id,))
+    if row is None:
+        return None
+    found = joined(conn, row)
+    return found.monitor, found.watch
+
+
+def load_all(conn: Conn) -> list[tuple[Monitor, Watch]]:
+    """Return every monitor that is not deleted with its watch, the oldest first.
+
+    A row that cannot be read is left out and logged: it must not stop the others.
+    """
+    loaded: list[tuple[Monitor, Watch]] = []
+    for row in conn.all(f"{JOINED} WHERE m.deleted_at IS NULL ORDER BY m.key"):
+        try:
+            found = joined(conn, row)
+        except (msgspec.MsgspecError, ValueError) as error:
+            _log.error("monitor %s cannot be read and is not checked: %s", row[0], error)
+        else:
+            loaded.append((found.monitor, found.watch))
+    return loaded
+
+
+def names(conn: Conn, org_id: Id, ids: Collection[Id]) -> dict[Id, str]:
+    """Return the names of monitors by id, of deleted ones too: history keeps its names."""
+    wanted = tuple(ids)
+    rows = conn.all(
+        f"SELECT id, name FROM monitors WHERE org_id = ? AND id IN ({_marks(wanted)})",
+        (org_id, *wanted),
+    )
+    return {row[0]: row[1] for row in rows}
+
+
+def page(
+    conn: Conn, org_id: Id, wanted: MonitorFilter, offset: int = 0, limit: int = 20
+) -> Page[MonitorRow]:
+    """Return `limit` monitors from `offset` on, with how many fit the filter in all.
+
+    Raises:
+        ValueError: `wanted.sort` is not in SORTS.
+    """
+    if wanted.sort not in SORTS:
+        raise ValueError(f"sort {wanted.sort!r} is none of {', '.join(SORTS)}")
+    order = SORTS[wanted.sort]
+    where, params = _where(org_id, wanted)
+    counted = conn.one(f"SELECT count(*) FROM monitors m WHERE {where}", params)
+    watch = f" JOIN watches w ON w.monitor_id = m.id AND w.region = '{LOCAL}'"
+    # First only the keys: sorting must not drag every configuration along.
+    keys = (
+        f"SELECT m.key FROM monitors m{watch if 'w.status' in order else ''} WHERE {where}"
+        f" ORDER BY {order} LIMIT ? OFFSET ?"
+    )
+    rows = conn.all(f"{JOINED} WHERE m.key IN ({keys}) ORDER BY {order}", (*params, limit, offset))
+    return Page([joined(conn, row) for row in rows], int(counted[0]) if counted else 0)
+
+
+def insert(conn: Conn, monitor: Monitor) -> Monitor:
+    """Add a monitor; returns it with its key. Its watch and its first span begin with it.
+
+    Raises:
+        UniqueConflict: the organization has one with this (source, external_id).
+    """
+    spec = monitor.spec
+    conn.execute(
+        "INSERT INTO monitors (id, org_id, name, type, target, group_name, tags, search,"
+        " interval_seconds, timeout_seconds, config, secrets, is_paused, created_by, created_at,"
+        " updated_at, version, source, external_id, managed_by)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (
+            monitor.id,
+            monitor.org_id,
+            *values(conn, monitor.id, monitor.org_id, spec),
+            int(spec.is_paused),
+            monitor.created_by,
+            monitor.created_at,
+            monitor.created_at,
+            monitor.version,
+            monitor.source,
+            monitor.external_id,
+            monitor.managed_by,
+        ),
+    )
+    stored = changed(monitor, key=conn.last_rowid)
+    put_tags(conn, stored.key, stored.org_id, spec)
+    status = Status.PAUSED if spec.is_paused else Status.PENDING
+    watches.save(conn, stored.org_id, stored.id, Watch(status=status, since=stored.created_at))
+    spans.put(conn, stored.id, Span(at=stored.created_at, status=status))
+    return stored
+
+
+def replace(
+    conn: Conn,
+    org_id: Id,
+    monitor_id: Id,
+    spec: MonitorSpec,
+    expected_version: int | None,
+    *,
+    now: Millis,
+) -> Monitor:
+    """Give the monitor another configuration; its version counts up.
+
+    `spec.is_paused` is not looked at: pausing ends incidents and cuts time, see `edges.replace`.
+    Confirmations that are under way begin anew.
+
+    Raises:
+        Missing: the organization has no such monitor.
+        VersionConflict: somebody has changed it since `expected_version`.
+    """
+    row = conn.one(
+        "SELECT key, version FROM monitors WHERE org_id = ? AND id = ? AND deleted_at IS NULL",
+        (org_id, monitor_id),
+    )
+    if row is None:
+        raise Missing("monitor")
+    if expected_version is not None and row[1] != expected_version:
+        raise VersionConflict(expected_version, int(row[1]))
+    conn.execute(
+        "UPDATE monitors SET name = ?, type = ?, target = ?, group_name = ?, tags = ?, search = ?,"
+        " interval_seconds = ?, timeout_seconds = ?, config = ?, secrets = ?, updated_at = ?,"
+        " version = version + 1 WHERE key = ?",
+        (*values(conn, monitor_id, org_id, spec), now, row[0]),
+    )
+    put_tags(conn, row[0], org_id, spec)
+    watches.begin_again(conn, monitor_id)
+    stored = get(conn, org_id, monitor_id)
+    assert stored is not None, "it was just changed in this transaction"
+    return stored
+
+
+def set_paused(conn: Conn, key: int, is_paused: bool, now: Millis) -> None:
+    """Set the flag alone and count the version up; `edges.pause` and `resume` do the rest."""
+    conn.execute(
+        "UPDATE monitors SET is_paused = ?, updated_at = ?, version = version + 1 WHERE key = ?",
+        (int(is_paused), now, key),
+    )
+
+
+def set_deleted(conn: Conn, key: int, now: Millis) -> None:
+    """Mark as deleted and count the version up; `edges.retire` does the rest.
+
+    The row stays, so that history keeps its name; its secrets go.
+    """
+    conn.execute(
+        "UPDATE monitors SET deleted_at = ?, updated_at = ?, secrets = NULL,"
+        " version = version + 1 WHERE key = ?",
+        (now, now, key),
+    )
+    conn.execute("DELETE FROM monitor_tags WHERE monitor_key = ?", (key,))
+
+
+def status_counts(conn: Conn, org_id: Id) -> dict[Status, int]:
+    """Return how many monitors are in each state; states without one are left out."""
+    rows = conn.all(
+        "SELECT status, count(*) FROM watches WHERE org_id = ? AND region = ? GROUP BY status",
+        (org_id, LOCAL),
+    )
+    return {Status(row[0]): int(row[1]) for row in rows}
+
+
+def count(conn: Conn, org_id: Id | None = None) -> int:
+    """Return how many monitors there are, in one organization or in all."""
+    row = conn.one(
+        "SELECT count(*) FROM monitors WHERE deleted_at IS NULL AND (?1 IS NULL OR org_id = ?1)",
+        (org_id,),
+    )
+    return int(row[0]) if row else 0
+
+
+def covered(conn: Conn, org_id: Id, monitor_ids: Collection[Id]) -> set[Id]:
+    """Return those of `monitor_ids` about whose being down somebody is told.
+
+    That is: an active rule on an active channel, whose condition has `down` in it, covers them.
+    """
+    wanted = tuple(monitor_ids)
+    rules = alert_rules.telling_of_down(conn, org_id)
+    if any(rule.monitor_id is None and rule.tag is None for rule in rules):
+        rows = conn.all(
+            f"SELECT id FROM monitors WHERE org_id = ? AND id IN ({_marks(wanted)})",
+            (org_id, *wanted),
+        )
+        return {row[0] for row in rows}
+    found = {rule.monitor_id for rule in rules if rule.monitor_id is not None} & set(wanted)
+    tags = tuple({rule.tag for rule in rules if rule.tag is not None and rule.monitor_id is None})
+    rows = conn.all(
+        "SELECT DISTINCT m.id FROM monitor_tags t JOIN monitors m ON m.key = t.monitor_key"
+        f" WHERE t.org_id = ? AND t.tag IN ({_marks(tags)}) AND m.id IN ({_marks(wanted)})",
+        (org_id, *tags, *wanted),
+    )
+    return found | {row[0] for row in rows}
+
+
+def tags(conn: Conn, org_id: Id) -> list[str]:
+    """Return the tags that monitors of the organization have, by name."""
+    rows = conn.all("SELECT DISTINCT tag FROM monitor_tags WHERE org_id = ?", (org_id,))
+    return sorted((row[0] for row in rows), key=str.casefold)
+
+
+def groups(conn: Conn, org_id: Id) -> list[str]:
+    """Return the groups that monitors of the organization are in, by name."""
+    rows = conn.all(
+        "SELECT DISTINCT group_name FROM monitors"
+        " WHERE org_id = ? AND deleted_at IS NULL AND group_name <> ''",
+        (org_id,),
+    )
+    return sorted((row[0] for row in rows), key=str.casefold)
+
+
+def _where(org_id: Id, wanted: MonitorFilter) -> tuple[str, list[str]]:
+    parts, params = ["m.org_id = ?", "m.deleted_at IS NULL"], [org_id]
+    if wanted.status is not None:
+        parts.append(
+            "m.id IN (SELECT monitor_id FROM watches"
+            f" WHERE org_id = ? AND status = ? AND region = '{LOCAL}')"
+        )
+        params += [org_id, wanted.status.value]
+    if wanted.type is not None:
+        parts.append("m.type = ?")
+        params.append(wanted.type)
+    if wanted.group is not None:
+        parts.append("m.group_name = ?")
+        params.append(wanted.group)
+    if wanted.tag is not None:
+        parts.append("m.key IN (SELECT monitor_key FROM monitor_tags WHERE org_id = ? AND tag = ?)")
+        params += [org_id, wanted.tag]
+    if wanted.q is not None and wanted.q.strip():
+        parts.append("m.search LIKE ? ESCAPE '\\'")
+        params.append(like(wanted.q.strip().casefold()))
+    return " AND ".join(parts), params
+
+
+def _marks(values: tuple[str, ...]) -> str:
+    return ", ".join("?" * len(values))

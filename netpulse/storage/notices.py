@@ -1,0 +1,144 @@
+"""Notices: what was told to whom, and what still waits. The outbox's protocol is in `claims`."""
+
+from __future__ import annotations
+
+from netpulse.model.alert import Attempt, Event, Notice, NoticeStatus
+from netpulse.model.ids import Id, new_id
+from netpulse.model.time import Millis
+from netpulse.rules import alerting
+from netpulse.storage import alert_rules, channels, orgs
+from netpulse.storage.claims import (
+    PER_CHANNEL,
+    Claimed,
+    claim,
+    failed,
+    next_due,
+    release_claims,
+    retry,
+    sent,
+    suppress,
+)
+from netpulse.storage.conn import Conn
+from netpulse.storage.notice_rows import COLUMNS, of_row, write
+from netpulse.storage.table import Page
+
+__all__ = [
+    "PER_CHANNEL",
+    "Claimed",
+    "add_system",
+    "attempts",
+    "claim",
+    "failed",
+    "for_incident",
+    "get",
+    "next_due",
+    "page",
+    "pending_count",
+    "recent",
+    "release_claims",
+    "retry",
+    "sent",
+    "suppress",
+    "write",
+]
+
+
+def pending_count(conn: Conn) -> int:
+    """Return how many notices wait to be told, the held ones too."""
+    row = conn.one("SELECT count(*) FROM alert_events WHERE status = 'pending'")
+    return int(row[0]) if row else 0
+
+
+def for_incident(conn: Conn, incident_id: Id) -> list[Notice]:
+    """Return the notices of an incident, the oldest first."""
+    rows = conn.all(
+        f"SELECT {COLUMNS} FROM alert_events e WHERE e.incident_id = ? ORDER BY e.seq",
+        (incident_id,),
+    )
+    return [of_row(row) for row in rows]
+
+
+def get(conn: Conn, org_id: Id, notice_id: Id) -> Notice | None:
+    """Return the organization's notice, or None."""
+    row = conn.one(
+        f"SELECT {COLUMNS} FROM alert_events e WHERE e.org_id = ? AND e.id = ?",
+        (org_id, notice_id),
+    )
+    return None if row is None else of_row(row)
+
+
+def recent(conn: Conn, org_id: Id, limit: int = 20) -> list[Notice]:
+    """Return the organization's latest notices, the newest first."""
+    return page(conn, org_id, limit=limit).rows
+
+
+def page(
+    conn: Conn,
+    org_id: Id,
+    *,
+    status: NoticeStatus | None = None,
+    channel_id: Id | None = None,
+    monitor_id: Id | None = None,
+    offset: int = 0,
+    limit: int = 20,
+) -> Page[Notice]:
+    """Return notices of the organization, the newest first."""
+    where = (
+        "e.org_id = ?1 AND (?2 IS NULL OR e.status = ?2) AND (?3 IS NULL OR e.channel_id = ?3)"
+        " AND (?4 IS NULL OR e.monitor_id = ?4)"
+    )
+    wanted = (org_id, None if status is None else status.value, channel_id, monitor_id)
+    total = conn.one(f"SELECT count(*) FROM alert_events e WHERE {where}", wanted)
+    rows = conn.all(
+        f"SELECT {COLUMNS} FROM alert_events e WHERE {where}"
+        " ORDER BY e.seq DESC LIMIT ?5 OFFSET ?6",
+        (*wanted, limit, offset),
+    )
+    return Page([of_row(row) for row in rows], int(total[0]) if total else 0)
+
+
+def attempts(conn: Conn, notice_id: Id) -> list[Attempt]:
+    """Return the attempts made for a notice, the first one first."""
+    rows = conn.all(
+        "SELECT at, ok, status_code, answer, latency_ms FROM alert_attempts"
+        " WHERE notice_id = ? ORDER BY id",
+        (notice_id,),
+    )
+    return [
+        Attempt(at=row[0], ok=bool(row[1]), status_code=row[2], answer=row[3], latency_ms=row[4])
+        for row in rows
+    ]
+
+
+def add_system(conn: Conn, event: Event, reason: str, now: Millis) -> list[Id]:
+    """Write the notices about NetPulse itself, for every rule of every organization that asks for
+    them; `reason` is the sentence they carry. Returns the ids of those that wait to be sent."""
+    waiting: list[Id] = []
+    rules = alert_rules.for_system(conn)
+    for org_id in sorted({rule.org_id for rule in rules}):
+        org = orgs.get(conn, org_id)
+        if org is None:
+            continue
+        own = [rule for rule in rules if rule.org_id == org_id]
+        active = channels.active_ids(conn, frozenset(rule.channel_id for rule in own))
+        for draft in alerting.due_of_system(event, own, active, at=now):
+            notice_id = new_id(now)
+            notice = Notice(
+                id=notice_id,
+                org_id=org_id,
+                event=event,
+                rule_id=draft.rule_id,
+                channel_id=draft.channel_id,
+                monitor_id=None,
+                incident_id=None,
+                status=draft.status,
+                reason=draft.reason,
+                held_for=draft.held_for,
+                payload=alerting.payload(notice_id, event, org, at=now, reason=reason),
+                created_at=now,
+                next_attempt_at=draft.next_attempt_at,
+            )
+            write(conn, notice)
+            if notice.status is NoticeStatus.PENDING:
+                waiting.append(notice_id)
+    return waiting

@@ -1,0 +1,9 @@
+"""Raw results: hot hour files, packed month files, and the door to both (`Raw`)."""
+
+from __future__ import annotations
+
+from netpulse.storage.raw.damage import Damage
+from netpulse.storage.raw.figures import Bucket, Counts, Figure, HourFigures
+from netpulse.storage.raw.raw import OnHour, Raw
+
+__all__ = ["Bucket", "Counts", "Damage", "Figure", "HourFigures", "OnHour", "Raw"]

@@ -1,0 +1,187 @@
+"""The hot files that are written to: one connection each, used by the thread `bulk` alone."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Sequence
+from itertools import islice
+from pathlib import Path
+
+import apsw
+
+from netpulse.model.time import Millis
+from netpulse.storage.raw.files import DamagedFile, blaming, create, empty_log, identity, open_file
+from netpulse.storage.raw.hot import SCHEMA, VERSION, RowNumbers
+from netpulse.storage.raw.names import Places
+from netpulse.storage.raw.row import Row
+
+log = logging.getLogger(__name__)
+
+_INSERT = "INSERT INTO checks VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"
+_OPEN_AT_ONCE = 4
+_TEXTS_KNOWN = 20_000
+"""Texts remembered per file; past that a text may be stored twice, which costs only space."""
+
+Keyed = tuple[int, Row]
+"""A monitor's key, and a row of it."""
+
+
+class OpenHot:
+    """A hot file with the one connection that writes to it."""
+
+    def __init__(self, path: Path, hour: Millis) -> None:
+        """Open the file of `hour`, making it where there is none."""
+        self.path = path
+        self.hour = hour
+        if not path.exists():
+            create(path, SCHEMA, VERSION)
+        self._identity = identity(path)
+        self._connection = open_file(path, VERSION)
+        self._connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
+        self.numbers = RowNumbers()
+        try:
+            with blaming(path):
+                self._texts = self._load_texts()
+                self._last = 0
+                cursor = self._connection.execute("SELECT key, rowid FROM checks ORDER BY rowid")
+                # Nothing is ever deleted here: row numbers have no holes.
+                while batch := list(islice(cursor, 1000)):
+                    self.numbers.add((key for key, _ in batch), batch[0][1])
+                    self._last = batch[-1][1]
+        except BaseException:
+            self._connection.close()
+            raise
+
+    def _load_texts(self) -> dict[str, int]:
+        highest = self._connection.execute("SELECT max(id) FROM texts").get
+        self._next_text: int = (highest or 0) + 1
+        self._new_texts: list[str] = []
+        rows = self._connection.execute(
+            "SELECT text, id FROM texts ORDER BY id LIMIT ?", (_TEXTS_KNOWN,)
+        )
+        return {str(text): int(number) for text, number in rows}
+
+    def append(self, rows: Sequence[Keyed]) -> None:
+        """Write rows in one transaction; when this returns they survive the end of the process."""
+        connection = self._connection
+        with blaming(self.path):
+            try:
+                connection.execute("BEGIN IMMEDIATE")
+                connection.executemany(_INSERT, [self._values(key, row) for key, row in rows])
+                connection.execute("COMMIT")
+            except apsw.Error:
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
+                for text in self._new_texts:
+                    self._texts.pop(text, None)
+                raise
+            finally:
+                self._new_texts.clear()
+        self.numbers.add((key for key, _ in rows), self._last + 1)
+        self._last += len(rows)
+
+    def _values(self, key: int, row: Row) -> tuple[int | None, ...]:
+        return (
+            key,
+            row[0] - self.hour,
+            self._text(row[1]),
+            *row[2:6],
+            self._text(row[6]),
+            self._text(row[7]),
+            self._text(row[8]),
+            *row[9:],
+        )
+
+    def _text(self, text: str | None) -> int | None:
+        if text is None:
+            return None
+        number = self._texts.get(text)
+        if number is None:
+            if len(self._texts) >= _TEXTS_KNOWN:
+                self._texts.clear()
+            number = self._next_text
+            self._next_text += 1
+            self._connection.execute("INSERT INTO texts VALUES(?,?)", (number, text))
+            self._texts[text] = number
+            self._new_texts.append(text)
+        return number
+
+    @property
+    def is_there(self) -> bool:
+        """False where somebody deleted or replaced the file: rows would go nowhere."""
+        return identity(self.path) == self._identity
+
+    def empty_log(self) -> None:
+        """Move the write-ahead log into the file, where nobody reads from it just now."""
+        with blaming(self.path):
+            empty_log(self._connection)
+
+    def close(self) -> None:
+        """Close it; the log stays beside it for whoever opens it next."""
+        self._connection.close(True)
+
+
+class HotFiles:
+    """The hot files that are written to. One thread appends; whoever seals takes the lock."""
+
+    def __init__(self, places: Places) -> None:
+        """Take the directories; files are opened when rows come."""
+        self._places = places
+        self._open: dict[Millis, OpenHot] = {}
+        self.lock = threading.Lock()
+        """Held while rows are written, and while a file is taken away."""
+
+    def append(self, hour: Millis, rows: Sequence[Keyed]) -> None:
+        """Write rows of one hour in one transaction."""
+        with self.lock:
+            try:
+                self.opened(hour).append(rows)
+            except (apsw.FullError, apsw.BusyError):
+                raise
+            except apsw.Error:
+                # An I/O error, a file that was deleted under our hands: trust nothing that is open.
+                self.forget(hour)
+                raise
+
+    def opened(self, hour: Millis) -> OpenHot:
+        """Return the open file of `hour`; the lock is held by the caller."""
+        file = self._open.pop(hour, None)
+        if file is not None and not file.is_there:
+            log.error("%s was deleted while it was in use: it is made anew", file.path.name)
+            file.close()
+            file = None
+        if file is None:
+            if len(self._open) >= _OPEN_AT_ONCE:
+                self.forget(next(iter(self._open)))
+            file = OpenHot(self._places.hot_path(hour), hour)
+        # The one used last stands last.
+        self._open[hour] = file
+        return file
+
+    def forget(self, hour: Millis) -> None:
+        """Close the file of `hour` if it is open; the lock is held by the caller."""
+        file = self._open.pop(hour, None)
+        if file is not None:
+            file.close()
+
+    def forget_path(self, path: Path) -> None:
+        """Close the file at `path` if it is open; the lock is held by the caller."""
+        for hour, file in list(self._open.items()):
+            if file.path == path:
+                self.forget(hour)
+
+    def numbers(self, hour: Millis) -> RowNumbers | None:
+        """Return where the rows of `hour` lie, where that is known."""
+        file = self._open.get(hour)
+        return None if file is None else file.numbers
+
+    def close(self) -> None:
+        """Empty the logs and close all files."""
+        with self.lock:
+            for hour, file in list(self._open.items()):
+                try:
+                    file.empty_log()
+                except (apsw.Error, DamagedFile) as error:
+                    log.warning("%s: its log stays beside it: %s", file.path.name, error)
+                self.forget(hour)

@@ -1,0 +1,283 @@
+"""Checks of one monitor packed by column: 3 to 7 bytes a check, and exactly what went in comes out.
+
+A blob is a version byte and a zlib stream (level 6) of: the number of checks; the texts they use;
+15 columns. Most columns of most hours hold one value, which is stored once. Any other is stored
+as the distance from its smallest value, split into byte planes (all low bytes, then all second
+bytes, …), because the high bytes of latencies repeat and compress, the low ones do not. Moments are
+stored as steps from one to the next, which is one value where no check is missing; the total as
+what the phases leave of it.
+"""
+
+from __future__ import annotations
+
+import sys
+import zlib
+from array import array
+from bisect import bisect_left
+from collections.abc import Iterable, Sequence
+from itertools import accumulate, chain, pairwise
+from typing import Any
+
+from netpulse.model.check import LOCAL
+from netpulse.model.time import Millis
+from netpulse.storage.raw.row import DUE, PHASES, TEXTS, TOTAL, WIDTH, Row
+
+VERSION = 1
+_LEVEL = 6
+
+_CONSTANT = 0x00
+_NOTHING = 0x40
+"""The tag of a column without any value."""
+_NULLS = 0x10
+"""Added to the width (1 to 8) of a column where 0 stands for no value."""
+
+Column = Sequence[Any]
+
+
+class BlobDamaged(ValueError):
+    """A packed blob cannot be read: damaged, or of a newer version."""
+
+
+class Block:
+    """Checks of one monitor by column, in the order of their keys (due, region, counted)."""
+
+    __slots__ = ("_columns", "_packed", "size")
+
+    def __init__(self, columns: list[Column | None], packed: _Packed | None, size: int) -> None:
+        """Take the columns that are known and where the others are read from."""
+        self._columns = columns
+        self._packed = packed
+        self.size = size
+
+    @classmethod
+    def of(cls, rows: Sequence[Row]) -> Block:
+        """Return the block of `rows`, which are in order, each key once."""
+        columns: list[Column | None] = list(zip(*rows, strict=True)) if rows else [()] * WIDTH
+        return cls(columns, None, len(rows))
+
+    @classmethod
+    def joined(cls, blocks: Sequence[Block]) -> Block:
+        """Return one block of several that follow each other without overlapping."""
+        columns: list[Column | None] = [
+            list(chain.from_iterable(block.column(which) for block in blocks))
+            for which in range(WIDTH)
+        ]
+        return cls(columns, None, sum(block.size for block in blocks))
+
+    def column(self, which: int) -> Column:
+        """Return one column; the others are not decoded for it."""
+        known = self._columns[which]
+        if known is None:
+            assert self._packed is not None
+            known = self._columns[which] = self._packed.column(which)
+        return known
+
+    def rows(self, start: int = 0, end: int | None = None) -> list[Row]:
+        """Return the rows from place `start` to before `end`."""
+        return list(zip(*(self.column(which)[start:end] for which in range(WIDTH)), strict=True))
+
+    def row(self, place: int) -> Row:
+        """Return the row at `place`."""
+        return self.rows_at((place,))[0]
+
+    def rows_at(self, places: Sequence[int]) -> list[Row]:
+        """Return the rows at `places`, in that order."""
+        columns = (self.column(which) for which in range(WIDTH))
+        return list(zip(*([column[place] for place in places] for column in columns), strict=True))
+
+    def between(self, start: Millis, end: Millis) -> tuple[int, int]:
+        """Return the places of the checks due from `start` to before `end`."""
+        due = self.column(DUE)
+        return bisect_left(due, start), bisect_left(due, end)
+
+
+def pack(block: Block) -> bytes:
+    """Return `block` as a blob.
+
+    Raises:
+        ValueError: there is no check in it, or a number of 63 bits or more.
+    """
+    if not block.size:
+        raise ValueError("nothing to pack")
+    texts: dict[str, int] = {LOCAL: 1}
+    columns = bytearray()
+    for which in range(WIDTH):
+        values = block.column(which)
+        if which == DUE:
+            _write_signed(columns, values[0])
+            values = [after - before for before, after in pairwise(values)]
+        elif which == TOTAL:
+            values = _rests(block, values)
+        elif which in TEXTS:
+            values = [
+                None if text is None else texts.setdefault(text, len(texts) + 1) for text in values
+            ]
+        _write_column(columns, values)
+    head = bytearray()
+    _write(head, block.size)
+    _write(head, len(texts) - 1)
+    for text in list(texts)[1:]:
+        encoded = text.encode("utf-8", "surrogatepass")
+        _write(head, len(encoded))
+        head += encoded
+    return bytes((VERSION,)) + zlib.compress(bytes(head + columns), _LEVEL)
+
+
+def unpack(blob: bytes) -> Block:
+    """Return the block that `blob` was packed from; columns are decoded when asked for.
+
+    Raises:
+        BlobDamaged: `blob` is damaged (it carries a checksum), or of a newer version.
+    """
+    if not blob or blob[0] != VERSION:
+        raise BlobDamaged(f"unknown version {blob[0] if blob else 'none'} of packed checks")
+    try:
+        packed = _Packed(zlib.decompress(memoryview(blob)[1:]))
+    except (zlib.error, IndexError, UnicodeDecodeError) as error:
+        raise BlobDamaged(f"packed checks are damaged: {error}") from error
+    return Block([None] * WIDTH, packed, packed.size)
+
+
+class _Packed:
+    """A decompressed blob with the places of its columns."""
+
+    __slots__ = ("_columns", "_data", "_first_due", "_texts", "size")
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+        self.size, at = _read(data, 0)
+        count, at = _read(data, at)
+        self._texts: list[str | None] = [None, LOCAL]
+        for _ in range(count):
+            length, at = _read(data, at)
+            self._texts.append(data[at : at + length].decode("utf-8", "surrogatepass"))
+            at += length
+        self._first_due, at = _read_signed(data, at)
+        self._columns: list[tuple[int, int, int]] = []
+        for which in range(WIDTH):
+            tag, at = data[at], at + 1
+            base = 0
+            if tag != _NOTHING:
+                base, at = _read_signed(data, at)
+            self._columns.append((tag, base, at))
+            at += (tag & 0x0F) * self._length(which)
+        if at != len(data):
+            raise IndexError(f"{len(data)} bytes where {at} belong")
+
+    def _length(self, which: int) -> int:
+        return self.size - 1 if which == DUE else self.size
+
+    def column(self, which: int) -> Column:
+        values = self._numbers(which)
+        if which == DUE:
+            return list(accumulate(values, initial=self._first_due))
+        if which in TEXTS:
+            texts = self._texts
+            return [None if value is None else texts[value] for value in values]
+        if which == TOTAL:
+            phases = zip(*(self._numbers(phase) for phase in PHASES), strict=True)
+            return [
+                None if rest is None else rest + (a or 0) + (b or 0) + (c or 0) + (d or 0)
+                for rest, (a, b, c, d) in zip(values, phases, strict=True)
+            ]
+        return values
+
+    def _numbers(self, which: int) -> Column:
+        tag, base, at = self._columns[which]
+        size = self._length(which)
+        if tag == _NOTHING:
+            return [None] * size
+        width = tag & 0x0F
+        if not width:
+            return [base] * size
+        code, step = _cell(width)
+        cells = bytearray(size * step)
+        for plane in range(width):
+            cells[plane::step] = self._data[at + plane * size : at + (plane + 1) * size]
+        numbers = array(code, cells)
+        if sys.byteorder == "big":
+            numbers.byteswap()
+        if tag & _NULLS:
+            base -= 1
+            return [number + base if number else None for number in numbers]
+        return [number + base for number in numbers]
+
+
+def _rests(block: Block, totals: Column) -> list[int | None]:
+    phases = zip(*(block.column(phase) for phase in PHASES), strict=True)
+    return [
+        None if total is None else total - (a or 0) - (b or 0) - (c or 0) - (d or 0)
+        for total, (a, b, c, d) in zip(totals, phases, strict=True)
+    ]
+
+
+def _write_column(out: bytearray, values: Column) -> None:
+    size = len(values)
+    if not size or values.count(values[0]) == size:
+        value = values[0] if size else 0
+        out.append(_NOTHING if value is None else _CONSTANT)
+        if value is not None:
+            _write_signed(out, value)
+        return
+    nulls = None in values
+    present = [value for value in values if value is not None] if nulls else values
+    low = min(present)
+    if nulls:
+        base = low - 1
+        numbers: Iterable[int] = [0 if value is None else value - base for value in values]
+        width = _width(max(present) - base)
+    else:
+        numbers = [value - low for value in values]
+        width = _width(max(present) - low)
+    out.append(width | (_NULLS if nulls else 0))
+    _write_signed(out, low)
+    code, step = _cell(width)
+    cells = array(code, numbers)
+    if sys.byteorder == "big":
+        cells.byteswap()
+    data = cells.tobytes()
+    for plane in range(width):
+        out += data[plane::step]
+
+
+def _width(largest: int) -> int:
+    width = (largest.bit_length() + 7) // 8
+    if width > 8:
+        raise ValueError(f"{largest} is too wide to pack")
+    return width
+
+
+def _cell(width: int) -> tuple[str, int]:
+    """Return the array code and the bytes of the smallest cell that holds `width` bytes."""
+    if width == 1:
+        return "B", 1
+    if width == 2:
+        return "H", 2
+    return ("I", 4) if width <= 4 else ("Q", 8)
+
+
+def _write(out: bytearray, value: int) -> None:
+    while value > 0x7F:
+        out.append(value & 0x7F | 0x80)
+        value >>= 7
+    out.append(value)
+
+
+def _write_signed(out: bytearray, value: int) -> None:
+    _write(out, value << 1 if value >= 0 else (-value << 1) - 1)
+
+
+def _read(data: bytes, at: int) -> tuple[int, int]:
+    value = shift = 0
+    while True:
+        byte = data[at]
+        at += 1
+        value |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            return value, at
+        shift += 7
+
+
+def _read_signed(data: bytes, at: int) -> tuple[int, int]:
+    value, at = _read(data, at)
+    return (value >> 1 if not value & 1 else -((value + 1) >> 1)), at

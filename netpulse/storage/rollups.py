@@ -1,0 +1,158 @@
+"""Checks summed up by hour and by day, and how far that has got.
+
+Rows are kept under a monitor's small number (`Monitor.key`): there is one for each monitor and
+hour, for ever. A row and the cursor that says it is done are written in one transaction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from msgspec import Struct
+
+from netpulse.model.check import LOCAL
+from netpulse.model.ids import Id
+from netpulse.model.time import DAY, Millis
+from netpulse.storage import meta
+from netpulse.storage.conn import Conn, Row
+
+_SUMS = (
+    "checks, ups, degraded, downs, inconclusive, response_count, response_sum, response_min,"
+    " response_max"
+)
+
+
+class Rollup(Struct, frozen=True, kw_only=True, gc=False):
+    """The checks of one monitor in one hour or day. Response times are whole milliseconds."""
+
+    key: int
+    """The monitor's number (`Monitor.key`)."""
+    from_ms: Millis
+    checks: int
+    ups: int
+    degraded: int
+    downs: int
+    inconclusive: int
+    response_count: int = 0
+    response_sum: int = 0
+    response_min: int | None = None
+    response_max: int | None = None
+    region: str = LOCAL
+
+
+def put_hour(conn: Conn, rollups: Iterable[Rollup], cursor: Millis | None = None) -> None:
+    """Write rows of an hour (at most a thousand at once), again where they are there already.
+
+    `cursor`, given with the last of them, says until when all hours are done now.
+    """
+    conn.many(
+        f"INSERT OR REPLACE INTO rollups_hour (monitor_key, region, from_ms, {_SUMS})"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        [_values(rollup) for rollup in rollups],
+    )
+    if cursor is not None:
+        set_cursor(conn, "hour", cursor)
+
+
+def fold_days(conn: Conn, day: Millis, keys: Sequence[int], cursor: Millis | None = None) -> None:
+    """Sum the hours of the day that begins at `day` up for the monitors `keys` (at most a
+    thousand at once). `cursor` as in `put_hour`."""
+    conn.many(
+        # The regions one by one, from the primary key: all rows of a monitor are years of hours.
+        "WITH RECURSIVE regions (region) AS ("
+        " SELECT min(region) FROM rollups_hour WHERE monitor_key = ?3 UNION ALL"
+        " SELECT (SELECT min(h.region) FROM rollups_hour h WHERE h.monitor_key = ?3"
+        " AND h.region > regions.region) FROM regions WHERE regions.region IS NOT NULL)"
+        f" INSERT OR REPLACE INTO rollups_day (monitor_key, region, from_ms, {_SUMS})"
+        " SELECT monitor_key, region, ?1, sum(checks), sum(ups), sum(degraded), sum(downs),"
+        " sum(inconclusive), sum(response_count), sum(response_sum), min(response_min),"
+        " max(response_max) FROM rollups_hour WHERE monitor_key = ?3"
+        " AND region IN (SELECT region FROM regions)"
+        " AND from_ms >= ?1 AND from_ms < ?2 GROUP BY monitor_key, region",
+        [(day, day + DAY, key) for key in keys],
+    )
+    if cursor is not None:
+        set_cursor(conn, "day", cursor)
+
+
+def keys_of(conn: Conn, start: Millis, end: Millis) -> list[int]:
+    """Return the numbers of the monitors that may have hours beginning in [start, end).
+
+    By the monitors' own dates: the hours have no index by time, which would cost as much as they.
+    """
+    rows = conn.all(
+        "SELECT key FROM monitors WHERE created_at < ? AND (deleted_at IS NULL OR deleted_at >= ?)",
+        (end, start),
+    )
+    return [row[0] for row in rows]
+
+
+def hours(
+    conn: Conn, monitor_id: Id, start: Millis, end: Millis, region: str = LOCAL
+) -> list[Rollup]:
+    """Return a monitor's hours that begin in [start, end), oldest first."""
+    return _range(conn, "rollups_hour", monitor_id, start, end, region)
+
+
+def days(
+    conn: Conn, monitor_id: Id, start: Millis, end: Millis, region: str = LOCAL
+) -> list[Rollup]:
+    """Return a monitor's days (UTC) that begin in [start, end), oldest first."""
+    return _range(conn, "rollups_day", monitor_id, start, end, region)
+
+
+def cursor(conn: Conn, unit: str) -> Millis | None:
+    """Return until when all hours (`unit` "hour") or days ("day") are done; None: none yet."""
+    value = meta.get(conn, f"rollup_{unit}")
+    return value if isinstance(value, int) else None
+
+
+def set_cursor(conn: Conn, unit: str, at: Millis) -> None:
+    """Say that all before `at` is done."""
+    meta.put(conn, f"rollup_{unit}", at)
+
+
+def _range(
+    conn: Conn, table: str, monitor_id: Id, start: Millis, end: Millis, region: str
+) -> list[Rollup]:
+    rows = conn.all(
+        f"SELECT monitor_key, from_ms, region, {_SUMS} FROM {table}"
+        " WHERE monitor_key = (SELECT key FROM monitors WHERE id = ?) AND region = ?"
+        " AND from_ms >= ? AND from_ms < ? ORDER BY from_ms",
+        (monitor_id, region, start, end),
+    )
+    return [_rollup(row) for row in rows]
+
+
+def _values(rollup: Rollup) -> tuple[int | str | None, ...]:
+    return (
+        rollup.key,
+        rollup.region,
+        rollup.from_ms,
+        rollup.checks,
+        rollup.ups,
+        rollup.degraded,
+        rollup.downs,
+        rollup.inconclusive,
+        rollup.response_count,
+        rollup.response_sum,
+        rollup.response_min,
+        rollup.response_max,
+    )
+
+
+def _rollup(row: Row) -> Rollup:
+    return Rollup(
+        key=row[0],
+        from_ms=row[1],
+        region=row[2],
+        checks=row[3],
+        ups=row[4],
+        degraded=row[5],
+        downs=row[6],
+        inconclusive=row[7],
+        response_count=row[8],
+        response_sum=row[9],
+        response_min=row[10],
+        response_max=row[11],
+    )

@@ -1,0 +1,186 @@
+"""The process that test_sealing.py kills: fills and seals a raw store by a simulated clock.
+
+It reads one order a line (JSON) and forks a worker for each, so that no start of an interpreter
+stands between two kills. A worker prints `verified N` when it has found again what was acknowledged
+earlier, `ack SLOT` when all rows before SLOT are committed, `told HOUR {key: checks}` when sealing
+tells of an hour, `wrong …` when something is missing. The forking process adds `pid N` and `end N`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import random
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from netpulse.model.check import Check, Failure, Result, Timings
+from netpulse.model.time import HOUR, MINUTE, Millis
+from netpulse.storage.raw import HourFigures, Raw
+
+START: Millis = 1_795_737_600_000
+"""2026-11-27T00:00:00Z: the end of a month is near."""
+INTERVAL = 3 * MINUTE
+SLOTS_AN_HOUR = HOUR // INTERVAL
+KEYS = range(1, 61)
+"""More than the 50 that are sealed in one transaction."""
+LATE_BY = 40
+"""Every seventh check of monitor 1 is written two hours late, when its hour was sealed before."""
+
+
+def say(*words: object) -> None:
+    """Print one line, in one write."""
+    os.write(1, (" ".join(map(str, words)) + "\n").encode())
+
+
+def the_check(key: int, slot: int) -> Check:
+    """The check of a slot: always the same one."""
+    down = (key + slot) % 11 == 0
+    return Check(
+        due_at=START + slot * INTERVAL + key,
+        started_at=START + slot * INTERVAL + key + slot % 5,
+        result=Result.DOWN if down else Result.UP,
+        failure=Failure.REFUSED if down else None,
+        message=f"192.0.2.{key} refuses connections" if down else None,
+        response_time_ms=None if down else (key * slot) % 97,
+        timings=Timings(connect_ms=key / 10, total_ms=float((key * slot) % 97)),
+    )
+
+
+def written_at(key: int, slot: int) -> int:
+    """The slot at which the check of `slot` is written."""
+    return slot + LATE_BY if key == 1 and slot % 7 == 0 else slot
+
+
+def expected(key: int, before: int, first: int = 0) -> list[Check]:
+    """All checks from slot `first` on that are acknowledged with the slots before `before`."""
+    return [the_check(key, slot) for slot in range(first, before) if written_at(key, slot) < before]
+
+
+async def verify(raw: Raw, key: int, before: int, first: int = 0) -> int:
+    """Compare what is stored with what was acknowledged; return how many checks that is.
+
+    Checks that were not acknowledged may be there: the process ended between the two.
+    """
+    found = await raw.range(key, START + first * INTERVAL, START * 2, newest_first=False)
+    wanted = expected(key, before, first)
+    if [check.due_at for check in found] != sorted({check.due_at for check in found}):
+        say("wrong", f"monitor {key} has checks twice or out of order")
+    stored = {check.due_at: check for check in found}
+    for check in wanted:
+        if stored.get(check.due_at) != check:
+            say("wrong", f"monitor {key} lacks {check}, has {stored.get(check.due_at)}")
+    for check in found:
+        if check != the_check(key, (check.due_at - START) // INTERVAL):
+            say("wrong", f"monitor {key} has {check}, which was never written")
+    return len(wanted)
+
+
+async def told(hour: Millis, figures: dict[int, HourFigures]) -> None:
+    """Pass on what sealing tells."""
+    say("told", hour, json.dumps({key: value.checks for key, value in figures.items()}))
+
+
+async def watch(raw: Raw, acked: list[int]) -> None:
+    """Read all the time: what was acknowledged is there at every moment, however it moves."""
+    rnd = random.Random(acked[0])
+    while True:
+        before = acked[0]
+        await verify(raw, rnd.choice(KEYS), before, max(0, before - 4 * SLOTS_AN_HOUR))
+        await asyncio.sleep(0.005)
+
+
+async def fill(order: dict[str, Any]) -> None:
+    """Append, seal and read until killed, or until the given slot."""
+    slot, steps = order["slot"], 0
+
+    def checkpoint(step: str) -> None:
+        nonlocal steps
+        if step == order.get("crash_at"):
+            steps += 1
+            if steps == order["time"]:
+                say("crash", step)
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    raw = Raw(Path(order["data"]), checkpoint=checkpoint)
+    sample = [1, *random.Random(slot).sample(KEYS, 2)]
+    for key in KEYS:
+        first = 0 if key in sample else max(0, slot - 4 * SLOTS_AN_HOUR)
+        await verify(raw, key, slot, first)
+    say("verified", slot)
+    acked = [slot]
+    watching = asyncio.create_task(watch(raw, acked))
+    sealing = asyncio.create_task(raw.seal_due(0, told))
+    # What the killed process may have written already is written again: nothing is there twice.
+    while slot < order.get("until", 1 << 30):
+        until = slot + SLOTS_AN_HOUR // 2
+        rows = [
+            (key, the_check(key, one))
+            for one in range(max(0, slot - LATE_BY), until)
+            for key in KEYS
+            if slot <= written_at(key, one) < until
+        ]
+        raw.append(rows)
+        if not await raw.flush():
+            say("wrong", raw.trouble)
+        acked[0] = slot = until
+        say("ack", slot)
+        # The next rows come while this goes on, late ones for the hours it seals among them.
+        await sealing
+        sealing = asyncio.create_task(raw.seal_due(START + slot * INTERVAL, told))
+        if watching.done():
+            watching.result()
+    await sealing
+    watching.cancel()
+    await raw.close()
+
+
+async def finish(order: dict[str, Any]) -> None:
+    """Seal all there is, and compare every single check."""
+    raw = Raw(Path(order["data"]))
+    await raw.seal_due(START * 2, told)
+    count = 0
+    for key in KEYS:
+        count += await verify(raw, key, order["slot"])
+    for problem in raw.damaged:
+        say("wrong", problem)
+    if sorted(await raw.verify(30)) != raw.months():
+        say("wrong", "a month is not sound")
+    await raw.close()
+    say("verified", count)
+
+
+async def trickle(order: dict[str, Any]) -> None:
+    """Append a check every few milliseconds, never waiting for the disk, until killed."""
+    raw = Raw(Path(order["data"]))
+    slot = 0
+    while True:
+        raw.append([(2, the_check(2, slot))])
+        say("appended", slot, time.monotonic())
+        slot += 1
+        await asyncio.sleep(0.005)
+
+
+def main() -> None:
+    """Fork a worker for each order."""
+    work = {"fill": fill, "finish": finish, "trickle": trickle}
+    for line in sys.stdin:
+        order = json.loads(line)
+        worker = os.fork()
+        if not worker:
+            status = 1
+            try:
+                asyncio.run(work[order["do"]](order))
+                status = 0
+            finally:
+                os._exit(status)
+        say("pid", worker)
+        say("end", os.waitpid(worker, 0)[1])
+
+
+if __name__ == "__main__":
+    main()
