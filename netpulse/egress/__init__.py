@@ -1,0 +1,1 @@
+"""Everything that dials out goes through here: names, addresses that may be dialled, TLS, posts."""

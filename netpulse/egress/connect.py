@@ -1,0 +1,255 @@
+"""Connecting: names, the policy on addresses, two families at once, whose fault a failure is."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import time
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+
+from netpulse.egress.resolver import Address, Resolver
+from netpulse.egress.trace import Trace
+from netpulse.egress.trouble import DialError, from_connect, from_local
+from netpulse.model.check import OWN_FAILURES, Failure
+from netpulse.rules.addresses import AddressPolicy, refusal
+
+if TYPE_CHECKING:
+    from netpulse.egress.post import Answer, Poster
+
+__all__ = ["DialError", "Dialled", "Egress"]
+
+HEAD_START = 0.25
+"""Seconds an address has before the next one is tried beside it (RFC 8305)."""
+MOST_ADDRESSES = 6
+
+FAMILIES: dict[int | None, int] = {None: socket.AF_UNSPEC, 4: socket.AF_INET, 6: socket.AF_INET6}
+
+# When every address fails, the most telling word wins: what the target said itself, then what the
+# network said, and our own missing route only when nothing else is known.
+_TELLING = (Failure.REFUSED, Failure.RESET, Failure.UNREACHABLE, Failure.TIMEOUT)
+
+
+class Dialled(Struct, frozen=True):
+    """A connected, non-blocking socket, and what it took. The caller closes it."""
+
+    sock: socket.socket
+    address: str
+    family: int
+    dns_ms: float
+    connect_ms: float
+
+
+class Egress:
+    """The way out. One for the process; `under` gives views of it with another policy.
+
+    `nameservers` ("address:port") replace the system's, for tests and odd networks.
+    """
+
+    def __init__(
+        self, policy: AddressPolicy | None = None, *, nameservers: Sequence[str] = ()
+    ) -> None:
+        self.policy = policy or AddressPolicy()
+        self.resolver = Resolver(nameservers)
+        self._poster: Poster | None = None
+        self._parent: Egress | None = None
+
+    def under(self, policy: AddressPolicy) -> Egress:
+        """Return this way out with another policy; it shares everything and need not be closed."""
+        view = Egress.__new__(Egress)
+        view.policy = policy
+        view.resolver = self.resolver
+        view._poster = None
+        view._parent = self._parent or self
+        return view
+
+    async def dial(
+        self,
+        host: str,
+        port: int,
+        *,
+        family: int | None = None,
+        policy: AddressPolicy | None = None,
+        deadline: float,
+        trace: Trace | None = None,
+    ) -> Dialled:
+        """Connect to `host` (an ASCII name or an address without brackets) and `port`.
+
+        `family` is 4, 6, or None for whichever answers first (RFC 8305); a demanded family never
+        falls back. `deadline` is a moment of the loop's clock. Each address is held against the
+        policy when it is dialled, so a name cannot lead where an address may not.
+
+        Raises:
+            DialError: with the failure, its refinement and a sentence; `timeout` when the
+                deadline strikes.
+        """
+        trace = trace if trace is not None else Trace()
+        trace.phase, trace.port = "dns", port
+        began = time.perf_counter()
+        try:
+            async with asyncio.timeout_at(deadline):
+                found = await self.resolver.addresses(host, FAMILIES[family], deadline)
+                dns_ms = (time.perf_counter() - began) * 1000
+                trace.resolved(dns_ms)
+                allowed = self._allowed(found, port, policy or self.policy)
+                began = time.perf_counter()
+                sock, address = await _first(allowed, port, trace)
+        except TimeoutError:
+            where = trace.address or host
+            raise DialError(
+                Failure.TIMEOUT,
+                trace.phase,
+                f"no answer in time from {where} port {port}",
+                address=trace.address,
+            ) from None
+        connect_ms = (time.perf_counter() - began) * 1000
+        trace.address = address.text
+        trace.connected(connect_ms)
+        return Dialled(sock, address.text, address.family, dns_ms, connect_ms)
+
+    async def redial(self, dialled: Dialled, port: int, *, deadline: float) -> socket.socket:
+        """Connect once more to the very address of `dialled`.
+
+        Raises:
+            DialError: it does not answer this time.
+        """
+        again = Address(dialled.family, dialled.address)
+        self._allowed((again,), port, self.policy)
+        try:
+            async with asyncio.timeout_at(deadline):
+                return await _connect(again, port)
+        except TimeoutError:
+            raise DialError(
+                Failure.TIMEOUT, "connect", "no answer in time", address=dialled.address
+            ) from None
+
+    async def post(
+        self,
+        url: str,
+        body: bytes,
+        headers: Mapping[str, str],
+        *,
+        timeout: float,  # noqa: ASYNC109  # a total for the far side, kept by ourselves
+        policy: AddressPolicy | None = None,
+        cap: int = 65_536,
+    ) -> Answer:
+        """POST `body` to `url` and return the answer, whatever its status.
+
+        Redirects are not followed, no cookies are kept, at most `cap` bytes of the answer are
+        read (decoded), and `timeout` (seconds) covers everything from the name to the last byte.
+
+        Raises:
+            DialError: no answer; `failure` says why, the own_… ones that it was our own trouble.
+        """
+        # aiohttp takes a third of a second to import, and `netpulse check` never posts.
+        from netpulse.egress.post import Poster
+
+        root = self._parent or self
+        if root._poster is None:
+            root._poster = Poster(root.resolver)
+        return await root._poster.post(
+            url, body, headers, timeout=timeout, policy=policy or self.policy, cap=cap
+        )
+
+    async def close(self) -> None:
+        """Close what is open. Views need no closing."""
+        if self._poster is not None:
+            await self._poster.close()
+        await self.resolver.close()
+
+    @staticmethod
+    def _allowed(found: Sequence[Address], port: int, policy: AddressPolicy) -> Sequence[Address]:
+        allowed = []
+        reason = ""
+        for address in found:
+            why = refusal(address.text, port, policy)
+            if why is None:
+                allowed.append(address)
+            else:
+                reason = reason or why
+        if not allowed:
+            raise DialError(Failure.BLOCKED, None, reason, address=found[0].text)
+        return allowed
+
+
+async def _first(
+    addresses: Sequence[Address], port: int, trace: Trace
+) -> tuple[socket.socket, Address]:
+    """Return the first connection that stands, trying the addresses one beside the other."""
+    if len(addresses) == 1:
+        trace.address = addresses[0].text
+        return await _connect(addresses[0], port), addresses[0]
+    waiting = _interleaved(addresses)[:MOST_ADDRESSES]
+    running: dict[asyncio.Task[socket.socket], Address] = {}
+    failures: list[DialError] = []
+    loop = asyncio.get_running_loop()
+    try:
+        while waiting or running:
+            if waiting:
+                address = waiting.pop(0)
+                trace.address = address.text
+                running[loop.create_task(_connect(address, port))] = address
+            done, _ = await asyncio.wait(
+                running,
+                timeout=HEAD_START if waiting else None,
+                return_when=asyncio.FIRST_COMPLETED,
+            )
+            for task in done:
+                address = running[task]
+                error = task.exception()
+                if error is None:
+                    del running[task]
+                    return task.result(), address
+                del running[task]
+                if not isinstance(error, DialError):
+                    raise error
+                failures.append(error)
+        raise _most_telling(failures)
+    finally:
+        await _abandon(running)
+
+
+async def _abandon(running: Mapping[asyncio.Task[socket.socket], Address]) -> None:
+    for task in running:
+        task.cancel()
+    for result in await asyncio.gather(*running, return_exceptions=True):
+        if isinstance(result, socket.socket):
+            result.close()
+
+
+def _interleaved(addresses: Sequence[Address]) -> list[Address]:
+    """Alternate the families, beginning with the resolver's first choice (RFC 8305, section 4)."""
+    lead = [each for each in addresses if each.family == addresses[0].family]
+    rest = [each for each in addresses if each.family != addresses[0].family]
+    mixed: list[Address] = []
+    while lead or rest:
+        mixed += lead[:1] + rest[:1]
+        lead, rest = lead[1:], rest[1:]
+    return mixed
+
+
+def _most_telling(failures: Sequence[DialError]) -> DialError:
+    for failure in _TELLING:
+        for error in failures:
+            if error.failure is failure:
+                return error
+    return next((each for each in failures if each.failure in OWN_FAILURES), failures[0])
+
+
+async def _connect(address: Address, port: int) -> socket.socket:
+    try:
+        sock = socket.socket(address.family, socket.SOCK_STREAM)
+    except OSError as error:
+        raise from_local(error) from None
+    try:
+        sock.setblocking(False)
+        await asyncio.get_running_loop().sock_connect(sock, (address.text, port))
+    except OSError as error:
+        sock.close()
+        raise from_connect(error, address.family, address.text, port) from None
+    except BaseException:
+        sock.close()
+        raise
+    return sock

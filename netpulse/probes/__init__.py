@@ -1,0 +1,23 @@
+"""One file a protocol: `async probe(spec, deadline, egress) -> Reading`. A probe measures and never
+judges, and raises for nothing that a target does; what it raises is a mistake of our own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from netpulse.egress.connect import Egress
+from netpulse.model.check import Reading
+from netpulse.probes.http import probe as http_probe
+from netpulse.probes.tcp import probe as tcp_probe
+
+Probe = Callable[[Any, float, Egress], Awaitable[Reading]]
+"""Takes the spec of its own type, a moment of the event loop's clock, and the way out."""
+
+PROBES: dict[str, Probe] = {
+    "http": http_probe,
+    "https": http_probe,
+    "tcp": tcp_probe,
+}
+"""By the `type` word of the spec."""

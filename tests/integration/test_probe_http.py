@@ -1,0 +1,733 @@
+"""The http probe against servers that behave, and against those that do not."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import resource
+import time
+import zlib
+from collections.abc import AsyncIterator
+
+import brotli
+import pytest
+
+from netpulse import __version__
+from netpulse.egress.connect import Egress
+from netpulse.rules.addresses import AddressPolicy
+from tests.probing import Seen, check
+from tests.servers import (
+    Exchange,
+    HttpServer,
+    Request,
+    TcpServer,
+    answer,
+    free_port,
+    linger,
+    redirect,
+)
+
+
+@pytest.fixture
+async def egress() -> AsyncIterator[Egress]:
+    egress = Egress()
+    yield egress
+    await egress.close()
+
+
+async def see(egress: Egress, script: object, path: str = "/", **fields: object) -> Seen:
+    async with HttpServer({"*": script}) as server:  # type: ignore[dict-item]
+        return await check(egress, server.url(path), **fields)  # type: ignore[arg-type]
+
+
+OK = b"HTTP/1.1 200 OK\r\n"
+CHUNKED = OK + b"Transfer-Encoding: chunked\r\n\r\n"
+HELLO = b"Content-Length: 5\r\n\r\nhello"
+PACKED = gzip.compress(b"hello" * 100)
+BARE = zlib.compressobj(wbits=-15)
+BARE_DEFLATE = BARE.compress(b"hello" * 100) + BARE.flush()
+
+
+def encoded(coding: str, body: bytes) -> bytes:
+    return answer(200, {"Content-Encoding": coding}, body)
+
+
+ANSWERS: list[tuple[str, bytes, str]] = [
+    # What curl and browsers take is up.
+    ("plain", OK + HELLO, "up"),
+    ("no reason phrase", b"HTTP/1.1 200\r\n" + HELLO, "up"),
+    ("reason glued to the status", b"HTTP/1.1 200OK\r\n" + HELLO, "up"),
+    ("HTTP/1.0", b"HTTP/1.0 200 OK\r\n\r\nhello", "up"),
+    ("HTTP/2 in words only", b"HTTP/2 200 OK\r\n" + HELLO, "up"),
+    ("lower-case http", b"http/1.1 200 OK\r\n" + HELLO, "up"),
+    ("line feeds only", b"HTTP/1.1 200 OK\nContent-Length: 5\n\nhello", "up"),
+    ("header without a colon", OK + b"nonsense\r\n" + HELLO, "up"),
+    ("space in a header's name", OK + b"X Y: 1\r\n" + HELLO, "up"),
+    ("space before the colon", OK + b"X : 1\r\n" + HELLO, "up"),
+    ("no name before the colon", OK + b": 1\r\n" + HELLO, "up"),
+    ("folded header", OK + b"X: 1\r\n  2\r\n" + HELLO, "up"),
+    ("bytes beyond ASCII", OK + b"X\xff: \xfe\x01\r\n" + HELLO, "up"),
+    ("9 KB header line", OK + b"X: " + b"a" * 9_000 + b"\r\n" + HELLO, "up"),
+    ("90 KB header line", OK + b"X: " + b"a" * 90_000 + b"\r\n" + HELLO, "up"),
+    ("200 headers", OK + b"".join(b"X%d: 1\r\n" % n for n in range(200)) + HELLO, "up"),
+    ("equal Content-Lengths", OK + b"Content-Length: 5\r\n" + HELLO, "up"),
+    ("Content-Length as a list", OK + b"Content-Length: 5, 5\r\n\r\nhello", "up"),
+    ("Content-Length beyond measure", OK + b"Content-Length: " + b"9" * 30 + b"\r\n\r\nx", "up"),
+    ("bytes after the body", OK + HELLO + b"HTTP/1.1 500 No\r\n\r\n", "up"),
+    ("no length, until close", OK + b"\r\nhello", "up"),
+    ("204 with a body", b"HTTP/1.1 204 No Content\r\n" + HELLO, "up"),
+    ("100 before the answer", b"HTTP/1.1 100 Continue\r\n\r\n" + OK + HELLO, "up"),
+    ("103 before the answer", b"HTTP/1.1 103 Hints\r\nLink: x\r\n\r\n" + OK + HELLO, "up"),
+    ("chunks", CHUNKED + b"5\r\nhello\r\n0\r\n\r\n", "up"),
+    ("chunk extension", CHUNKED + b"5;a=b\r\nhello\r\n0\r\n\r\n", "up"),
+    ("spaces behind a chunk size", CHUNKED + b"5  \r\nhello\r\n0\r\n\r\n", "up"),
+    ("chunks with line feeds", CHUNKED + b"5\nhello\n0\n\n", "up"),
+    ("chunks with a trailer", CHUNKED + b"5\r\nhello\r\n0\r\nX: 1\r\n\r\n", "up"),
+    ("chunks in HTTP/1.0", CHUNKED.replace(b"1.1", b"1.0") + b"0\r\n\r\n", "up"),
+    ("chunks and a length", OK + b"Content-Length: 9\r\n" + CHUNKED[17:] + b"0\r\n\r\n", "up"),
+    ("unknown transfer coding", OK + b"Transfer-Encoding: odd\r\n\r\nhello", "up"),
+    ("gzip", encoded("gzip", PACKED), "up"),
+    ("x-gzip", encoded("x-gzip", PACKED), "up"),
+    ("gzip in two members", encoded("gzip", PACKED * 2), "up"),
+    ("gzip with garbage behind", encoded("gzip", PACKED + b"garbage"), "up"),
+    ("gzip that lacks its end", encoded("gzip", PACKED[:-6]), "up"),
+    ("gzip of nothing", encoded("gzip", b""), "up"),
+    ("deflate", encoded("deflate", zlib.compress(b"hello")), "up"),
+    ("bare deflate", encoded("deflate", BARE_DEFLATE), "up"),
+    ("br", encoded("br", brotli.compress(b"hello")), "up"),
+    ("gzip in gzip", encoded("gzip, gzip", gzip.compress(PACKED)), "up"),
+    ("unknown content coding", encoded("utf-8", b"hello"), "up"),
+    # Statuses are judged as they are.
+    ("500", answer(500), "down status"),
+    ("404", answer(404), "down status"),
+    ("304", answer(304), "down status"),
+    ("999", answer(999), "down status"),
+    ("101", b"HTTP/1.1 101 Switching\r\nUpgrade: x\r\n\r\n", "down status"),
+    ("redirect without Location", answer(302), "down status"),
+    ("redirect with an empty Location", answer(302, {"Location": ""}), "down status"),
+    ("300 with a Location", answer(300, {"Location": "/x"}), "down status"),
+    # What is no HTTP.
+    ("not HTTP", b"hello world, who are you?\r\n", "down protocol"),
+    ("SSH", b"SSH-2.0-OpenSSH_9.2\r\n", "down protocol"),
+    ("blank line first", b"\r\n" + OK + HELLO, "down protocol"),
+    ("status 99", b"HTTP/1.1 99 No\r\n\r\n", "down protocol"),
+    ("status 000", b"HTTP/1.1 000 No\r\n\r\n", "down protocol"),
+    ("status 2000", b"HTTP/1.1 2000 No\r\n\r\n", "down protocol"),
+    ("status in letters", b"HTTP/1.1 abc No\r\n\r\n", "down protocol"),
+    ("NUL in a header", OK + b"X: a\0b\r\n" + HELLO, "down protocol"),
+    ("NUL in the status line", b"HTTP/1.1 200 O\0K\r\n" + HELLO, "down protocol"),
+    ("1 MB header", OK + b"X: " + b"a" * 1_000_000 + b"\r\n" + HELLO, "down protocol"),
+    ("headers without end", OK + b"X: 1\r\n" * 100_000, "down protocol"),
+    ("8,000 headers", OK + b"X: 1\r\n" * 8_000 + b"\r\n", "down protocol"),
+    ("two lengths", OK + b"Content-Length: 4\r\n" + HELLO, "down protocol"),
+    ("negative length", OK + b"Content-Length: -5\r\n\r\nhello", "down protocol"),
+    ("length in letters", OK + b"Content-Length: five\r\n\r\nhello", "down protocol"),
+    ("bad chunk size", CHUNKED + b"zz\r\nhello\r\n0\r\n\r\n", "down protocol"),
+    ("negative chunk size", CHUNKED + b"-5\r\nhello\r\n0\r\n\r\n", "down protocol"),
+    ("chunk size beyond measure", CHUNKED + b"f" * 17 + b"\r\n", "down protocol"),
+    ("empty chunk size", CHUNKED + b"\r\nhello\r\n0\r\n\r\n", "down protocol"),
+    ("chunk longer than it says", CHUNKED + b"3\r\nhello\r\n0\r\n\r\n", "down protocol"),
+    ("no chunks at all", CHUNKED + b"hello, this is no chunk", "down protocol"),
+    ("gzip that is none", encoded("gzip", b"hello"), "down protocol"),
+    ("br that is none", encoded("br", b"\xff" * 20), "down protocol"),
+    ("six layers of gzip", encoded("gzip," * 5 + "gzip", b"x"), "down protocol"),
+    # What ends too soon.
+    ("nothing at all", b"", "down closed"),
+    ("half a status line", b"HTTP/1.1 20", "down closed"),
+    ("half the headers", OK + b"X: 1\r\nY", "down closed"),
+    ("only a 100", b"HTTP/1.1 100 Continue\r\n\r\n", "down closed"),
+    ("short body", OK + b"Content-Length: 50\r\n\r\nhello", "down closed"),
+    ("cut chunk", CHUNKED + b"50\r\nhello", "down closed"),
+    ("no last chunk", CHUNKED + b"5\r\nhello\r\n", "down closed"),
+    ("cut last chunk", CHUNKED + b"5\r\nhello\r\n0\r\n", "down closed"),
+]
+
+
+@pytest.mark.parametrize(
+    ("sent", "said"), [each[1:] for each in ANSWERS], ids=[each[0] for each in ANSWERS]
+)
+async def test_answers(egress: Egress, sent: bytes, said: str) -> None:
+    seen = await see(egress, sent)
+    assert seen.said == said, seen.message
+
+
+async def test_what_a_reading_has(egress: Egress) -> None:
+    seen = await see(egress, answer(200, {"Content-Type": "text/html; charset=latin-1"}, b"\xe9"))
+    reading = seen.reading
+    assert seen.said == "up"
+    assert (reading.status_code, reading.http_version, reading.body) == (200, "1.1", b"\xe9")
+    assert reading.charset == "latin-1"
+    assert reading.address == "127.0.0.1"
+    assert ("Content-Length", "1") in reading.headers
+    timings = reading.timings
+    assert timings.dns_ms == 0.0
+    assert timings.tls_ms is None
+    assert timings.connect_ms is not None
+    assert timings.first_byte_ms is not None
+    assert timings.total_ms is not None
+    assert timings.total_ms >= timings.first_byte_ms
+
+
+# ------------------------------------------------------------------ deadlines
+
+
+async def silent(exchange: Exchange) -> None:
+    await exchange.hang()
+
+
+async def dripped_head(exchange: Exchange) -> None:
+    await exchange.drip(OK + b"X: " + b"a" * 500)
+
+
+async def dripped_body(exchange: Exchange) -> None:
+    await exchange.send(OK + b"Content-Length: 500\r\n\r\n")
+    await exchange.drip(b"a" * 500)
+
+
+async def endless_chunks(exchange: Exchange) -> None:
+    await exchange.send(CHUNKED)
+    await exchange.drip(b"1\r\na\r\n" * 500, 0.01)
+
+
+async def endless_interim(exchange: Exchange) -> None:
+    while True:
+        await exchange.send(b"HTTP/1.1 102 Processing\r\n\r\n" * 10)
+
+
+async def stalled_body(exchange: Exchange) -> None:
+    await exchange.send(OK + b"Content-Length: 5000\r\n\r\n" + b"a" * 1234)
+    await exchange.hang()
+
+
+@pytest.mark.parametrize(
+    ("script", "detail", "ends"),
+    [
+        (silent, "first_byte", ", waiting for the first byte"),
+        (dripped_head, "headers", ", waiting for the end of the headers"),
+        (dripped_body, "body", " of 500 bytes so far)"),
+        (endless_chunks, "body", " bytes so far)"),
+        (endless_interim, "headers", " interim answers (1xx) and no final one"),
+        (stalled_body, "body", ", waiting for the rest of the body (1,234 of 5,000 bytes so far)"),
+    ],
+)
+async def test_the_deadline_is_ours_and_names_the_phase(
+    egress: Egress, script: object, detail: str, ends: str
+) -> None:
+    began = time.process_time()
+    seen = await see(egress, script, timeout_seconds=1)
+    assert seen.said == "down timeout"
+    assert seen.verdict.detail == detail
+    assert seen.message.startswith("no answer within 1 s: ")
+    assert seen.message.endswith(ends)
+    assert 0.9 < seen.seconds < 1.4
+    # The server burns the other half of an endless stream.
+    assert time.process_time() - began < 0.9
+
+
+async def test_a_silent_server_is_described(egress: Egress) -> None:
+    seen = await see(egress, silent, timeout_seconds=1)
+    reading = seen.reading
+    assert reading.timings.connect_ms is not None
+    assert seen.message == (
+        f"no answer within 1 s: connected after {reading.timings.connect_ms:g} ms, "
+        "waiting for the first byte"
+    )
+    assert reading.timings.first_byte_ms is None
+    assert reading.timings.total_ms is not None
+    assert 900 < reading.timings.total_ms < 1400
+
+
+async def test_a_full_backlog_is_a_timeout_while_connecting(egress: Egress) -> None:
+    import socket
+
+    with socket.socket() as full:
+        full.bind(("127.0.0.1", 0))
+        full.listen(0)
+        port = full.getsockname()[1]
+        waiting = [socket.socket() for _ in range(4)]
+        for each in waiting:
+            each.setblocking(False)
+            each.connect_ex(("127.0.0.1", port))
+        await asyncio.sleep(0.05)
+        seen = await check(egress, f"http://127.0.0.1:{port}/", timeout_seconds=1)
+        for each in waiting:
+            each.close()
+    assert seen.said == "down timeout"
+    assert seen.message == f"no answer within 1 s: connecting to 127.0.0.1:{port}"
+
+
+# ------------------------------------------------------------------ connections
+
+
+async def test_refused(egress: Egress) -> None:
+    port = free_port()
+    seen = await check(egress, f"http://127.0.0.1:{port}/")
+    assert seen.said == "down refused"
+    assert seen.message == f"127.0.0.1:{port} refused the connection"
+    assert seen.reading.timings.connect_ms is None
+    assert seen.reading.address == "127.0.0.1"
+
+
+async def test_resets(egress: Egress) -> None:
+    async def at_once(exchange: Exchange) -> None:
+        exchange.reset()
+
+    async def in_the_body(exchange: Exchange) -> None:
+        await exchange.send(OK + b"\r\nhello")
+        await asyncio.sleep(0.05)
+        exchange.reset()
+
+    async def in_the_head(exchange: Exchange) -> None:
+        await exchange.send(OK)
+        await asyncio.sleep(0.05)
+        exchange.reset()
+
+    for script, words in (
+        (at_once, "127.0.0.1 reset the connection instead of answering"),
+        (in_the_head, "127.0.0.1 reset the connection in the middle of its headers"),
+        (in_the_body, "127.0.0.1 reset the connection in the middle of its body"),
+    ):
+        seen = await see(egress, script)
+        assert (seen.said, seen.message) == ("down reset", words)
+
+
+async def test_a_server_that_resets_before_reading(egress: Egress) -> None:
+    async def rude(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        linger(writer)
+        writer.transport.abort()
+
+    async with TcpServer(rude) as server:
+        seen = await check(egress, f"http://127.0.0.1:{server.port}/")
+    assert seen.said == "down reset"
+
+
+async def test_an_answer_before_a_reset_counts(egress: Egress) -> None:
+    async def answered(exchange: Exchange) -> None:
+        await exchange.send(answer(200, body=b"done"))
+        await asyncio.sleep(0.05)
+        exchange.reset()
+
+    assert (await see(egress, answered)).said == "up"
+
+
+async def test_ip_version(egress: Egress) -> None:
+    async with HttpServer(answer(200), host="::1") as server:
+        assert (await check(egress, server.url())).said == "up"
+        assert (await check(egress, server.url(), ip_version=6)).said == "up"
+        seen = await check(egress, f"http://localhost:{server.port}/", ip_version=4)
+        assert seen.said == "down refused"
+        # Auto: the hosts file has both, and the other family answers.
+        seen = await check(egress, f"http://localhost:{server.port}/")
+        assert seen.said == "up"
+        assert seen.reading.address == "::1"
+
+
+async def test_blocked_addresses(egress: Egress) -> None:
+    seen = await check(egress, "http://169.254.169.254/latest/meta-data/")
+    assert seen.said == "down blocked"
+    public = egress.under(AddressPolicy(allow_private=False))
+    async with HttpServer({"/": answer(200)}) as server:
+        own = AddressPolicy(own=frozenset({("127.0.0.1", server.port)}))
+        assert (await check(egress.under(own), server.url())).said == "down blocked"
+        for host in ("127.0.0.1", "localhost", "[::ffff:127.0.0.1]"):
+            seen = await check(public, f"http://{host}:{server.port}/")
+            assert seen.said == "down blocked", host
+        assert server.connections == 0
+
+
+async def test_no_file_descriptor_left_is_our_own_trouble(egress: Egress) -> None:
+    async with HttpServer(answer(200)) as server:
+        await check(egress, server.url())
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))
+        try:
+            seen = await check(egress, server.url())
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        assert seen.said == "inconclusive own_limit"
+        assert "LimitNOFILE" in seen.message
+        assert (await check(egress, server.url())).said == "up"
+
+
+# ------------------------------------------------------------------ requests
+
+
+async def test_the_request(egress: Egress) -> None:
+    async with HttpServer(answer(200)) as server:
+        await check(egress, server.url("/a%20b?q=%2B&x=1"))
+        assert server.requests[0].head.decode() == (
+            "GET /a%20b?q=%2B&x=1 HTTP/1.1\r\n"
+            f"Host: 127.0.0.1:{server.port}\r\n"
+            f"User-Agent: NetPulse/{__version__}\r\n"
+            "Accept: */*\r\n"
+            "Accept-Encoding: gzip, deflate, br\r\n"
+            "Connection: close\r\n\r\n"
+        )
+
+
+async def test_a_request_of_ones_own(egress: Egress) -> None:
+    async with HttpServer(answer(200)) as server:
+        await check(
+            egress,
+            server.url(),
+            method="PUT",
+            headers={"user-agent": "Mine", "Host": "shop.example", "X-Gone": None},
+            body="käse",
+        )
+        request = server.requests[0]
+    assert request.method == "PUT"
+    assert request.headers["user-agent"] == "Mine"
+    assert request.headers["host"] == "shop.example"
+    assert request.headers["content-length"] == "5"
+    assert request.body == "käse".encode()
+    assert request.head.lower().count(b"user-agent") == 1
+    assert b"x-gone" not in request.head.lower()
+
+
+async def test_authorization(egress: Egress) -> None:
+    from netpulse.model.monitor import BasicAuth, BearerAuth
+
+    async with HttpServer(answer(200)) as server:
+        await check(egress, server.url(), auth=BasicAuth(username="ann", password="s:ecrét"))
+        await check(egress, server.url(), auth=BearerAuth(token="abc"))
+        sent = [each.headers["authorization"] for each in server.requests]
+    assert sent == ["Basic YW5uOnM6ZWNyw6l0", "Bearer abc"]
+
+
+async def test_head_has_no_body(egress: Egress) -> None:
+    async def head(exchange: Exchange) -> None:
+        await exchange.send(answer(200, {"Content-Length": "5000"}, length=False))
+        await exchange.hang()
+
+    seen = await see(egress, head, method="HEAD")
+    assert seen.said == "up"
+    assert seen.seconds < 1
+
+
+async def test_a_post_without_body_says_so(egress: Egress) -> None:
+    async with HttpServer(answer(200)) as server:
+        await check(egress, server.url(), method="POST")
+        assert server.requests[0].headers["content-length"] == "0"
+
+
+async def test_a_header_cannot_smuggle_another(egress: Egress) -> None:
+    with pytest.raises(ValueError, match="line break"):
+        await check(egress, "http://127.0.0.1:1/", headers={"X": "a\r\nY: b"})
+
+
+# ------------------------------------------------------------------ expectations
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"expected_status": 404}, "down status"),
+        ({"expected_status": (200, "300-399")}, "up"),
+        ({"body_match": "ell"}, "up"),
+        ({"body_match": "HELL"}, "down body"),
+        ({"body_not_match": "ell"}, "down body"),
+        ({"body_regex": "^.?hel+o"}, "up"),
+        ({"body_regex": "^bye"}, "down body"),
+        ({"json_path": "$.ok"}, "up"),
+        ({"json_path": "$.ok", "json_value": True}, "up"),
+        ({"json_path": "$.ok", "json_value": 1}, "down body"),
+        ({"json_path": "$.missing"}, "down body"),
+        ({"degraded_after_ms": 1}, "degraded"),
+        ({"invert": True}, "down mismatch"),
+    ],
+)
+async def test_expectations(egress: Egress, fields: dict[str, object], said: str) -> None:
+    body = b'{"ok": true}' if "json_path" in fields else b"\xefhello"
+
+    async def slow(exchange: Exchange) -> None:
+        await asyncio.sleep(0.02)
+        await exchange.send(encoded("gzip", gzip.compress(body)))
+
+    seen = await see(egress, slow, **fields)
+    assert seen.said == said, seen.message
+
+
+# ------------------------------------------------------------------ redirects
+
+
+async def test_redirects_are_followed(egress: Egress) -> None:
+    scripts = {
+        "/": redirect("/two?x=1#part", 301),
+        "/two?x=1": redirect("three", 302),
+        "/three": redirect("//127.0.0.1:{port}/fo%2fur"),
+        "/fo%2fur": answer(200, body=b"end"),
+    }
+    async with HttpServer(scripts) as server:
+        server.scripts["/three"] = redirect(f"//127.0.0.1:{server.port}/fo%2fur")
+        seen = await check(egress, server.url())
+        assert seen.said == "up"
+        assert seen.reading.redirects == 3
+        assert seen.reading.final_url == server.url("/fo%2fur")
+        assert [each.path for each in server.requests] == list(scripts)
+        seen = await check(egress, server.url(), follow_redirects=False, expected_status=301)
+        assert seen.said == "up"
+        seen = await check(egress, server.url(), max_redirects=3)
+        assert seen.said == "up"
+        seen = await check(egress, server.url(), max_redirects=2)
+        assert seen.said == "down redirect"
+        assert seen.verdict.detail == "too_many"
+        assert seen.message == (
+            f"more than 2 redirects; the last one leads to {server.url('/fo%2fur')}"
+        )
+
+
+@pytest.mark.parametrize(
+    ("location", "detail", "words"),
+    [
+        ("ftp://files.example/", "scheme", "redirected to ftp://files.example/, which is not"),
+        ("javascript:alert(1)", "scheme", "redirected to javascript:alert(1), which is not"),
+        ("file:///etc/passwd", "scheme", "which is not http or https"),
+        ("http://127.0.0.1:99999/", "bad_location", "redirected to http://127.0.0.1:99999/: "),
+        ("http://127.0.0.1:0/", "bad_location", "port 0 cannot be connected to"),
+        ("http://127.0.0.1:x/", "bad_location", "redirected to http://127.0.0.1:x/: "),
+        ("http://127.1/", "bad_location", "write four decimal numbers"),
+        ("http://0x7f000001/", "bad_location", "write four decimal numbers"),
+        ("http://[::1", "bad_location", "redirected to http://[::1: "),
+        ("http://a b/", "bad_location", "redirected to http://a b/: "),
+        ("http://[fe80::1%25eth0]/", "bad_location", "redirected to"),
+    ],
+)
+async def test_redirects_that_lead_nowhere(
+    egress: Egress, location: str, detail: str, words: str
+) -> None:
+    seen = await see(egress, redirect(location))
+    assert seen.said == "down redirect", seen.message
+    assert seen.verdict.detail == detail
+    assert words in seen.message
+
+
+async def test_redirect_loops(egress: Egress) -> None:
+    async with HttpServer({"/": redirect("/b"), "/b": redirect("/")}) as server:
+        seen = await check(egress, server.url())
+        assert seen.said == "down redirect"
+        assert seen.message == f"the redirects go in a circle: {server.url()} comes again"
+        assert len(server.requests) == 2
+
+    def further(request: Request) -> bytes:
+        return redirect(f"{request.path}x")
+
+    seen = await see(egress, further)
+    assert (seen.said, seen.verdict.detail) == ("down redirect", "too_many")
+
+
+async def test_a_redirect_to_a_forbidden_address_is_blocked(egress: Egress) -> None:
+    for location in (
+        "http://169.254.169.254/latest/meta-data/",
+        "http://[::ffff:169.254.169.254]/",
+        "http://[fe80::1]/",
+    ):
+        seen = await see(egress, redirect(location))
+        assert seen.said == "down blocked", location
+        assert "(after a redirect, at http://" in seen.message
+
+
+async def test_a_redirect_to_a_dead_port_says_where(egress: Egress) -> None:
+    port = free_port()
+    seen = await see(egress, redirect(f"http://127.0.0.1:{port}/x"))
+    assert seen.said == "down refused"
+    assert seen.message == (
+        f"127.0.0.1:{port} refused the connection (after a redirect, at http://127.0.0.1:{port}/x)"
+    )
+
+
+@pytest.mark.parametrize(
+    ("status", "method", "then"),
+    [
+        (301, "POST", "GET"),
+        (302, "POST", "GET"),
+        (303, "POST", "GET"),
+        (303, "PUT", "GET"),
+        (303, "HEAD", "HEAD"),
+        (302, "PUT", "PUT"),
+        (307, "POST", "POST"),
+        (308, "POST", "POST"),
+    ],
+)
+async def test_methods_across_redirects(
+    egress: Egress, status: int, method: str, then: str
+) -> None:
+    body = None if method == "HEAD" else "data"
+    async with HttpServer({"/": redirect("/on", status), "/on": answer(200)}) as server:
+        await check(
+            egress, server.url(), method=method, body=body, headers={"Content-Type": "text/x"}
+        )
+        second = server.requests[1]
+    assert second.method == then
+    kept = then == method and body is not None
+    assert second.body == (b"data" if kept else b"")
+    if then != method:
+        assert "content-type" not in second.headers
+
+
+async def test_credentials_stay_with_their_origin(egress: Egress) -> None:
+    from netpulse.model.monitor import BearerAuth
+
+    secrets = {
+        "Cookie": "session=1",
+        "X-Api-Key": "k",
+        "X-Auth-Token": "t",
+        "X-Client-Secret": "s",
+        "X-Plain": "p",
+    }
+    async with HttpServer({"/in": answer(200)}) as other, HttpServer({}) as first:
+        first.scripts = {
+            "/": redirect("/same"),
+            "/same": redirect(other.url("/in")),
+        }
+        await check(egress, first.url(), headers=secrets, auth=BearerAuth(token="abc"))
+        same, foreign = first.requests[1], other.requests[0]
+    assert same.headers["authorization"] == "Bearer abc"
+    assert same.headers["x-api-key"] == "k"
+    assert foreign.headers["x-plain"] == "p"
+    for name in ("authorization", "cookie", "x-api-key", "x-auth-token", "x-client-secret"):
+        assert name not in foreign.headers
+    assert foreign.headers["host"] == f"127.0.0.1:{other.port}"
+
+
+async def test_a_host_header_stays_with_its_origin(egress: Egress) -> None:
+    async with HttpServer({"/": answer(200)}) as other, HttpServer({}) as first:
+        first.scripts = {"*": redirect(other.url())}
+        await check(egress, first.url(), headers={"Host": "shop.example"})
+        assert other.requests[0].headers["host"] == f"127.0.0.1:{other.port}"
+
+
+async def test_cookies_set_on_the_way_go_back_to_their_host_only(egress: Egress) -> None:
+    def gate(request: Request) -> bytes:
+        if "seen=1" in request.headers.get("cookie", ""):
+            return answer(200, body=b"in")
+        return answer(302, {"Location": "/", "Set-Cookie": "seen=1; Path=/; HttpOnly"})
+
+    async with HttpServer({"/": gate}) as server:
+        seen = await check(egress, server.url(), headers={"Cookie": "mine=2"})
+        assert seen.said == "up"
+        assert server.requests[1].headers["cookie"] == "mine=2; seen=1"
+        # The next check begins without them.
+        await check(egress, server.url())
+        assert "cookie" not in server.requests[2].headers
+    async with HttpServer({"/": answer(200)}) as other, HttpServer({}) as first:
+        away = f"http://localhost:{other.port}/"
+        first.scripts = {"*": answer(302, {"Location": away, "Set-Cookie": "a=b"})}
+        await check(egress, first.url(), ip_version=4)
+        assert "cookie" not in other.requests[0].headers
+
+
+async def test_https_monitors_must_stay_on_https(egress: Egress) -> None:
+    from tests.certificates import Authority
+
+    ours = Authority()
+    async with (
+        HttpServer({"*": answer(200)}) as plain,
+        HttpServer({}, tls=ours.good(), name="localhost") as secure,
+    ):
+        secure.scripts = {"*": redirect(plain.url("/in"))}
+        seen = await check(egress, secure.url(), "https", ca_certificate=ours.pem)
+        assert seen.said == "down redirect"
+        assert seen.verdict.detail == "to_http"
+        assert seen.message == (
+            f"redirected to http://127.0.0.1:{plain.port}: an https monitor must stay on https"
+        )
+        assert not plain.requests
+        seen = await check(egress, secure.url(), "http", ca_certificate=ours.pem)
+        assert seen.said == "up"
+
+
+# ------------------------------------------------------------------ bombs
+
+
+async def endless_body(exchange: Exchange) -> None:
+    await exchange.send(OK + b"\r\nneedle")
+    while True:
+        await exchange.send(b"a" * 65_536)
+
+
+async def endless_gzip(exchange: Exchange) -> None:
+    packer = zlib.compressobj(wbits=31)
+    await exchange.send(OK + b"Content-Encoding: gzip\r\n\r\n")
+    while True:
+        await exchange.send(packer.compress(bytes(1 << 20)))
+        await asyncio.sleep(0)
+
+
+async def one_byte_chunks(exchange: Exchange) -> None:
+    await exchange.send(CHUNKED)
+    while True:
+        await exchange.send(b"1\r\na\r\n" * 10_000)
+
+
+async def endless_nothing(exchange: Exchange) -> None:
+    """gzip that never yields a byte."""
+    await exchange.send(OK + b"Content-Encoding: gzip\r\n\r\n" + gzip.compress(b"")[:10])
+    while True:
+        await exchange.send(b"\x00\x00\x00\xff\xff" * 10_000)
+
+
+BOMB = gzip.compress(bytes(200 << 20), 9)
+DOUBLE_BOMB = gzip.compress(BOMB, 9)
+BROTLI_BOMB = brotli.compress(bytes(64 << 20), quality=1)
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        pytest.param(endless_body, id="infinite body"),
+        pytest.param(endless_gzip, id="infinite gzip"),
+        pytest.param(one_byte_chunks, id="chunks of one byte"),
+        pytest.param(endless_nothing, id="gzip of nothing, for ever"),
+        pytest.param(encoded("gzip", BOMB), id="gzip bomb"),
+        pytest.param(encoded("gzip, gzip", DOUBLE_BOMB), id="bomb in a bomb"),
+        pytest.param(encoded("br", BROTLI_BOMB), id="brotli bomb"),
+        pytest.param(answer(200, body=bytes(8 << 20)), id="8 MiB body"),
+    ],
+)
+async def test_bombs_are_decided_early_and_harm_nobody(egress: Egress, script: object) -> None:
+    lag = 0.0
+
+    async def ticker() -> None:
+        nonlocal lag
+        while True:
+            began = time.perf_counter()
+            await asyncio.sleep(0.005)
+            lag = max(lag, time.perf_counter() - began - 0.005)
+
+    # The probe in a process of its own would be purer; the server's own work is in the lag here.
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    task = asyncio.create_task(ticker())
+    seen = await see(egress, script, timeout_seconds=10)
+    task.cancel()
+    grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+    assert seen.said == "up"
+    assert not seen.reading.body_complete
+    assert len(seen.reading.body) <= 1 << 20
+    assert seen.seconds < 3
+    assert grown < 32 * 1024, f"{grown} KiB"
+    assert lag < 0.1, lag
+
+
+async def test_a_body_of_exactly_the_limit_is_whole(egress: Egress) -> None:
+    for size, whole in ((1 << 20, True), ((1 << 20) + 1, False)):
+        seen = await see(egress, answer(200, body=b"a" * size))
+        assert seen.reading.body_complete is whole
+        assert len(seen.reading.body) == 1 << 20
+
+
+async def test_connections_do_not_pile_up(egress: Egress) -> None:
+    """Whatever ends a check, its descriptor is gone a moment later."""
+    import os
+
+    async with (
+        HttpServer({"/": answer(200), "/silent": silent, "/big": endless_body}) as server,
+        TcpServer() as mute,
+    ):
+        await check(egress, server.url())
+        before = len(os.listdir("/proc/self/fd"))  # noqa: PTH208
+        targets = [server.url(path) for path in ("/", "/silent", "/big")] * 5
+        targets += [f"https://127.0.0.1:{mute.port}/"] * 5
+        await asyncio.gather(*(check(egress, each, timeout_seconds=1) for each in targets))
+        await asyncio.sleep(0.3)
+        after = len(os.listdir("/proc/self/fd"))  # noqa: PTH208
+    assert after <= before + 1

@@ -1,0 +1,48 @@
+"""Checks for tests: a probe against a real server, and what the rules make of it."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from netpulse.egress.connect import Egress
+from netpulse.model.check import Reading, Verdict
+from netpulse.model.monitor import TYPES, type_of
+from netpulse.probes import PROBES
+from netpulse.rules.verdict import judge
+
+
+@dataclass
+class Seen:
+    """What a check saw."""
+
+    reading: Reading
+    verdict: Verdict
+    seconds: float
+
+    @property
+    def said(self) -> str:
+        """Result and failure word, as tables have them: "up", "down timeout"."""
+        failure = self.verdict.failure
+        return f"{self.verdict.result} {failure}" if failure else str(self.verdict.result)
+
+    @property
+    def message(self) -> str:
+        """The sentence for the person, "" when there is none."""
+        return self.verdict.message or ""
+
+
+async def check(
+    egress: Egress, target: str, kind: str = "http", seconds: float | None = None, **fields: Any
+) -> Seen:
+    """Probe `target` once and judge. `seconds` shortens the deadline below the timeout."""
+    fields.setdefault("timeout_seconds", 5)
+    spec = TYPES[kind](name="test", target=target, **fields)
+    loop = asyncio.get_running_loop()
+    began = time.perf_counter()
+    deadline = loop.time() + (spec.timeout_seconds if seconds is None else seconds)
+    reading = await PROBES[type_of(spec)](spec, deadline, egress)
+    took = time.perf_counter() - began
+    return Seen(reading, judge(spec, reading, now=int(time.time() * 1000)), took)
