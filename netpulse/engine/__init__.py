@@ -1,0 +1,1 @@
+"""What runs all the time: schedule, checks, edges, notices, housekeeping, live events."""

@@ -1,0 +1,114 @@
+"""Changes from outside: a monitor that was made, changed, paused, resumed or deleted."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+from msgspec.structs import replace
+
+from netpulse.engine.clock import Clock
+from netpulse.engine.live import Hub
+from netpulse.engine.roster import Roster, Watched
+from netpulse.engine.runner import Runner
+from netpulse.engine.scheduler import Scheduler
+from netpulse.model.ids import Id
+from netpulse.storage import monitors
+from netpulse.storage.db import Database
+from netpulse.storage.errors import StorageTrouble
+
+log = logging.getLogger(__name__)
+
+TROUBLE_SECONDS = 1.0
+
+
+class Changes:
+    """Takes over what is stored of a monitor, as often as it is told that this changed."""
+
+    def __init__(
+        self,
+        *,
+        db: Database,
+        clock: Clock,
+        hub: Hub,
+        roster: Roster,
+        scheduler: Scheduler,
+        runner: Runner,
+    ) -> None:
+        """Take the parts."""
+        self._db = db
+        self._clock = clock
+        self._hub = hub
+        self._roster = roster
+        self._scheduler = scheduler
+        self._runner = runner
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._stopping = False
+
+    def take_over(self, monitor_id: Id) -> None:
+        """Begin to take a change over; returns at once."""
+        task = asyncio.get_running_loop().create_task(self._take_over(monitor_id))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def settled(self) -> None:
+        """Wait until every change so far has taken effect."""
+        await asyncio.gather(*self._tasks)
+
+    async def stop(self) -> None:
+        """Take nothing over any more."""
+        self._stopping = True
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _take_over(self, monitor_id: Id) -> None:
+        told = False
+        where = {"monitor_id": monitor_id}
+        while not self._stopping:
+            old = self._roster.get(monitor_id)
+            try:
+                if old is None:
+                    done = await self._replace(monitor_id, None)
+                else:
+                    self._runner.drop(old)
+                    # An edge that is being written is finished first; what is read includes it.
+                    async with old.lock:
+                        done = await self._replace(monitor_id, old)
+            except StorageTrouble as trouble:
+                if not told:
+                    log.warning("a change waits: %s", trouble, extra=where)
+                told = True
+                await asyncio.sleep(TROUBLE_SECONDS)
+                continue
+            except Exception:
+                log.exception("a monitor cannot be read and is not checked", extra=where)
+                self._scheduler.remove(monitor_id)
+                self._roster.remove(monitor_id)
+                return
+            if done:
+                return
+
+    async def _replace(self, monitor_id: Id, old: Watched | None) -> bool:
+        """Put what is stored in the place of `old`; False if another change came in between."""
+        found = await self._db.read(monitors.load_one, monitor_id)
+        if self._roster.get(monitor_id) is not old:
+            return False
+        self._scheduler.remove(monitor_id)
+        self._roster.remove(monitor_id)
+        if found is None:
+            if old is not None:
+                self._hub.counts(old.monitor.org_id, self._roster.counts)
+            return True
+        monitor, watch = found
+        watched = Watched(monitor, watch, self._clock.monotonic())
+        if old is not None:
+            watched.last = old.last
+            if watch.status is old.watch.status:
+                watched.watch = replace(watch, vouched_until=old.watch.vouched_until)
+        self._roster.add(watched)
+        if not watched.paused:
+            self._scheduler.put(watched.id, watched.interval_ms, within=0.0)
+        self._hub.edge(monitor, watched.watch, watched.last)
+        self._hub.counts(monitor.org_id, self._roster.counts)
+        return True

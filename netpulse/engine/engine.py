@@ -1,0 +1,303 @@
+"""The engine: starts, stops and joins everything that watches and tells."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import os
+from collections.abc import Awaitable
+
+from netpulse.egress.connect import Egress
+from netpulse.engine import limits
+from netpulse.engine.changes import Changes
+from netpulse.engine.clock import Clock
+from netpulse.engine.dispatcher import Backoff, Dispatcher
+from netpulse.engine.due import Due
+from netpulse.engine.figures import Figures, LagStats
+from netpulse.engine.frozen import FrozenLoop
+from netpulse.engine.housekeeping import Housekeeping
+from netpulse.engine.lag import Break, LoopLag
+from netpulse.engine.live import Hub
+from netpulse.engine.loading import load
+from netpulse.engine.measuring import Measuring
+from netpulse.engine.roster import Roster
+from netpulse.engine.runner import Runner
+from netpulse.engine.scheduler import Scheduler
+from netpulse.engine.watchdog import Watchdog
+from netpulse.model.check import Check, Reading, Verdict
+from netpulse.model.ids import Id
+from netpulse.model.monitor import Monitor, MonitorSpec
+from netpulse.model.time import SECOND, Millis
+from netpulse.model.watch import Gap, Watch
+from netpulse.rules.addresses import AddressPolicy
+from netpulse.storage import notices, runs
+from netpulse.storage.db import Database
+from netpulse.storage.errors import StorageTrouble
+from netpulse.storage.raw import Raw
+
+log = logging.getLogger(__name__)
+
+STOP_SECONDS = 2.0
+TROUBLE_SECONDS = 1.0
+WORTH_FREEZING = 500
+"""Monitors from which on walking them in every full collection is worth avoiding."""
+BY_HAND_AT_ONCE = 32
+"""Checks that people run now, beside the schedule."""
+
+
+class Engine:
+    """What runs all the time. One a process; `start()` once, `stop()` once."""
+
+    def __init__(
+        self,
+        db: Database,
+        raw: Raw,
+        egress: Egress,
+        clock: Clock | None = None,
+        *,
+        version: str = "",
+        raw_days: int = 90,
+        at_once: int | None = None,
+        backoff: Backoff | None = None,
+        frozen_seconds: float | None = None,
+    ) -> None:
+        """Take the parts that somebody else closes.
+
+        Args:
+            db: the main file.
+            raw: the raw results.
+            egress: the way out.
+            clock: the time.
+            version: written into the record of this run.
+            raw_days: days for which raw results are kept.
+            at_once: checks that may run at once; None: from the limit on open files.
+            backoff: how notices are tried again.
+            frozen_seconds: end the process when its loop stands still that long; None: never.
+        """
+        self.clock = clock or Clock()
+        self._db = db
+        self._raw = raw
+        self._egress = egress
+        self._version = version
+        self.figures = Figures(self.clock)
+        self.live = Hub()
+        self.roster = Roster()
+        self.lag = LoopLag(self.clock, self._on_break)
+        if at_once is None:
+            at_once = limits.checks_at_once(limits.raise_file_limit())
+        self.scheduler = Scheduler(self.clock, self._begin, limit=at_once)
+        self.measuring = Measuring(egress, self.clock, self.lag)
+        self.runner = Runner(
+            db=db,
+            raw=raw,
+            measuring=self.measuring,
+            clock=self.clock,
+            scheduler=self.scheduler,
+            roster=self.roster,
+            hub=self.live,
+            figures=self.figures,
+            on_notices=self.notices_written,
+            on_dropped=self.changed,
+        )
+        self.changes = Changes(
+            db=db,
+            clock=self.clock,
+            hub=self.live,
+            roster=self.roster,
+            scheduler=self.scheduler,
+            runner=self.runner,
+        )
+        self.dispatcher = Dispatcher(
+            db=db,
+            egress=egress,
+            clock=self.clock,
+            hub=self.live,
+            figures=self.figures,
+            worker=f"process {os.getpid()}",
+            backoff=backoff,
+        )
+        self.watchdog = Watchdog(
+            db=db,
+            clock=self.clock,
+            lag=self.lag,
+            roster=self.roster,
+            scheduler=self.scheduler,
+            runner=self.runner,
+            on_notices=self.notices_written,
+        )
+        self.housekeeping = Housekeeping(db=db, raw=raw, clock=self.clock, raw_days=raw_days)
+        self._frozen = (
+            None
+            if frozen_seconds is None
+            else FrozenLoop(lambda: self.lag.beats, after=frozen_seconds)
+        )
+        self._by_hand = asyncio.Semaphore(BY_HAND_AT_ONCE)
+        self._gaps: set[asyncio.Task[None]] = set()
+        self._run_id: int | None = None
+        self.started_at: Millis | None = None
+        self.stopping = False
+
+    # Beginning and end
+
+    async def start(self) -> None:
+        """Open the record of this run, take over what was known, and begin to watch.
+
+        Raises:
+            StorageTrouble: the main file cannot be written.
+        """
+        now = self.started_at = self.clock.now()
+        run_id, previous = await self._db.write(runs.begin, now, self._version)
+        self._run_id = run_id
+        if previous is not None and now > previous:
+            log.info("NetPulse was not running for %.0f s", (now - previous) / SECOND)
+        self.lag.start()
+        if self._frozen is not None:
+            self._frozen.start()
+        owed = await load(
+            self._db,
+            self._raw,
+            self.clock,
+            self.roster,
+            self.scheduler,
+            self.runner,
+            started_at=now,
+        )
+        if len(self.roster) >= WORTH_FREEZING:
+            gc.collect()
+            gc.freeze()
+        await self.dispatcher.start()
+        self.scheduler.start()
+        await self.watchdog.start()
+        self.housekeeping.start(run_id)
+        log.info("watching %d monitors, %d of them are checked first", len(self.roster), owed)
+
+    async def stop(self) -> None:
+        """Stop within 5 s: abandon the probes, write what is measured, return claims.
+
+        Storage that fails now costs nothing that was acknowledged; it is logged.
+        """
+        if self.stopping:
+            return
+        self.stopping = True
+        self.live.close()
+        self.scheduler.stop()
+        await self.watchdog.stop()
+        await self.housekeeping.stop()
+        await self.changes.stop()
+        await _all_of(self.runner.stop(STOP_SECONDS), self.dispatcher.stop(), *self._gaps)
+        self.lag.stop()
+        if self._frozen is not None:
+            self._frozen.stop()
+        await _all_of(self._raw.flush(), self._finish())
+
+    async def _finish(self) -> None:
+        if self._run_id is not None:
+            await self._db.write(runs.finish, self._run_id, self.clock.now())
+
+    # Changes from outside
+
+    def changed(self, monitor_id: Id) -> None:
+        """Take over a monitor that was made, changed, paused, resumed or deleted.
+
+        Call it after the commit; it returns at once. A monitor that is to be watched is checked
+        within a second.
+        """
+        self.changes.take_over(monitor_id)
+
+    async def settled(self) -> None:
+        """Wait until every change so far has taken effect."""
+        await self.changes.settled()
+
+    def notices_written(self) -> None:
+        """Look at the outbox at once."""
+        self.dispatcher.wake()
+
+    # Checks by hand
+
+    async def check_now(self, org_id: Id, monitor: Monitor) -> Check:
+        """Check a stored monitor at once, beside its schedule, and return the check.
+
+        It is kept among the raw results but confirms nothing and is in no figure.
+        """
+        if monitor.org_id != org_id:
+            raise ValueError("the monitor belongs to another organization")
+        async with self._by_hand:
+            measured = await self.measuring.measure(monitor.spec, damage=monitor.damage)
+        check = measured.check(None, counted=False)
+        self._raw.append([(monitor.key, check)])
+        return check
+
+    async def test(
+        self, spec: MonitorSpec, policy: AddressPolicy | None = None
+    ) -> tuple[Reading, Verdict, Check]:
+        """Run a configuration that is not stored; nothing is kept of it."""
+        egress = self._egress if policy is None else self._egress.under(policy)
+        async with self._by_hand:
+            measured = await self.measuring.measure(spec, egress=egress)
+        return measured.reading, measured.verdict, measured.check(None, counted=False)
+
+    # What is known
+
+    def last_check(self, monitor_id: Id) -> Check | None:
+        """Return the last check of the schedule, or None."""
+        watched = self.roster.get(monitor_id)
+        return None if watched is None else watched.last
+
+    def watch(self, monitor_id: Id) -> Watch | None:
+        """Return what is known of a monitor on duty, or None."""
+        watched = self.roster.get(monitor_id)
+        return None if watched is None else watched.watch
+
+    def lag_stats(self) -> LagStats:
+        """Return the scheduling lag over the last minute."""
+        return self.figures.lags.stats()
+
+    def stale_count(self) -> int:
+        """Return how many monitors nobody vouches for through our own fault."""
+        return self.watchdog.stale_count()
+
+    @property
+    def trouble(self) -> StorageTrouble | None:
+        """Why edges cannot be written just now, or None."""
+        return self.runner.trouble or self._db.trouble
+
+    async def outbox_pending(self) -> int:
+        """Return how many notices wait to be sent."""
+        return await self._db.read(notices.pending_count)
+
+    # Called by the parts
+
+    def _begin(self, due: Due) -> None:
+        self.runner.begin(due)
+
+    def _on_break(self, found: Break) -> None:
+        """A stretch in which nothing ran: nobody may be judged by it."""
+        self.figures.breaks += 1
+        dropped = self.runner.drop_probes()
+        log.warning("%s; %d checks were dropped and are made again", found.cause, len(dropped))
+        self.roster.excuse(max(found.late_seconds, 0.0))
+        self.scheduler.reanchor(dropped)
+        if found.gap is not None and self._run_id is not None:
+            task = asyncio.get_running_loop().create_task(self._add_gap(found.gap))
+            self._gaps.add(task)
+            task.add_done_callback(self._gaps.discard)
+
+    async def _add_gap(self, gap: Gap) -> None:
+        while True:
+            try:
+                await self._db.write(runs.add_gap, gap)
+            except StorageTrouble as trouble:
+                if self.stopping:
+                    raise
+                log.warning("a gap could not be written: %s; trying again", trouble)
+                await asyncio.sleep(TROUBLE_SECONDS)
+            else:
+                return
+
+
+async def _all_of(*ends: Awaitable[object]) -> None:
+    """Await all of them; what fails at the end is logged and keeps nothing else from ending."""
+    for result in await asyncio.gather(*ends, return_exceptions=True):
+        if isinstance(result, Exception):
+            log.error("at the end: %s", result, exc_info=result)

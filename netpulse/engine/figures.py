@@ -1,0 +1,126 @@
+"""Figures the engine keeps about itself: scheduling lag, checks by result, what was skipped."""
+
+from __future__ import annotations
+
+import math
+from itertools import accumulate
+
+from msgspec import Struct
+
+from netpulse.engine.clock import Clock
+from netpulse.model.check import Result
+
+WINDOW_SECONDS = 60
+_STEPS = 8
+"""Bins per doubling: a percentile is at most 9 % above the truth."""
+_LOWEST_MS = 0.1
+_BINS = 24 * _STEPS
+BUCKETS_SECONDS = (0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 30.0)
+"""Upper bounds of the histogram shown at /metrics; one more bucket is for what is above."""
+
+
+class LagStats(Struct, frozen=True, kw_only=True):
+    """Scheduling lag over the last minute, in milliseconds: start of a probe less its slot."""
+
+    count: int
+    p50_ms: float
+    p99_ms: float
+    max_ms: float
+
+
+class _Second:
+    __slots__ = ("bins", "count", "largest", "second")
+
+    def __init__(self) -> None:
+        self.second = -1
+        self.bins = [0] * _BINS
+        self.count = 0
+        self.largest = 0.0
+
+    def clear(self, second: int) -> None:
+        self.second = second
+        if self.count:
+            self.bins = [0] * _BINS
+        self.count = 0
+        self.largest = 0.0
+
+
+def _bin(ms: float) -> int:
+    if ms <= _LOWEST_MS:
+        return 0
+    return min(_BINS - 1, int(math.log2(ms / _LOWEST_MS) * _STEPS) + 1)
+
+
+class Lags:
+    """A minute of scheduling lags in 60 one-second histograms, and a histogram since the start."""
+
+    def __init__(self, clock: Clock) -> None:
+        """Start empty."""
+        self._clock = clock
+        self._ring = [_Second() for _ in range(WINDOW_SECONDS)]
+        self.buckets = [0] * (len(BUCKETS_SECONDS) + 1)
+        """Counts per bucket since the start, not cumulative."""
+        self.total_seconds = 0.0
+        self.count = 0
+
+    def add(self, seconds: float) -> None:
+        """Record that a probe started `seconds` after its slot."""
+        seconds = max(0.0, seconds)
+        ms = seconds * 1000
+        now = int(self._clock.monotonic())
+        second = self._ring[now % WINDOW_SECONDS]
+        if second.second != now:
+            second.clear(now)
+        second.bins[_bin(ms)] += 1
+        second.count += 1
+        second.largest = max(second.largest, ms)
+        self.count += 1
+        self.total_seconds += seconds
+        for index, bound in enumerate(BUCKETS_SECONDS):
+            if seconds <= bound:
+                self.buckets[index] += 1
+                return
+        self.buckets[-1] += 1
+
+    def cumulative(self) -> list[tuple[float, int]]:
+        """Return (upper bound in seconds, count up to it), the last bound infinite."""
+        return list(zip((*BUCKETS_SECONDS, math.inf), accumulate(self.buckets), strict=True))
+
+    def stats(self) -> LagStats:
+        """Return count, median, 99th percentile and maximum of the last 60 s."""
+        now = int(self._clock.monotonic())
+        recent = [s for s in self._ring if s.count and now - WINDOW_SECONDS < s.second <= now]
+        count = sum(s.count for s in recent)
+        largest = max((s.largest for s in recent), default=0.0)
+        bins = [sum(column) for column in zip(*(s.bins for s in recent), strict=True)]
+
+        def percentile(share: float) -> float:
+            wanted, seen = math.ceil(count * share), 0
+            for index, number in enumerate(bins):
+                seen += number
+                if number and seen >= wanted:
+                    return min(largest, _LOWEST_MS * 2 ** (index / _STEPS))
+            return 0.0
+
+        return LagStats(
+            count=count,
+            p50_ms=round(percentile(0.5), 2),
+            p99_ms=round(percentile(0.99), 2),
+            max_ms=round(largest, 2),
+        )
+
+
+class Figures:
+    """Plain counters since the start of the process."""
+
+    def __init__(self, clock: Clock) -> None:
+        """Start at zero."""
+        self.lags = Lags(clock)
+        self.checks: dict[Result, int] = dict.fromkeys(Result, 0)
+        self.internal_errors = 0
+        """Checks that ended in a mistake of our own."""
+        self.breaks = 0
+        """Times this process was found not to have run for over 2 s."""
+        self.notices_sent = 0
+        self.notices_failed = 0
+        self.attempts_failed = 0

@@ -1,0 +1,116 @@
+"""Measuring: one probe against its deadline, and the verdict on what it measured."""
+
+from __future__ import annotations
+
+import asyncio
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from netpulse.egress.connect import Egress
+from netpulse.engine.clock import Clock
+from netpulse.engine.lag import LoopLag
+from netpulse.model.check import Check, Failure, Reading, Result, Verdict
+from netpulse.model.monitor import MonitorSpec, type_of
+from netpulse.model.time import SECOND, Millis
+from netpulse.probes import PROBES
+from netpulse.rules.verdict import is_heavy, judge, lag_limit_ms
+
+OVERRUN_SECONDS = 2.0
+"""A probe keeps its deadline itself, with the phase named; this much later we cut it off."""
+
+
+class Measured(Struct, frozen=True, kw_only=True):
+    """One probe's outcome, not yet held against anything."""
+
+    started_at: Millis
+    reading: Reading
+    verdict: Verdict
+    error: Exception | None = None
+    """The mistake of ours that made it inconclusive."""
+
+    def check(self, due_at: Millis | None, *, counted: bool = True) -> Check:
+        """Return it as a check for the slot `due_at`; None: off the grid, due when it started."""
+        timings = self.reading.timings
+        total = None if self.reading.failure is not None else timings.total_ms
+        verdict = self.verdict
+        return Check(
+            due_at=self.started_at if due_at is None else due_at,
+            started_at=self.started_at,
+            result=verdict.result,
+            response_time_ms=None if total is None else round(total),
+            status_code=self.reading.status_code,
+            failure=verdict.failure,
+            detail=verdict.detail,
+            message=verdict.message,
+            timings=timings,
+            counted=counted,
+        )
+
+
+class Measuring:
+    """Runs probes, for the schedule and for people alike."""
+
+    def __init__(self, egress: Egress, clock: Clock, lag: LoopLag) -> None:
+        """Take the way out, the time, and this process's own lateness."""
+        self._egress = egress
+        self._clock = clock
+        self._lag = lag
+        # One at a time: several Python-heavy threads would starve the loop.
+        self._heavy = asyncio.Semaphore(1)
+
+    async def measure(
+        self, spec: MonitorSpec, *, damage: str | None = None, egress: Egress | None = None
+    ) -> Measured:
+        """Run one probe against its deadline and judge what it measured; never raises.
+
+        Where `damage` says that the monitor's secrets do not open it is not probed: without them
+        the target's answer would say nothing. `egress` defaults to the process's own.
+        """
+        clock = self._clock
+        started_at, mono = clock.now(), clock.monotonic()
+        deadline = mono + spec.timeout_seconds
+        if damage is not None:
+            return Measured(
+                started_at=started_at,
+                reading=Reading(failure=Failure.INTERNAL, error=damage),
+                verdict=Verdict(Result.INCONCLUSIVE, Failure.INTERNAL, None, damage),
+            )
+        reading = Reading()
+        try:
+            async with asyncio.timeout(deadline - mono + OVERRUN_SECONDS):
+                reading = await PROBES[type_of(spec)](spec, deadline, egress or self._egress)
+            own_lag_ms, now = self._lag.worst_since(mono), clock.now()
+            if is_heavy(spec, reading):
+                async with self._heavy:
+                    verdict = await asyncio.to_thread(
+                        judge, spec, reading, own_lag_ms=own_lag_ms, now=now
+                    )
+            else:
+                verdict = judge(spec, reading, own_lag_ms=own_lag_ms, now=now)
+        except TimeoutError as error:
+            own_lag_ms = self._lag.worst_since(mono)
+            if own_lag_ms <= lag_limit_ms(spec.timeout_seconds):
+                return _broken(started_at, reading, error)
+            late = f"our own process was late by {own_lag_ms / SECOND:.1f} s: not judged"
+            reading = Reading(failure=Failure.OWN_LAG, error=late)
+            verdict = judge(spec, reading, now=clock.now())
+        except Exception as error:  # noqa: BLE001 - logged once per edge by `_note_internal`
+            return _broken(started_at, reading, error)
+        return Measured(started_at=started_at, reading=reading, verdict=verdict)
+
+
+def _broken(started_at: Millis, reading: Reading, error: Exception) -> Measured:
+    """Return the outcome of a mistake of ours: no word about the target, which is never raised
+    for what it does."""
+    if isinstance(error, TimeoutError):
+        message = "the check did not end at its deadline; this is a mistake in NetPulse"
+    else:
+        message = f"the check broke ({type(error).__name__}); this is a mistake in NetPulse"
+    verdict = Verdict(Result.INCONCLUSIVE, Failure.INTERNAL, None, f"{message}, see its log")
+    return Measured(
+        started_at=started_at,
+        reading=replace(reading, failure=Failure.INTERNAL),
+        verdict=verdict,
+        error=error,
+    )

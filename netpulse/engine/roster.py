@@ -1,0 +1,145 @@
+"""The roster: every monitor on duty, with what is known of it between two checks."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Iterator
+
+from netpulse.model.check import Certificate, Check, Failure
+from netpulse.model.ids import Id
+from netpulse.model.monitor import Monitor
+from netpulse.model.time import SECOND, Millis
+from netpulse.model.watch import Status, Watch
+from netpulse.rules.schedule import phase_ms, vouched_until
+
+
+class Watched:
+    """A monitor on duty. `watch` is what is on disk; only who holds `lock` may replace it."""
+
+    __slots__ = (
+        "certificate",
+        "finished_at",
+        "gone",
+        "internal",
+        "lapsed",
+        "last",
+        "lock",
+        "monitor",
+        "own_failure",
+        "phase",
+        "probing",
+        "retries",
+        "silent_from",
+        "task",
+        "unsaved",
+        "watch",
+    )
+
+    def __init__(self, monitor: Monitor, watch: Watch, mono: float) -> None:
+        """Take the stored monitor and memory; `mono` is the monotonic present."""
+        self.monitor = monitor
+        self.watch = watch
+        self.phase = phase_ms(monitor.id, self.interval_ms)
+        self.last: Check | None = None
+        """The last counted check, conclusive or not."""
+        self.certificate: Certificate | None = None
+        """The one that was seen last."""
+        self.lock = asyncio.Lock()
+        """Held while an edge is written, so that the edges of one monitor keep their order."""
+        self.task: asyncio.Task[None] | None = None
+        self.probing = False
+        """The task measures still: it can be cancelled without losing an edge."""
+        self.gone = False
+        """Deleted or replaced: nothing of it may be written any more."""
+        self.finished_at = mono
+        """Monotonic moment of the last finished check (before the first: of its beginning)."""
+        self.silent_from: float | None = None
+        """Monotonic start of the first of the inconclusive checks since the last conclusive one."""
+        self.own_failure: Failure | None = None
+        """What made the last check inconclusive."""
+        self.retries = 0
+        """Inconclusive checks in a row that were tried again off the grid."""
+        self.lapsed = False
+        """The watchdog turned it unknown, and no conclusive check came since."""
+        self.internal = False
+        """The last check ended in a mistake of ours, which is in the log."""
+        self.unsaved = False
+        """Its last edge could not be written, which is in the log."""
+
+    @property
+    def id(self) -> Id:
+        """The monitor's id."""
+        return self.monitor.id
+
+    @property
+    def interval_ms(self) -> int:
+        """Milliseconds between two slots."""
+        return self.monitor.spec.interval_seconds * SECOND
+
+    @property
+    def paused(self) -> bool:
+        """Tell whether it is not to be checked."""
+        return self.watch.status is Status.PAUSED or self.monitor.spec.is_paused
+
+    def vouched_until(self, check: Check) -> Millis:
+        """Return until when the verdict of `check` speaks: its next slot + timeout."""
+        timeout_ms = self.monitor.spec.timeout_seconds * SECOND
+        return vouched_until(check.due_at, self.interval_ms, self.phase, timeout_ms)
+
+
+class Roster:
+    """All monitors on duty, and how many of each organization are in which state."""
+
+    def __init__(self) -> None:
+        """Start empty."""
+        self._all: dict[Id, Watched] = {}
+        self._counts: dict[Id, Counter[Status]] = {}
+
+    def __len__(self) -> int:
+        """Return how many monitors there are, paused ones too."""
+        return len(self._all)
+
+    def __iter__(self) -> Iterator[Watched]:
+        """Iterate over a copy: the roster may change meanwhile."""
+        return iter(list(self._all.values()))
+
+    def get(self, monitor_id: Id) -> Watched | None:
+        """Return a monitor on duty, or None."""
+        return self._all.get(monitor_id)
+
+    def add(self, watched: Watched) -> None:
+        """Put a monitor on duty."""
+        self._all[watched.id] = watched
+        self._counter(watched)[watched.watch.status] += 1
+
+    def remove(self, monitor_id: Id) -> Watched | None:
+        """Take a monitor off duty."""
+        watched = self._all.pop(monitor_id, None)
+        if watched is not None:
+            watched.gone = True
+            self._counter(watched)[watched.watch.status] -= 1
+        return watched
+
+    def remember(self, watched: Watched, watch: Watch) -> None:
+        """Replace what is known of a monitor by `watch`, which is on disk."""
+        if watch.status is not watched.watch.status and not watched.gone:
+            counter = self._counter(watched)
+            counter[watched.watch.status] -= 1
+            counter[watch.status] += 1
+        watched.watch = watch
+
+    def counts(self, org_id: Id) -> dict[Status, int]:
+        """Return how many of an organization's monitors are in each state."""
+        counter = self._counts.get(org_id, Counter())
+        return {status: counter[status] for status in Status}
+
+    def excuse(self, seconds: float) -> None:
+        """Do not hold a stretch in which nothing ran against the freshness of any monitor."""
+        for watched in self._all.values():
+            watched.finished_at += seconds
+            if watched.silent_from is not None:
+                watched.silent_from += seconds
+
+    def _counter(self, watched: Watched) -> Counter[Status]:
+        return self._counts.setdefault(watched.monitor.org_id, Counter())

@@ -1,0 +1,288 @@
+"""The runner: one check from measuring to what is remembered, written and told.
+
+Edges are written before anything moves in memory or anybody hears of them. A monitor that breaks
+(a bad row, a mistake in a probe) breaks itself only.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from msgspec.structs import replace
+
+from netpulse.engine.clock import Clock
+from netpulse.engine.due import Due
+from netpulse.engine.figures import Figures
+from netpulse.engine.live import Hub
+from netpulse.engine.measuring import Measuring
+from netpulse.engine.roster import Roster, Watched
+from netpulse.engine.scheduler import Scheduler
+from netpulse.model.check import Check, Failure
+from netpulse.model.edge import Edge, Outcome
+from netpulse.model.ids import Id
+from netpulse.model.incident import Incident
+from netpulse.model.time import Millis, rfc3339
+from netpulse.model.watch import Flip, UnknownReason, Watch
+from netpulse.rules import incidents
+from netpulse.storage import edges
+from netpulse.storage.db import Database
+from netpulse.storage.errors import StorageTrouble
+from netpulse.storage.raw import Raw
+
+log = logging.getLogger(__name__)
+
+RETRIES = 3
+"""Inconclusive checks in a row that are repeated off the grid; then the grid is soon enough."""
+FIRST_RETRY_SECONDS = 1.0
+
+
+class Runner:
+    """Runs checks. `begin(due)` is what the scheduler calls."""
+
+    def __init__(
+        self,
+        *,
+        db: Database,
+        raw: Raw,
+        measuring: Measuring,
+        clock: Clock,
+        scheduler: Scheduler,
+        roster: Roster,
+        hub: Hub,
+        figures: Figures,
+        on_notices: Callable[[], None],
+        on_dropped: Callable[[Id], object],
+    ) -> None:
+        """Take the parts.
+
+        Args:
+            db: the main file, for edges.
+            raw: the raw results, for every check.
+            measuring: how probes are run.
+            clock: the time.
+            scheduler: where further checks are asked for.
+            roster: the monitors on duty.
+            hub: who hears of edges and values.
+            figures: the counters.
+            on_notices: called when notices were written.
+            on_dropped: called with a monitor's id when storage knows it otherwise than we do.
+        """
+        self._db = db
+        self._raw = raw
+        self._measuring = measuring
+        self._clock = clock
+        self._scheduler = scheduler
+        self._roster = roster
+        self._hub = hub
+        self._figures = figures
+        self._on_notices = on_notices
+        self._on_dropped = on_dropped
+        self._tasks: set[asyncio.Task[None]] = set()
+        self.trouble: StorageTrouble | None = None
+        """Why the last edge could not be written; None once one was."""
+
+    # Checks of the schedule
+
+    def begin(self, due: Due) -> None:
+        """Start the check that is due."""
+        watched = self._roster.get(due.monitor_id)
+        if watched is None or watched.paused:
+            self._scheduler.done(due)
+            return
+        task = asyncio.get_running_loop().create_task(self._run(watched, due))
+        watched.task = task
+        watched.probing = True
+        self._tasks.add(task)
+        # A callback, not a `finally`: a task that is cancelled before its first step runs none.
+        task.add_done_callback(partial(self._ended, due, watched))
+
+    def _ended(self, due: Due, watched: Watched, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if watched.task is task:
+            watched.task = None
+            watched.probing = False
+        self._scheduler.done(due)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("a check broke", exc_info=error, extra={"monitor_id": due.monitor_id})
+
+    async def _run(self, watched: Watched, due: Due) -> None:
+        self._figures.lags.add(self._clock.monotonic() - due.mono)
+        monitor = watched.monitor
+        measured = await self._measuring.measure(monitor.spec, damage=monitor.damage)
+        watched.probing = False
+        if measured.reading.certificate is not None:
+            watched.certificate = measured.reading.certificate
+        self._note_internal(watched, measured.error)
+        await self.take(watched, measured.check(due.at))
+
+    def drop_probes(self) -> set[Id]:
+        """Cancel the probes in flight, whose verdicts could not be trusted; return whose."""
+        dropped: set[Id] = set()
+        for watched in self._roster:
+            if watched.probing and watched.task is not None:
+                watched.task.cancel()
+                dropped.add(watched.id)
+        return dropped
+
+    def drop(self, watched: Watched) -> None:
+        """Cancel the probe of one monitor, whose result nobody wants any more."""
+        if watched.probing and watched.task is not None:
+            watched.task.cancel()
+
+    async def stop(self, seconds: float) -> None:
+        """Abandon the probes in flight, and wait for the edges that are being written."""
+        self.drop_probes()
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=seconds)
+
+    # What a check means
+
+    async def take(self, watched: Watched, check: Check) -> None:
+        """Hold a check against what is known; write, remember and tell what follows."""
+        async with watched.lock:
+            if watched.gone or watched.paused:
+                return
+            self._figures.checks[check.result] += 1
+            self._raw.append([(watched.monitor.key, check)])
+            self._note_freshness(watched, check)
+            watched.last = check
+            watch, flip = incidents.step(
+                watched.monitor.spec, watched.watch, check, now=self._clock.now()
+            )
+            if check.conclusive:
+                watch = replace(watch, vouched_until=watched.vouched_until(check))
+            saved = await self._settle(watched, watch, flip)
+        if not saved:
+            self._scheduler.soon(watched.id, watched.monitor.spec.retry_seconds)
+            return
+        self._plan(watched, check)
+        if flip is None:
+            self._hub.steady(watched.monitor, watched.watch, check)
+
+    async def lapse(self, watched: Watched, reason: UnknownReason, at: Millis) -> bool:
+        """Turn a monitor unknown from `at` on (Unix milliseconds); return whether it is now."""
+        async with watched.lock:
+            if watched.gone or watched.paused:
+                return False
+            watch, flip = incidents.lapse(watched.watch, at, reason, now=self._clock.now())
+            return await self._settle(watched, watch, flip)
+
+    async def _settle(self, watched: Watched, watch: Watch, flip: Flip | None) -> bool:
+        """Make `watch` what is known: on disk first, where a restart must know it too.
+
+        Returns False if it could not be written; then what was known before stays.
+        """
+        if flip is None and not incidents.worth_saving(watched.watch, watch):
+            watched.watch = watch
+            return True
+        try:
+            edge = Edge(monitor=watched.monitor, watch=watch, flip=flip)
+            outcome = await self._db.write(edges.record, edge)
+        except StorageTrouble as trouble:
+            self._note_trouble(trouble)
+            return False
+        except Exception:
+            if not watched.unsaved:
+                log.exception("an edge could not be written", extra={"monitor_id": watched.id})
+            watched.unsaved = True
+            return False
+        self._note_written(watched)
+        if outcome.dropped:
+            self._on_dropped(watched.id)
+            return True
+        saved = outcome.watch or watch
+        self._roster.remember(
+            watched,
+            replace(saved, vouched_until=watch.vouched_until, silent_since=watch.silent_since),
+        )
+        if flip is not None:
+            self._tell(watched, flip, outcome)
+        return True
+
+    def _tell(self, watched: Watched, flip: Flip, outcome: Outcome) -> None:
+        """Let everybody hear of a flip that is on disk."""
+        org_id = watched.monitor.org_id
+        # After a start all those whose verdict does not vouch turn unknown: one line says so.
+        level = logging.DEBUG if flip.reason is UnknownReason.STOPPED else logging.INFO
+        log.log(
+            level,
+            "%s is %s",
+            watched.monitor.spec.name,
+            flip.after.value,
+            extra={
+                "monitor_id": watched.id,
+                "before": flip.before.value,
+                "after": flip.after.value,
+                "at": rfc3339(flip.at),
+                "incident_id": None if outcome.incident is None else outcome.incident.id,
+            },
+        )
+        self._hub.edge(watched.monitor, watched.watch, watched.last)
+        self._hub.counts(org_id, self._roster.counts)
+        if outcome.incident is not None:
+            self._hub.tell(org_id, "incident", incident_event(outcome.incident, watched.id))
+        if outcome.notice_ids:
+            self._on_notices()
+
+    def _plan(self, watched: Watched, check: Check) -> None:
+        """Ask for a check off the grid where the last one left a question open."""
+        spec, watch = watched.monitor.spec, watched.watch
+        if check.failure is Failure.OWN_LIMIT:
+            self._scheduler.ease()
+        if check.conclusive:
+            watched.retries = 0
+            if watch.downs or watch.slows:
+                self._scheduler.soon(watched.id, spec.retry_seconds)
+        elif watched.retries < RETRIES:
+            watched.retries += 1
+            wait = FIRST_RETRY_SECONDS if watched.retries == 1 else spec.retry_seconds
+            self._scheduler.soon(watched.id, wait)
+
+    def _note_freshness(self, watched: Watched, check: Check) -> None:
+        watched.finished_at = self._clock.monotonic()
+        if check.conclusive:
+            watched.silent_from = watched.own_failure = None
+            watched.lapsed = False
+        else:
+            watched.own_failure = check.failure
+            if watched.silent_from is None:
+                watched.silent_from = watched.finished_at
+
+    # Troubles of our own, logged when they begin and when they end
+
+    def _note_internal(self, watched: Watched, error: Exception | None) -> None:
+        where = {"monitor_id": watched.id}
+        if error is not None:
+            self._figures.internal_errors += 1
+            if not watched.internal:
+                log.error("a check ended in a mistake of ours", exc_info=error, extra=where)
+        elif watched.internal:
+            log.info("checks work again", extra=where)
+        watched.internal = error is not None
+
+    def _note_trouble(self, trouble: StorageTrouble) -> None:
+        if self.trouble is None:
+            log.error("edges cannot be written: %s", trouble)
+        self.trouble = trouble
+
+    def _note_written(self, watched: Watched) -> None:
+        if self.trouble is not None:
+            log.info("edges are written again")
+            self.trouble = None
+        if watched.unsaved:
+            log.info("its edges are written again", extra={"monitor_id": watched.id})
+            watched.unsaved = False
+
+
+def incident_event(incident: Incident, monitor_id: Id | None) -> dict[str, Any]:
+    """Return the `incident` event for browsers."""
+    return {
+        "id": incident.id,
+        "status": incident.status.value,
+        "monitor_id": monitor_id,
+        "title": incident.title,
+    }

@@ -1,0 +1,295 @@
+"""The schedule: which monitor is checked when.
+
+A heap of (monotonic due time, ...). Each monitor keeps its own grid in Unix time, k x interval +
+phase, so that a restart continues it; intervals are monotonic, so that a clock set back or forward
+neither doubles nor misses a check. No task and no timer exists for an idle monitor: the loop has
+one timer, for the heap's top.
+"""
+
+from __future__ import annotations
+
+import heapq
+import logging
+from collections import deque
+from collections.abc import Callable
+from itertools import count
+
+from netpulse.engine.alarm import Alarm
+from netpulse.engine.clock import Clock
+from netpulse.engine.due import Due, Entry, State
+from netpulse.model.ids import Id
+from netpulse.model.time import SECOND, Millis
+from netpulse.rules.schedule import next_slot, phase_ms, slot_at_or_before
+
+log = logging.getLogger(__name__)
+
+STARTS_PER_TURN = 16
+"""Probes begun in one turn of the loop: 16 TLS handshakes are about what fits into a turn."""
+POPS_PER_TURN = 256
+PLACED_PER_TURN = 500
+"""Monitors put on their grid anew in one turn, after a break: about 2 ms."""
+SPREAD_MS = 60 * SECOND
+"""Checks that are owed after a pause are spread over at most this (and at most one interval)."""
+SPREAD_PER_MONITOR_MS = 10
+LEAST_LIMIT = 8
+
+
+class Scheduler:
+    """Calls `begin(due)` for each check when its time has come; the caller says `done(due)`.
+
+    `begin` must not block: it starts a task. At most `limit` checks run at once; the others wait
+    in the order in which they came due. A check whose monitor is still being checked is skipped
+    and counted, never stacked. `turn()` may be called by hand in tests, `start()` makes the loop
+    call it.
+    """
+
+    def __init__(
+        self,
+        clock: Clock,
+        begin: Callable[[Due], None],
+        *,
+        limit: int,
+        per_turn: int = STARTS_PER_TURN,
+    ) -> None:
+        """Make an empty schedule that runs at most `limit` checks at once."""
+        self._clock = clock
+        self._begin = begin
+        self._base_limit = limit
+        self.limit = limit
+        self._per_turn = per_turn
+        self._entries: dict[Id, Entry] = {}
+        self._heap: list[tuple[float, int, Entry, Millis | None]] = []
+        self._serial = count(1)
+        self._waiting: deque[Due] = deque()
+        self._misplaced: deque[Entry] = deque()
+        self.running = 0
+        self.skipped = 0
+        """Slots whose check did not run: the one before was still running, or nothing ran."""
+        self._alarm = Alarm(clock, self.turn)
+        self.turned_at = clock.monotonic()
+        """Monotonic moment of the last turn, for the watchdog."""
+
+    # What is on the schedule
+
+    def __len__(self) -> int:
+        """Return how many monitors are on the schedule."""
+        return len(self._entries)
+
+    def __contains__(self, monitor_id: Id) -> bool:
+        """Tell whether the monitor is on the schedule with a live heap item."""
+        entry = self._entries.get(monitor_id)
+        return entry is not None and entry.grid != 0
+
+    @property
+    def waiting(self) -> int:
+        """How many checks are due and wait for a free place."""
+        return len(self._waiting)
+
+    def next_due(self, monitor_id: Id) -> Millis | None:
+        """Return the next slot of the monitor's grid (Unix milliseconds); None if not scheduled."""
+        entry = self._entries.get(monitor_id)
+        return entry.slot if entry is not None and entry.grid else None
+
+    def put(self, monitor_id: Id, interval_ms: int, *, within: float | None = None) -> None:
+        """Put a monitor on its grid, instead of what the schedule had for it.
+
+        Args:
+            monitor_id: the monitor; its grid's phase is a hash of this.
+            interval_ms: milliseconds between slots.
+            within: seconds until a first check off the grid; None: wait for the next slot.
+        """
+        self.remove(monitor_id)
+        entry = self._entries[monitor_id] = Entry(monitor_id, interval_ms)
+        self._place(entry)
+        if within is not None:
+            self._push_extra(entry, self._clock.monotonic() + within)
+        self._alarm.set(self._heap[0][0])
+
+    def remove(self, monitor_id: Id) -> None:
+        """Take a monitor off the schedule; a check of it that waits will not start."""
+        entry = self._entries.pop(monitor_id, None)
+        if entry is not None:
+            entry.grid = entry.extra = 0
+
+    def soon(self, monitor_id: Id, seconds: float) -> None:
+        """Check a monitor once more in `seconds`, off its grid, unless its next slot is as near."""
+        entry = self._entries.get(monitor_id)
+        if entry is None:
+            return
+        at = self._clock.monotonic() + seconds
+        if entry.grid and entry.grid_mono <= at:
+            return
+        self._push_extra(entry, at)
+        self._alarm.set(self._heap[0][0])
+
+    def restore(self, monitor_id: Id, interval_ms: int) -> bool:
+        """Give a monitor its place back if it has none; return True if it had lost it."""
+        if monitor_id in self:
+            return False
+        self.put(monitor_id, interval_ms, within=0.0)
+        return True
+
+    def spread_seconds(self, monitor_id: Id, interval_ms: int, among: int) -> float:
+        """Return when, in seconds from now, a check that is owed may run so that there is no burst.
+
+        Uniform over min(interval, 60 s), or over less where `among` (how many monitors) is small.
+        """
+        window = max(SECOND, min(interval_ms, SPREAD_MS, among * SPREAD_PER_MONITOR_MS))
+        return (phase_ms(monitor_id, interval_ms) % window) / 1000
+
+    def reanchor(self, dropped: set[Id]) -> None:
+        """Put every monitor on its grid anew after a break: the clocks moved, or nothing ran.
+
+        Those that missed a slot meanwhile, or whose running check was dropped, are checked off the
+        grid, spread as after a start. The work is done in slices, a few hundred a turn.
+        """
+        for monitor_id in dropped:
+            entry = self._entries.get(monitor_id)
+            if entry is not None:
+                entry.again = True
+        self._misplaced = deque(self._entries.values())
+        self._alarm.set(self._clock.monotonic())
+
+    # Running
+
+    def start(self) -> None:
+        """Let the running loop drive the schedule from now on."""
+        self._alarm.start()
+
+    def stop(self) -> None:
+        """Begin nothing any more."""
+        self._alarm.stop()
+        self._waiting.clear()
+
+    def kick(self) -> None:
+        """Make the loop look at the schedule at once, whatever timer it has."""
+        self._alarm.set(self._clock.monotonic())
+
+    def done(self, due: Due) -> None:
+        """Free the place of a check that `begin` was called for, however it ended."""
+        if due.over:
+            return
+        due.over = True
+        self.running -= 1
+        entry = due.entry
+        entry.state = State.IDLE
+        if self.limit < self._base_limit:
+            self.limit += 1
+        if entry.again and entry.grid and not self._misplaced:
+            entry.again = False
+            self._push_extra(entry, self._clock.monotonic())
+            self._alarm.set(self._heap[0][0])
+        if self._waiting:
+            self._alarm.set(self._clock.monotonic())
+
+    def ease(self) -> None:
+        """Run fewer checks at once: the system has no descriptors or buffers left for more.
+
+        Each check that ends gives one place back, so the limit finds its level.
+        """
+        self.limit = max(LEAST_LIMIT, min(self.limit, self.running) * 3 // 4)
+
+    def turn(self) -> float | None:
+        """Begin what is due, within the bounds of one turn.
+
+        Returns:
+            Seconds until there is something to do; 0 when there is more to do at once, None when
+            nothing is planned.
+        """
+        self.turned_at = now = self._clock.monotonic()
+        self._place_some()
+        begun = self._begin_waiting()
+        popped = 0
+        heap = self._heap
+        while heap and heap[0][0] <= now:
+            if begun >= self._per_turn or popped >= POPS_PER_TURN:
+                return 0.0
+            popped += 1
+            mono, serial, entry, slot = heapq.heappop(heap)
+            if serial == entry.grid:
+                due = Due(entry, self._take_slot(entry, slot or 0, now), mono)
+            elif serial == entry.extra:
+                entry.extra = 0
+                due = Due(entry, None, mono)
+            else:
+                continue
+            if entry.state is not State.IDLE:
+                if due.at is None:
+                    entry.again = True
+                else:
+                    self.skipped += 1
+            elif self.running >= self.limit or self._waiting:
+                entry.state = State.WAITING
+                self._waiting.append(due)
+            else:
+                self._start(due)
+                begun += 1
+        if self._misplaced or (self._waiting and self.running < self.limit):
+            return 0.0
+        return max(0.0, heap[0][0] - now) if heap else None
+
+    def _start(self, due: Due) -> None:
+        due.entry.state = State.RUNNING
+        self.running += 1
+        try:
+            self._begin(due)
+        except Exception:
+            log.exception("a check could not be begun", extra={"monitor_id": due.monitor_id})
+            self.done(due)
+
+    def _begin_waiting(self) -> int:
+        begun = 0
+        while self._waiting and self.running < self.limit and begun < self._per_turn:
+            due = self._waiting.popleft()
+            due.entry.state = State.IDLE
+            if due.entry.grid:  # else it was taken off the schedule while it waited
+                self._start(due)
+                begun += 1
+        return begun
+
+    def _take_slot(self, entry: Entry, slot: Millis, now: float) -> Millis:
+        """Push the next slot first, then return the one that is to be checked now."""
+        wall = self._clock.now()
+        interval_ms = entry.interval_ms
+        latest = slot_at_or_before(wall, interval_ms, entry.phase)
+        if wall + interval_ms >= slot:
+            # Slots that passed since are one check, not many. (Further ahead than an interval
+            # means that the clock was set back: keep the rhythm, on the grid of the new time.)
+            latest = max(slot, latest)
+            self.skipped += (latest - slot) // interval_ms
+        following = next_slot(max(wall, latest), interval_ms, entry.phase)
+        self._push_grid(entry, following, wall, now)
+        return latest
+
+    def _owe(self, entry: Entry, now: float) -> None:
+        spread = self.spread_seconds(entry.monitor_id, entry.interval_ms, len(self._entries))
+        if now + spread < entry.grid_mono:
+            self._push_extra(entry, now + spread)
+
+    def _place(self, entry: Entry) -> None:
+        wall = self._clock.now()
+        slot = next_slot(wall, entry.interval_ms, entry.phase)
+        self._push_grid(entry, slot, wall, self._clock.monotonic())
+
+    def _place_some(self) -> None:
+        for _ in range(min(PLACED_PER_TURN, len(self._misplaced))):
+            entry = self._misplaced.popleft()
+            if not entry.grid:
+                continue
+            missed = entry.slot <= self._clock.now() or entry.again
+            if entry.slot <= self._clock.now():
+                self.skipped += 1
+            entry.again = False
+            self._place(entry)
+            if missed:
+                self._owe(entry, self._clock.monotonic())
+
+    def _push_grid(self, entry: Entry, slot: Millis, wall: Millis, now: float) -> None:
+        entry.grid = next(self._serial)
+        entry.slot = slot
+        entry.grid_mono = now + (slot - wall) / 1000
+        heapq.heappush(self._heap, (entry.grid_mono, entry.grid, entry, slot))
+
+    def _push_extra(self, entry: Entry, at: float) -> None:
+        entry.extra = next(self._serial)
+        heapq.heappush(self._heap, (at, entry.extra, entry, None))

@@ -1,0 +1,49 @@
+"""The thread that ends a process whose event loop is frozen."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+import time
+
+from netpulse.engine.frozen import FrozenLoop
+
+FREEZE = """
+import time
+from netpulse.engine.frozen import FrozenLoop
+
+def hangs_forever():
+    time.sleep(30)
+
+FrozenLoop(lambda: 0, after=0.3, look=0.05).start()
+hangs_forever()
+"""
+
+
+def test_a_frozen_process_says_where_and_exits_70() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", FREEZE], capture_output=True, text=True, timeout=30, check=False
+    )
+    assert done.returncode == 70
+    assert "the event loop is frozen" in done.stderr
+    assert "hangs_forever" in done.stderr
+
+
+def test_a_beating_loop_is_left_alone() -> None:
+    died = threading.Event()
+    beats = iter(range(10_000))
+    watching = FrozenLoop(lambda: next(beats), after=0.05, look=0.01, die=lambda _: died.set())
+    watching.start()
+    time.sleep(0.3)
+    watching.stop()
+    assert not died.is_set()
+
+
+def test_it_stops_at_once() -> None:
+    died = threading.Event()
+    watching = FrozenLoop(lambda: 0, after=0.1, look=0.05, die=lambda _: died.set())
+    watching.start()
+    watching.stop()
+    time.sleep(0.2)
+    assert not died.is_set()
