@@ -1,0 +1,347 @@
+"""/v1/incidents: list, read with its story, announce one by hand, change, add to its story."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Annotated, TypeVar
+
+from msgspec import UNSET, Meta, Struct, UnsetType
+
+from netpulse.engine.runner import incident_event
+from netpulse.model.ids import Id, is_id, new_id
+from netpulse.model.incident import Impact, Incident, IncidentStatus, Origin, TimelineEntry
+from netpulse.storage import incidents, monitors
+from netpulse.storage.db import Conn
+from netpulse.storage.errors import Missing
+from netpulse.storage.incidents import AlreadyOver, IncidentFilter, StillDown
+from netpulse.storage.table import Page
+from netpulse.web import reading
+from netpulse.web.api.incident_answers import (
+    EntryAnswer,
+    IncidentAnswer,
+    IncidentWithStory,
+    fields_of,
+    shown,
+    shown_entry,
+)
+from netpulse.web.call import Call
+from netpulse.web.endpoint import ADMIN, VIEWER, endpoint
+from netpulse.web.envelope import Many, One, page_of
+from netpulse.web.errors import Problem, conflict, not_found
+from netpulse.web.house import House
+from netpulse.web.resource import ListQuery
+from netpulse.web.session import Deed, OrgSession
+
+R = TypeVar("R")
+
+Title = Annotated[str, Meta(min_length=1, max_length=300)]
+Story = Annotated[str, Meta(max_length=10_000)]
+Ids = Annotated[list[Annotated[str, Meta(max_length=100)]], Meta(max_length=100)]
+
+READ_ONLY = frozenset(
+    {
+        "id",
+        "org_id",
+        "origin",
+        "started_at",
+        "resolved_at",
+        "duration_seconds",
+        "reason",
+        "failure",
+        "resolution",
+        "created_at",
+        "version",
+        "timeline",
+    }
+)
+
+
+class IncidentSpec(Struct, frozen=True, kw_only=True):
+    """An incident that a person announces."""
+
+    title: Title
+    monitor_id: str | None = None
+    monitor_ids: Ids = []
+    status: IncidentStatus = IncidentStatus.INVESTIGATING
+    message: Story = ""
+    impact: Impact = Impact.MAJOR
+
+
+class IncidentPatch(Struct, frozen=True, kw_only=True):
+    """What a person may change of an incident; what is absent stays."""
+
+    title: Title | UnsetType = UNSET
+    status: IncidentStatus | UnsetType = UNSET
+    root_cause: Story | UnsetType | None = UNSET
+
+
+class UpdateSpec(Struct, frozen=True, kw_only=True):
+    """A line for an incident's story."""
+
+    message: Annotated[str, Meta(min_length=1, max_length=10_000)]
+    status: IncidentStatus | None = None
+
+
+class IncidentQuery(ListQuery, frozen=True, kw_only=True):
+    """Which incidents, the latest first."""
+
+    status: IncidentStatus | None = None
+    is_open: bool | None = None
+    monitor_id: Annotated[str, Meta(max_length=100)] | None = None
+
+
+def _page(conn: Conn, org_id: Id, query: IncidentQuery) -> Page[Incident]:
+    wanted = IncidentFilter(status=query.status, is_open=query.is_open, monitor_id=query.monitor_id)
+    return incidents.page(conn, org_id, wanted, query.offset, query.limit)
+
+
+def _with_story(
+    conn: Conn, org_id: Id, incident_id: Id
+) -> tuple[Incident, list[TimelineEntry]] | None:
+    incident = incidents.get(conn, org_id, incident_id)
+    if incident is None:
+        return None
+    return incident, incidents.timeline(conn, incident_id)
+
+
+@endpoint(
+    "GET",
+    "/v1/incidents",
+    access=VIEWER,
+    tag="incidents",
+    summary="List the incidents, the latest first",
+    query=IncidentQuery,
+    answer=IncidentAnswer,
+    many=True,
+)
+async def list_all(call: Call) -> Many[IncidentAnswer]:
+    """List."""
+    query = call.query(IncidentQuery)
+    found = await call.session.read(_page, query)
+    rows = [shown(incident, call.now) for incident in found.rows]
+    return page_of(rows, page=query.page, limit=query.limit, total=found.total)
+
+
+@endpoint(
+    "GET",
+    "/v1/incidents/{id:str}",
+    access=VIEWER,
+    tag="incidents",
+    summary="Read an incident with its story",
+    answer=IncidentWithStory,
+    errors=(404,),
+)
+async def read_one(call: Call) -> One[IncidentWithStory]:
+    """Read one."""
+    found = await call.session.read(_with_story, call.id("id", "incident"))
+    if found is None:
+        raise not_found("incident")
+    incident, story = found
+    call.tag(incident.version)
+    timeline = [shown_entry(entry) for entry in story]
+    fields = fields_of(incident, call.now)
+    return One(IncidentWithStory(**fields, timeline=timeline))  # type: ignore[arg-type]  # as above
+
+
+async def announce(house: House, session: OrgSession, spec: IncidentSpec) -> Incident:
+    """Open an incident by hand."""
+    named = {"$.monitor_id": spec.monitor_id} if spec.monitor_id is not None else {}
+    named |= {f"$.monitor_ids[{number}]": each for number, each in enumerate(spec.monitor_ids)}
+    wanted = tuple(dict.fromkeys(named.values()))
+    title = spec.title.strip()
+
+    def work(deed: Deed) -> Incident:
+        problems = []
+        if not title:
+            problems.append(Problem("$.title", "the title is empty"))
+        for path, each in named.items():
+            if not is_id(each) or monitors.get(deed.conn, deed.org_id, each) is None:
+                problems.append(Problem(path, "there is no monitor with this id"))
+        reading.at_least_one(problems)
+        resolved = spec.status is IncidentStatus.RESOLVED
+        incident = incidents.insert_manual(
+            deed.conn,
+            Incident(
+                id=new_id(deed.now),
+                org_id=deed.org_id,
+                title=title,
+                status=spec.status,
+                origin=Origin.MANUAL,
+                impact=spec.impact,
+                monitor_ids=wanted,
+                started_at=deed.now,
+                resolved_at=deed.now if resolved else None,
+                resolution="manual" if resolved else None,
+                created_at=deed.now,
+            ),
+            message=spec.message.strip(),
+            user_id=deed.actor.user_id,
+        )
+        after = shown(incident, deed.now)
+        deed.note("incident.created", "incident", incident.id, after=after)
+        return incident
+
+    incident = await session.change(work)
+    _tell(house, incident)
+    return incident
+
+
+@endpoint(
+    "POST",
+    "/v1/incidents",
+    access=ADMIN,
+    tag="incidents",
+    summary="Announce an incident by hand",
+    body=IncidentSpec,
+    answer=IncidentAnswer,
+    status=201,
+)
+async def create(call: Call) -> One[IncidentAnswer]:
+    """Announce one."""
+    spec = await call.body(IncidentSpec)
+    incident = await announce(call.house, call.session, spec)
+    call.headers["Location"] = f"/v1/incidents/{incident.id}"
+    call.tag(incident.version)
+    return One(shown(incident, call.now))
+
+
+async def patch(
+    house: House,
+    session: OrgSession,
+    incident_id: Id,
+    change: IncidentPatch,
+    expected_version: int | None = None,
+) -> Incident:
+    """Change an incident. Raises ApiError: 404, 409 `MONITOR_DOWN` or `INCIDENT_RESOLVED`, 412."""
+
+    def work(deed: Deed) -> Incident:
+        old = incidents.get(deed.conn, deed.org_id, incident_id)
+        if old is None:
+            raise not_found("incident")
+        incident = incidents.patch(
+            deed.conn,
+            deed.org_id,
+            incident_id,
+            now=deed.now,
+            user_id=deed.actor.user_id,
+            title=change.title if isinstance(change.title, UnsetType) else change.title.strip(),
+            status=change.status,
+            root_cause=change.root_cause,
+            expected_version=expected_version,
+        )
+        deed.note(
+            "incident.updated",
+            "incident",
+            incident_id,
+            before=shown(old, deed.now),
+            after=shown(incident, deed.now),
+        )
+        return incident
+
+    incident = await _in_words(session, work)
+    _tell(house, incident)
+    return incident
+
+
+@endpoint(
+    "PATCH",
+    "/v1/incidents/{id:str}",
+    access=ADMIN,
+    tag="incidents",
+    summary="Change an incident's title, status or root cause",
+    body=IncidentPatch,
+    answer=IncidentAnswer,
+    errors=(404, 409, 412),
+)
+async def patch_one(call: Call) -> One[IncidentAnswer]:
+    """Change one; resolving one whose monitor is down is a conflict."""
+    incident_id = call.id("id", "incident")
+    expected = call.expected_version()
+    if await call.session.read(incidents.get, incident_id) is None:
+        raise not_found("incident")
+    change = reading.into(IncidentPatch, await call.json(), ignore=READ_ONLY)
+    if isinstance(change.title, str) and not change.title.strip():
+        reading.at_least_one([Problem("$.title", "the title is empty")])
+    incident = await patch(call.house, call.session, incident_id, change, expected)
+    call.tag(incident.version)
+    return One(shown(incident, call.now))
+
+
+async def add_update(
+    house: House, session: OrgSession, incident_id: Id, spec: UpdateSpec
+) -> TimelineEntry:
+    """Add a line to an incident's story. Raises ApiError as `patch`."""
+
+    def work(deed: Deed) -> tuple[Incident, TimelineEntry]:
+        if incidents.get(deed.conn, deed.org_id, incident_id) is None:
+            raise not_found("incident")
+        entry = incidents.add_update(
+            deed.conn,
+            deed.org_id,
+            incident_id,
+            spec.message.strip(),
+            now=deed.now,
+            user_id=deed.actor.user_id,
+            status=spec.status,
+        )
+        after = {"message": entry.message, "status": spec.status}
+        deed.note("incident.update_added", "incident", incident_id, after=after)
+        incident = incidents.get(deed.conn, deed.org_id, incident_id)
+        assert incident is not None, "it was just changed in this transaction"
+        return incident, entry
+
+    incident, entry = await _in_words(session, work)
+    _tell(house, incident)
+    return entry
+
+
+@endpoint(
+    "POST",
+    "/v1/incidents/{id:str}/updates",
+    access=ADMIN,
+    tag="incidents",
+    summary="Add a line to an incident's story",
+    body=UpdateSpec,
+    answer=EntryAnswer,
+    status=201,
+    errors=(404, 409),
+)
+async def update(call: Call) -> One[EntryAnswer]:
+    """Add a line."""
+    incident_id = call.id("id", "incident")
+    if await call.session.read(incidents.get, incident_id) is None:
+        raise not_found("incident")
+    spec = await call.body(UpdateSpec)
+    if not spec.message.strip():
+        reading.at_least_one([Problem("$.message", "the message is empty")])
+    return One(shown_entry(await add_update(call.house, call.session, incident_id, spec)))
+
+
+async def _in_words(session: OrgSession, work: Callable[[Deed], R]) -> R:
+    try:
+        return await session.change(work)
+    except StillDown:
+        raise conflict(
+            "MONITOR_DOWN",
+            "A monitor of this incident is down: wait until it recovers, or pause it",
+        ) from None
+    except AlreadyOver:
+        raise conflict(
+            "INCIDENT_RESOLVED",
+            "This incident is over; the next outage of the monitor opens its own",
+        ) from None
+    except Missing:
+        raise not_found("incident") from None
+
+
+def _tell(house: House, incident: Incident) -> None:
+    """Let browsers hear of it, and the engine of an incident that ended under its monitors."""
+    monitor_id = incident.monitor_ids[0] if incident.monitor_ids else None
+    event = incident_event(incident, monitor_id)
+    house.engine.live.tell(incident.org_id, "incident", event)
+    if incident.resolved_at is not None:
+        for each in incident.monitor_ids:
+            house.engine.changed(each)
+
+
+ROUTES = (list_all, read_one, create, patch_one, update)

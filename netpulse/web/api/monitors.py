@@ -1,0 +1,260 @@
+"""/v1/monitors: the five verbs, pause and resume, checks and uptime, check now, test."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, ClassVar, Literal
+
+from msgspec import Meta, Struct
+
+from netpulse.model.ids import Id, new_id
+from netpulse.model.monitor import TYPES, CommonSpec, Monitor, MonitorSpec
+from netpulse.model.time import rfc3339
+from netpulse.model.user import Role
+from netpulse.model.watch import Status
+from netpulse.rules import monitors as rules
+from netpulse.storage import alert_rules, edges, monitors
+from netpulse.storage.db import Conn
+from netpulse.storage.monitors import MonitorFilter, MonitorRow
+from netpulse.storage.table import Page
+from netpulse.web import reading
+from netpulse.web.api import checks
+from netpulse.web.api.alert_rules import MAX_RULES_NOTED
+from netpulse.web.api.alert_rules import shown as shown_rule
+from netpulse.web.api.checks import CheckAnswer
+from netpulse.web.endpoint import ADMIN, VIEWER
+from netpulse.web.errors import Problem, invalid, not_found
+from netpulse.web.house import House
+from netpulse.web.resource import ListQuery, Noun, verbs
+from netpulse.web.session import Deed, OrgSession
+
+Sort = Literal[
+    "name",
+    "-name",
+    "created_at",
+    "-created_at",
+    "status",
+    "-status",
+    "type",
+    "-type",
+    "target",
+    "-target",
+    "group",
+    "-group",
+    "interval_seconds",
+    "-interval_seconds",
+]
+
+
+class MonitorQuery(ListQuery, frozen=True, kw_only=True):
+    """Which monitors."""
+
+    status: Status | None = None
+    type: Annotated[str, Meta(max_length=20)] | None = None
+    tag: Annotated[str, Meta(max_length=64)] | None = None
+    group: Annotated[str, Meta(max_length=100)] | None = None
+    q: Annotated[str, Meta(max_length=200)] | None = None
+    """A part of name, target, group or a tag."""
+    sort: Sort = "name"
+
+
+class MonitorState(Struct, frozen=True, kw_only=True):
+    """What an answer about a monitor adds to what a person has set."""
+
+    id: Id
+    org_id: Id
+    status: Status
+    """The confirmed state."""
+    status_since: str
+    last_check: CheckAnswer | None
+    created_by: Id | None
+    created_at: str
+    version: int
+
+
+class MonitorAnswer(Struct, frozen=True):
+    """For the OpenAPI document: the fields of the spec's type, those of MonitorState, and
+    `<field>_set` for each write-only field, which itself is null."""
+
+    spec: MonitorSpec
+    state: MonitorState
+
+
+def spec_of(values: dict[str, Any]) -> MonitorSpec:
+    """Return what somebody sent as a spec, types and bounds checked, secrets maybe missing.
+
+    Raises:
+        ApiError: 400 with every problem of that kind.
+    """
+    given = rules.strip_read_only(values)
+    kind = given.get("type")
+    known = ", ".join(TYPES)
+    if not isinstance(kind, str) or kind not in TYPES:
+        unknown = "this field is required" if kind is None else "there is no such type"
+        common = reading.type_problems(CommonSpec, given)
+        # Which other fields exist is not known without the type.
+        fields = {f"$.{name}" for name in CommonSpec.__struct_fields__}
+        found = [problem for problem in common if problem.path in fields]
+        raise invalid([Problem("$.type", f"{unknown}; the types are {known}"), *found])
+    return reading.into(TYPES[kind], given)
+
+
+def checked(spec: MonitorSpec) -> MonitorSpec:
+    """Return the spec in the form it is stored in.
+
+    Raises:
+        ApiError: 400 with every problem of meaning.
+    """
+    spec = rules.normalised(spec)
+    reading.at_least_one(rules.problems(spec))
+    return spec
+
+
+class Monitors(Noun[MonitorSpec, MonitorRow, MonitorRow, MonitorQuery]):
+    """Monitors."""
+
+    word: ClassVar[str] = "monitor"
+    path: ClassVar[str] = "/v1/monitors"
+    kind: ClassVar[str] = "monitor"
+    spec: ClassVar[Any] = MonitorSpec
+    answer: ClassVar[Any] = MonitorAnswer
+    query: ClassVar[type[ListQuery]] = MonitorQuery
+
+    def read_spec(self, values: dict[str, Any]) -> MonitorSpec:
+        """Return the spec; its meaning is judged with the stored secrets, in the transaction."""
+        return spec_of(values)
+
+    def get(self, conn: Conn, org_id: Id, row_id: Id) -> MonitorRow | None:
+        """Return a monitor with its watch."""
+        return monitors.get_row(conn, org_id, row_id)
+
+    def page(self, conn: Conn, org_id: Id, query: MonitorQuery) -> Page[MonitorRow]:
+        """Return a page of them."""
+        wanted = MonitorFilter(
+            status=query.status,
+            type=query.type,
+            tag=query.tag,
+            group=query.group,
+            q=query.q,
+            sort=query.sort,
+        )
+        return monitors.page(conn, org_id, wanted, query.offset, query.limit)
+
+    def insert(self, deed: Deed, spec: MonitorSpec) -> MonitorRow:
+        """Store a new monitor."""
+        monitor = Monitor(
+            id=new_id(deed.now),
+            key=0,
+            org_id=deed.org_id,
+            spec=checked(spec),
+            created_by=deed.actor.user_id,
+            created_at=deed.now,
+        )
+        stored = monitors.insert(deed.conn, monitor)
+        return self._again(deed, stored.id)
+
+    def replace(self, deed: Deed, old: MonitorRow, spec: MonitorSpec) -> MonitorRow:
+        """Store another spec; pausing and resuming by it does all that pausing does."""
+        monitor = old.monitor
+        wanted = checked(rules.keep_secrets(spec, monitor.spec))
+        edges.replace(deed.conn, deed.org_id, monitor.id, wanted, monitor.version, deed.now)
+        return self._again(deed, monitor.id)
+
+    def delete(self, deed: Deed, old: MonitorRow) -> None:
+        """Retire it: its incident ends, its rules go, its history stays."""
+        bound = alert_rules.page(
+            deed.conn, deed.org_id, monitor_id=old.monitor.id, limit=MAX_RULES_NOTED
+        )
+        for rule in bound.rows:
+            deed.note("alert_rule.deleted", "alert_rule", rule.id, before=shown_rule(rule))
+        edges.retire(deed.conn, deed.org_id, old.monitor.id, deed.now)
+
+    def show(self, house: House, session: OrgSession, row: MonitorRow) -> dict[str, Any]:
+        """Return the answer about a monitor."""
+        return shown(house, session, row)
+
+    def show_listed(self, house: House, session: OrgSession, row: MonitorRow) -> dict[str, Any]:
+        """Return the answer in a list: the same."""
+        return shown(house, session, row)
+
+    def record(self, row: MonitorRow) -> dict[str, Any]:
+        """Return the spec without secrets."""
+        return rules.redacted(row.monitor.spec)
+
+    def id_of(self, row: MonitorRow) -> Id:
+        """Return its id."""
+        return row.monitor.id
+
+    def version_of(self, row: MonitorRow) -> int:
+        """Return its version."""
+        return row.monitor.version
+
+    def changed(self, house: House, row: MonitorRow) -> None:
+        """Have the engine act at once."""
+        house.engine.changed(row.monitor.id)
+
+    def _again(self, deed: Deed, monitor_id: Id) -> MonitorRow:
+        row = self.get(deed.conn, deed.org_id, monitor_id)
+        assert row is not None, "it was just written in this transaction"
+        return row
+
+
+MONITORS = Monitors()
+
+
+def shown(house: House, session: OrgSession, row: MonitorRow) -> dict[str, Any]:
+    """Return a monitor as the API answers it, for the eyes of `session`."""
+    monitor, watch = row.monitor, row.watch
+    last = house.engine.last_check(monitor.id)
+    fields = rules.redacted(monitor.spec, for_admin=session.role >= Role.ADMIN)
+    state = MonitorState(
+        id=monitor.id,
+        org_id=monitor.org_id,
+        status=watch.status,
+        status_since=rfc3339(watch.since),
+        last_check=None if last is None else checks.shown(last, monitor.id),
+        created_by=monitor.created_by,
+        created_at=rfc3339(monitor.created_at),
+        version=monitor.version,
+    )
+    return {**fields, **{name: getattr(state, name) for name in state.__struct_fields__}}
+
+
+async def pause(house: House, session: OrgSession, monitor_id: Id) -> MonitorRow:
+    """Pause a monitor; one that is paused stays as it is."""
+    return await _switch(house, session, monitor_id, paused=True)
+
+
+async def resume(house: House, session: OrgSession, monitor_id: Id) -> MonitorRow:
+    """Resume a monitor; one that is not paused stays as it is."""
+    return await _switch(house, session, monitor_id, paused=False)
+
+
+async def _switch(house: House, session: OrgSession, monitor_id: Id, *, paused: bool) -> MonitorRow:
+    def work(deed: Deed) -> tuple[MonitorRow, bool]:
+        old = MONITORS.get(deed.conn, deed.org_id, monitor_id)
+        if old is None:
+            raise not_found("monitor")
+        if old.monitor.spec.is_paused is paused:
+            deed.nothing_changed()
+            return old, False
+        act = edges.pause if paused else edges.resume
+        act(deed.conn, deed.org_id, monitor_id, deed.now)
+        row = MONITORS.get(deed.conn, deed.org_id, monitor_id)
+        assert row is not None, "it was just changed in this transaction"
+        verb = "paused" if paused else "resumed"
+        deed.note(
+            f"monitor.{verb}",
+            "monitor",
+            monitor_id,
+            before={"is_paused": not paused, "status": old.watch.status},
+            after={"is_paused": paused, "status": row.watch.status},
+        )
+        return row, True
+
+    row, switched = await session.change(work)
+    if switched:
+        house.engine.changed(monitor_id)
+    return row
+
+
+ROUTES = verbs(MONITORS, read=VIEWER, write=ADMIN)

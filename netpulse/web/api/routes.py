@@ -1,0 +1,16 @@
+"""The table of contents of the API: everything under /v1 that the OpenAPI document tells of."""
+
+from __future__ import annotations
+
+from litestar.handlers import HTTPRouteHandler
+
+from netpulse.web.api import alert_channels, alert_rules, auth, incidents, monitor_acts, monitors
+
+ROUTES: tuple[HTTPRouteHandler, ...] = (
+    *auth.ROUTES,
+    *monitors.ROUTES,
+    *monitor_acts.ROUTES,
+    *incidents.ROUTES,
+    *alert_channels.ROUTES,
+    *alert_rules.ROUTES,
+)

@@ -1,0 +1,132 @@
+"""Who is asking: a bearer token or a page session becomes an OrgSession, at each request anew.
+
+Role, membership and whether the sign-in still stands are read from the database every time (one
+read, some 0.1 ms): a changed role, a disabled user or an ended session counts at the next request,
+also when another process (`netpulse user …`) changed it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from litestar.connection import ASGIConnection
+from msgspec import Struct
+from msgspec.structs import replace
+
+from netpulse.model.ids import Id, is_id
+from netpulse.model.user import Membership, User
+from netpulse.storage import sessions, users
+from netpulse.storage.db import Conn
+from netpulse.web import tokens
+from netpulse.web.call import actor_of
+from netpulse.web.errors import forbidden, unauthorized
+from netpulse.web.house import House
+from netpulse.web.session import OrgSession
+
+
+class _Found(Struct, frozen=True):
+    """What the database says of a sign-in."""
+
+    user: User
+    membership: Membership | None
+    row: sessions.SessionRow | None = None
+
+
+async def identify(connection: ASGIConnection[Any, Any, Any, Any]) -> OrgSession:
+    """Return who asks, in the organization that `X-Org-Id` names or else their home.
+
+    Authorization wins over a cookie, and a wrong one is never made good by a cookie.
+
+    Raises:
+        ApiError: 401 without a sign-in that stands, 403 for an organization they are not in.
+    """
+    house: House = connection.app.state.house
+    org_id = connection.headers.get("x-org-id")
+    authorization = connection.headers.get("authorization")
+    if authorization is not None:
+        return await _by_token(connection, house, authorization, org_id)
+    origin = connection.scope["state"]["origin"]
+    cookie = connection.cookies.get(tokens.session_cookie_name(origin.is_https))
+    if cookie:
+        return await _by_cookie(connection, house, cookie, org_id)
+    raise unauthorized("Sign in first: send Authorization: Bearer <access token>")
+
+
+async def _by_token(
+    connection: ASGIConnection[Any, Any, Any, Any],
+    house: House,
+    authorization: str,
+    org_id: str | None,
+) -> OrgSession:
+    scheme, _, token = authorization.partition(" ")
+    if scheme.lower() != "bearer":
+        raise unauthorized("Send Authorization: Bearer <access token>; other schemes are not taken")
+    now = house.clock.now()
+    claims = house.signer.read(token.strip(), now)
+    if claims is None:
+        raise unauthorized(
+            "This access token is not valid or has expired; get a new one at /v1/auth/refresh"
+        )
+
+    def find(conn: Conn) -> _Found | None:
+        if not sessions.family_stands(conn, claims.family_id):
+            return None
+        return _member(conn, claims.user_id, org_id)
+
+    found = await house.db.read(find)
+    if found is None or not found.user.is_active:
+        raise unauthorized("This sign-in has ended; sign in again")
+    return _session(connection, house, found, now, family_id=claims.family_id)
+
+
+async def _by_cookie(
+    connection: ASGIConnection[Any, Any, Any, Any], house: House, token: str, org_id: str | None
+) -> OrgSession:
+    now = house.clock.now()
+    digest = house.digester.digest(token)
+
+    def find(conn: Conn) -> _Found | None:
+        row = sessions.find(conn, digest, now)
+        if row is None or row.last_seen_at + tokens.SESSION_IDLE_MS <= now:
+            return None
+        found = _member(conn, row.user_id, org_id or row.org_id)
+        return found and replace(found, row=row)
+
+    found = await house.db.read(find)
+    if found is None or not found.user.is_active:
+        raise unauthorized("This sign-in has ended; sign in again")
+    if found.row is not None and found.row.last_seen_at + tokens.TOUCH_MS <= now:
+        await house.db.write(sessions.touch, digest, now)
+    return _session(connection, house, found, now, cookie_digest=digest)
+
+
+def _member(conn: Conn, user_id: Id, org_id: str | None) -> _Found | None:
+    user = users.get(conn, user_id)
+    if user is None:
+        return None
+    wanted = org_id or user.home_org_id
+    membership = users.membership(conn, user_id, wanted) if is_id(wanted) else None
+    return _Found(user, membership)
+
+
+def _session(
+    connection: ASGIConnection[Any, Any, Any, Any],
+    house: House,
+    found: _Found,
+    now: int,
+    *,
+    family_id: Id | None = None,
+    cookie_digest: str | None = None,
+) -> OrgSession:
+    if found.membership is None:
+        raise forbidden("You are not a member of this organization; see X-Org-Id")
+    return OrgSession(
+        db=house.db,
+        org_id=found.membership.org_id,
+        role=found.membership.role,
+        user=found.user,
+        actor=replace(actor_of(connection), user_id=found.user.id, label=found.user.email),
+        now=now,
+        family_id=family_id,
+        cookie_digest=cookie_digest,
+    )

@@ -1,0 +1,180 @@
+"""The outermost layer: every request and every answer passes here, errors and strangers included.
+
+It settles who asks (proxies), refuses what another site's page sends (cross-site request forgery),
+gives the request an id, bounds how long a body may take, answers HEAD as GET, and puts the security
+headers on whatever is answered.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+from collections.abc import Sequence
+from typing import Any
+from urllib.parse import urlsplit
+
+from litestar.enums import ScopeType
+from litestar.types import ASGIApp, Message, Receive, Scope, Send
+
+from netpulse.web.errors import forbidden, of_status
+from netpulse.web.failures import Failures
+from netpulse.web.proxies import Network, Origin, origin_of
+
+log = logging.getLogger(__name__)
+
+CSP = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
+    "font-src 'self'; connect-src 'self'; form-action 'self'; base-uri 'none'; "
+    "frame-ancestors 'none'; manifest-src 'self'"
+)
+_ALWAYS = (
+    (b"content-security-policy", CSP.encode()),
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"same-origin"),
+    (b"cross-origin-opener-policy", b"same-origin"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+    # Without it granian names itself.
+    (b"server", b"netpulse"),
+)
+_HSTS = (b"strict-transport-security", b"max-age=31536000")
+
+SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
+BODY_SECONDS = 20.0
+"""How long a request's body may take to arrive: granian has no such limit of its own."""
+
+
+class Border:
+    """The ASGI application that is served: the inner one, guarded."""
+
+    def __init__(
+        self,
+        inner: ASGIApp,
+        failures: Failures,
+        *,
+        trusted: Sequence[Network] = (),
+        public_url: str = "",
+    ) -> None:
+        self._inner = inner
+        self._failures = failures
+        self._trusted = trusted
+        self._public_host = _host_of(public_url)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one connection."""
+        if scope["type"] == ScopeType.WEBSOCKET:
+            # Nothing here speaks it; an unanswered upgrade would hold its connection.
+            await send({"type": "websocket.close", "code": 1000, "reason": ""})
+            return
+        headers = list(scope["headers"])
+        client = scope.get("client")
+        origin = origin_of(client[0] if client else "", scope["scheme"], headers, self._trusted)
+        request_id = secrets.token_hex(8)
+        state: dict[str, Any] = scope.setdefault("state", {})
+        state["origin"] = origin
+        state["request_id"] = request_id
+        scope["scheme"] = "https" if origin.is_https else "http"
+        method = scope["method"]
+        answer = _Answer(send, origin, request_id, bodiless=method == "HEAD")
+        if method == "HEAD":
+            scope["method"] = "GET"
+        try:
+            if method not in SAFE:
+                self._refuse_foreign(headers, origin)
+                receive = _bounded(receive)
+            await self._inner(scope, receive, answer)
+        except Exception as error:
+            # The inner application answers its own errors; what arrives here is either ours or an
+            # error after the answer had begun.
+            if answer.started:
+                log.exception("answer broken off", extra={"request_id": request_id})
+                raise
+            await self._failures.send(scope, error, answer)
+
+    def _refuse_foreign(self, headers: Sequence[tuple[bytes, bytes]], origin: Origin) -> None:
+        """Refuse an unsafe request that a page of another site made a browser send.
+
+        Browsers say where a request comes from (Sec-Fetch-Site, and Origin where that is not
+        sent, on plain http); programs say neither and carry no cookies they did not ask for. A
+        request with a token of its own and no cookie needs no such check: a browser never adds
+        the token by itself.
+        """
+        found = {key: value.decode("latin-1") for key, value in headers if key in _ASKED}
+        if b"authorization" in found and b"cookie" not in found:
+            return
+        site = found.get(b"sec-fetch-site")
+        if site is not None:
+            if site in ("same-origin", "none"):
+                return
+        else:
+            sender = found.get(b"origin")
+            if sender is None:
+                return
+            own = _host_of(f"{'https' if origin.is_https else 'http'}://{origin.host}")
+            # The public address counts too: a proxy may pass its own name as Host.
+            if _host_of(sender) in {own, self._public_host} - {""}:
+                return
+        raise forbidden(
+            "This request came from a page of another site; open NetPulse itself and try again"
+        )
+
+
+_ASKED = frozenset({b"authorization", b"cookie", b"sec-fetch-site", b"origin"})
+
+
+def _host_of(url: str) -> str:
+    """Return host[:port] of an origin without the scheme's default port; "" for `null`."""
+    parts = urlsplit(url)
+    host = parts.netloc.rpartition("@")[2].lower()
+    for scheme, port in (("http", ":80"), ("https", ":443")):
+        if parts.scheme == scheme:
+            host = host.removesuffix(port)
+    return host
+
+
+def _bounded(receive: Receive) -> Receive:
+    """Return `receive` with a deadline for the whole body; what comes after it has none."""
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + BODY_SECONDS
+    complete = False
+
+    async def bounded() -> Any:
+        nonlocal complete
+        if complete:
+            return await receive()
+        try:
+            async with asyncio.timeout_at(deadline):
+                message = await receive()
+        except TimeoutError:
+            raise of_status(408, {"Connection": "close"}) from None
+        complete = message["type"] != "http.request" or not message.get("more_body", False)
+        return message
+
+    return bounded
+
+
+class _Answer:
+    """`send`, with our headers on the start of the answer and no body for HEAD."""
+
+    def __init__(self, send: Send, origin: Origin, request_id: str, *, bodiless: bool) -> None:
+        self._send = send
+        self._origin = origin
+        self._request_id = request_id.encode()
+        self._bodiless = bodiless
+        self.started = False
+
+    async def __call__(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.started = True
+            headers = [(bytes(key), bytes(value)) for key, value in message["headers"]]
+            names = {key.lower() for key, _ in headers}
+            headers.extend(pair for pair in _ALWAYS if pair[0] not in names)
+            if b"cache-control" not in names:
+                headers.append((b"cache-control", b"no-store"))
+            if self._origin.is_https:
+                headers.append(_HSTS)
+            headers.append((b"x-request-id", self._request_id))
+            message["headers"] = headers
+        elif self._bodiless and message["type"] == "http.response.body":
+            message["body"] = b""
+        await self._send(message)

@@ -1,0 +1,177 @@
+"""What a route is: an address, who may use it, what it takes and what it answers.
+
+The declaration is read by three: the guard (who may), the OpenAPI document (what), and the test
+that walks all routes. A route without a declared role is refused at every request.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable
+from enum import Enum
+from typing import Any, Final
+
+from litestar import Request, Response
+from litestar.connection import ASGIConnection
+from litestar.handlers import BaseRouteHandler, HTTPRouteHandler
+from msgspec import Struct
+
+from netpulse.model.user import Role
+from netpulse.web import auth
+from netpulse.web.call import Call
+from netpulse.web.errors import forbidden, of_status
+
+log = logging.getLogger(__name__)
+
+
+class Public(Enum):
+    """The mark of a route that strangers may use."""
+
+    PUBLIC = "public"
+
+
+PUBLIC: Final = Public.PUBLIC
+Access = Role | Public
+
+VIEWER: Final = Role.VIEWER
+ADMIN: Final = Role.ADMIN
+
+
+class Declaration(Struct, frozen=True, kw_only=True):
+    """A route of the API, as the OpenAPI document tells it."""
+
+    method: str
+    path: str
+    access: Access
+    tag: str
+    summary: str
+    body: Any = None
+    """The type of the JSON body; None: the route takes none."""
+    query: type[Struct] | None = None
+    answer: Any = None
+    """The type of `data`; None: data is null."""
+    many: bool = False
+    status: int = 200
+    errors: tuple[int, ...] = ()
+    """Beyond those that every route has (400, 401, 403, 405, 500 as they apply)."""
+
+
+Handler = Callable[[Call], Awaitable[Any]]
+
+
+def endpoint(
+    method: str,
+    path: str,
+    *,
+    access: Access,
+    summary: str,
+    tag: str,
+    body: Any = None,
+    query: type[Struct] | None = None,
+    answer: Any = None,
+    many: bool = False,
+    status: int = 200,
+    errors: tuple[int, ...] = (),
+) -> Callable[[Handler], HTTPRouteHandler]:
+    """Declare a route of the API. `path` is Litestar's: `/v1/monitors/{monitor_id:str}`.
+
+    The handler takes a Call and returns an envelope (One, Many) or a whole Response.
+    """
+    declaration = Declaration(
+        method=method,
+        path=path,
+        access=access,
+        tag=tag,
+        summary=summary,
+        body=body,
+        query=query,
+        answer=answer,
+        many=many,
+        status=status,
+        errors=errors,
+    )
+
+    def declare(handler: Handler) -> HTTPRouteHandler:
+        return _route(handler, method, path, access, declaration)
+
+    return declare
+
+
+def page(method: str, path: str, *, access: Access) -> Callable[[Handler], HTTPRouteHandler]:
+    """Declare a page: a route for people, which is in no OpenAPI document.
+
+    The handler takes a Call and returns a whole Response.
+    """
+
+    def declare(handler: Handler) -> HTTPRouteHandler:
+        return _route(handler, method, path, access, None)
+
+    return declare
+
+
+def _route(
+    handler: Handler, method: str, path: str, access: Access, declaration: Declaration | None
+) -> HTTPRouteHandler:
+    status = declaration.status if declaration is not None else 200
+
+    async def answer(request: Request) -> Response:  # type: ignore[type-arg]  # Litestar reads it
+        call = Call(request)
+        return call.respond(await handler(call), status)
+
+    answer.__name__ = answer.__qualname__ = getattr(handler, "__name__", "answer")
+    answer.__doc__ = handler.__doc__
+    return HTTPRouteHandler(
+        path,
+        http_method=[method],  # type: ignore[list-item]  # a word of the closed list either way
+        status_code=status,
+        opt={"access": access, "declaration": declaration},
+        include_in_schema=False,
+    )(answer)
+
+
+async def guard(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
+    """Let a request through only as its route declares.
+
+    Raises:
+        ApiError: 401 without a valid sign-in, 403 with too low a role, or for a route that
+            declares nothing.
+    """
+    access = handler.opt.get("access")
+    if access is PUBLIC:
+        return
+    if not isinstance(access, Role):
+        if connection.scope.get("method") == "OPTIONS":
+            raise of_status(405, {"Allow": ", ".join(_methods(connection))})
+        raise forbidden("This address is closed")
+    session = await auth.identify(connection)
+    if session.role < access:
+        log.warning(
+            "refused: %s may not do what needs %s",
+            session.role.word,
+            access.word,
+            extra={
+                "user_id": session.user.id,
+                "org_id": session.org_id,
+                "method": connection.scope.get("method"),
+                "path": connection.scope["path"],
+                "ip": session.actor.ip,
+            },
+        )
+        raise forbidden(
+            f"Your role here is {session.role.word}; this needs {access.word}. "
+            "Ask an administrator of the organization"
+        )
+    connection.scope["state"]["session"] = session
+
+
+def _methods(connection: ASGIConnection[Any, Any, Any, Any]) -> list[str]:
+    """Return the methods that the address takes. (Litestar answers OPTIONS by itself, but names
+    only those of the handler that was registered first.)"""
+    path = connection.scope.get("path_template")
+    found = {
+        str(method)
+        for route in connection.app.routes
+        if route.path == path
+        for method in route.methods
+    }
+    return sorted(found - {"OPTIONS"})

@@ -1,0 +1,46 @@
+"""The envelope of every answer under /v1, streams and exports excepted."""
+
+from __future__ import annotations
+
+from typing import Any, Generic, TypeVar
+
+from msgspec import UNSET, Struct, UnsetType
+
+T = TypeVar("T")
+
+DEFAULT_LIMIT = 20
+MAX_LIMIT = 100
+
+
+class Meta(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Where in a list an answer stands."""
+
+    page: int | UnsetType = UNSET
+    limit: int
+    total: int | UnsetType = UNSET
+    next_cursor: str | UnsetType | None = UNSET
+    """Give it as `cursor` to get the rows after these; null at the end."""
+
+
+class One(Struct, Generic[T], frozen=True):
+    """One thing."""
+
+    data: T
+    success: bool = True
+
+
+class Many(Struct, Generic[T], frozen=True):
+    """A page of things."""
+
+    data: list[T]
+    meta: Meta
+    success: bool = True
+
+
+NOTHING: One[Any] = One(None)
+"""What DELETE answers."""
+
+
+def page_of(rows: list[T], *, page: int, limit: int, total: int) -> Many[T]:
+    """Return the envelope of page number `page` (from 1) with `limit` rows a page."""
+    return Many(rows, Meta(page=page, limit=limit, total=total))

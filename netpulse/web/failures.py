@@ -1,0 +1,128 @@
+"""How every error becomes an answer: the envelope under /v1, a page elsewhere."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from html import escape
+from typing import Any
+from urllib.parse import quote
+
+import msgspec
+from litestar import Request, Response
+from litestar.exceptions import HTTPException
+from litestar.types import Scope, Send
+
+from netpulse.storage.errors import StorageTrouble, VersionConflict
+from netpulse.web.errors import ApiError, ErrorBody, Failed, of_status, version_conflict
+
+log = logging.getLogger(__name__)
+
+_encoder = msgspec.json.Encoder()
+
+ErrorPage = Callable[[ApiError, Scope], str]
+"""(error, the request's scope) -> HTML; `scope["state"]` has the request_id and, where somebody is
+signed in, the session."""
+
+_FOR_PROGRAMS = frozenset({"/healthz", "/readyz", "/metrics", "/live"})
+
+
+def is_for_programs(path: str) -> bool:
+    """Tell whether errors at `path` are told in JSON rather than as a page."""
+    return path == "/v1" or path.startswith("/v1/") or path in _FOR_PROGRAMS
+
+
+def plain_page(error: ApiError, scope: Scope) -> str:
+    """Return an error page without a template: for when templates are what failed."""
+    request_id = scope["state"].get("request_id", "")
+    return (
+        "<!doctype html><html lang=en><meta charset=utf-8>"
+        f"<title>{error.status} - NetPulse</title>"
+        f"<h1>{error.status}</h1><p>{escape(error.message)}</p>"
+        f"<p>Request {escape(request_id)}</p><p><a href=/>NetPulse</a></p>"
+    )
+
+
+class Failures:
+    """Turns exceptions into answers."""
+
+    def __init__(self, page: ErrorPage = plain_page) -> None:
+        self._page = page
+
+    def handle(self, request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
+        """Answer for Litestar: the one exception handler of the application."""
+        told = self._told(error, request.scope)
+        if told.status == 401 and not is_for_programs(request.scope.get("path", "")):
+            return _to_login(request)
+        media, body = self._body(told, request.scope)
+        # Litestar adds the charset itself.
+        media = media.partition(";")[0]
+        return Response(body, status_code=told.status, media_type=media, headers=told.headers)
+
+    async def send(self, scope: Scope, error: Exception, send: Send) -> None:
+        """Answer where Litestar is not in the way (the border's own refusals)."""
+        told = self._told(error, scope)
+        media, body = self._body(told, scope)
+        headers = [(key.lower().encode(), value.encode()) for key, value in told.headers.items()]
+        headers += [
+            (b"content-type", media.encode()),
+            (b"content-length", str(len(body)).encode()),
+        ]
+        await send({"type": "http.response.start", "status": told.status, "headers": headers})
+        await send({"type": "http.response.body", "body": body, "more_body": False})
+
+    def _told(self, error: Exception, scope: Scope) -> ApiError:
+        if isinstance(error, ApiError):
+            return error
+        if isinstance(error, HTTPException) and error.status_code != 500:
+            return of_status(error.status_code, _allow(error))
+        if isinstance(error, VersionConflict):
+            return version_conflict()
+        where = _where(scope)
+        if isinstance(error, StorageTrouble):
+            log.error("storage trouble: %s", error, extra=where)
+            return ApiError(
+                503,
+                "STORAGE_TROUBLE",
+                "NetPulse cannot read or write its data right now; its log says why",
+                headers={"Retry-After": "5"},
+            )
+        log.error("unexpected error", exc_info=error, extra=where)
+        return of_status(500)
+
+    def _body(self, error: ApiError, scope: Scope) -> tuple[str, bytes]:
+        if is_for_programs(scope.get("path", "")):
+            body = ErrorBody(error.code, error.message, error.details)
+            return "application/json", _encoder.encode(Failed(body))
+        try:
+            page = self._page(error, scope)
+        except Exception:
+            log.exception("the error page failed", extra=_where(scope))
+            page = plain_page(error, scope)
+        return "text/html; charset=utf-8", page.encode()
+
+
+def _to_login(request: Request[Any, Any, Any]) -> Response[bytes]:
+    """Send a browser to the login page, and from there back to where it wanted to go."""
+    path, query = request.scope.get("path", "/"), request.scope.get("query_string", b"")
+    wanted = path + ("?" + query.decode("latin-1") if query else "")
+    # Only what was asked for by GET can be asked for again.
+    back = "?next=" + quote(wanted, safe="/") if request.method == "GET" and path != "/" else ""
+    return Response(b"", status_code=303, headers={"Location": "/login" + back})
+
+
+def _where(scope: Scope) -> dict[str, Any]:
+    return {
+        "request_id": scope["state"].get("request_id", ""),
+        "method": scope.get("method"),
+        "path": scope.get("path"),
+    }
+
+
+def _allow(error: HTTPException) -> dict[str, str]:
+    """Keep the one header of the framework that says something: Allow."""
+    found = {key.lower(): value for key, value in (error.headers or {}).items()}
+    if "allow" not in found:
+        return {}
+    methods = {str(method).strip() for method in found["allow"].split(",")}
+    return {"Allow": ", ".join(sorted(methods - {"OPTIONS"}))}

@@ -1,0 +1,43 @@
+"""House: everything the web needs, built and handed over by `app`."""
+
+from __future__ import annotations
+
+import asyncio
+
+from msgspec import Struct, field
+
+from netpulse.config import Config
+from netpulse.crypto.tokens import Digester
+from netpulse.egress.connect import Egress
+from netpulse.engine.clock import Clock
+from netpulse.engine.engine import Engine
+from netpulse.model.ids import Id
+from netpulse.storage.db import Database
+from netpulse.storage.raw import Raw
+from netpulse.web.setup_token import SetupToken
+from netpulse.web.tokens import Signer
+
+
+class House(Struct, kw_only=True):
+    """The parts of the running process."""
+
+    config: Config
+    db: Database
+    raw: Raw
+    engine: Engine
+    egress: Egress
+    clock: Clock
+    signer: Signer
+    """For access tokens."""
+    digester: Digester
+    """For what is stored of refresh tokens and page sessions."""
+    setup_token: SetupToken
+    version: str
+    stopping: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set when the process begins to stop: endless streams end themselves then."""
+    streams: dict[Id, int] = field(default_factory=dict)
+    """Open event streams by user."""
+    login_turns: tuple[asyncio.Lock, ...] = field(
+        default_factory=lambda: tuple(asyncio.Lock() for _ in range(64))
+    )
+    """Sign-ins from one address take turns; an address has the lock that its hash picks."""

@@ -1,0 +1,272 @@
+"""The OpenAPI document: made from the declarations of the routes and the Structs they name."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from functools import cache
+from typing import Any
+
+import msgspec
+from litestar.handlers import HTTPRouteHandler
+from msgspec import Struct
+
+from netpulse.model.monitor import TYPES
+from netpulse.model.user import Role
+from netpulse.rules.monitors import READ_ONLY
+from netpulse.web.api.monitors import MonitorAnswer, MonitorState
+from netpulse.web.endpoint import PUBLIC, Declaration
+from netpulse.web.envelope import Meta
+from netpulse.web.errors import Failed, of_status
+
+_REF = "#/components/schemas/{name}"
+
+TAGS = {
+    "auth": "Signing in, and making the first account",
+    "monitors": "What is watched, and what came of it",
+    "incidents": "Outages and what people say of them",
+    "alert-channels": "Ways of telling somebody",
+    "alert-rules": "Who is told about what",
+}
+
+
+def declarations(routes: Iterable[HTTPRouteHandler]) -> list[Declaration]:
+    """Return the declarations of the API's routes, in their order."""
+    found = (route.opt.get("declaration") for route in routes)
+    return [declaration for declaration in found if declaration is not None]
+
+
+def document(declared: list[Declaration], version: str, server: str = "") -> dict[str, Any]:
+    """Return the document (OpenAPI 3.1) of the declared routes."""
+    types = _types(declared)
+    schemas, components = msgspec.json.schema_components(types, ref_template=_REF)
+    by_type = {_key(kind): schema for kind, schema in zip(types, schemas, strict=True)}
+    by_type[_key(MonitorAnswer)] = _monitor_answer(components)
+    paths: dict[str, Any] = {}
+    for declaration in declared:
+        path = re.sub(r"\{(\w+):\w+\}", r"{\1}", declaration.path)
+        operation = _operation(declaration, path, by_type, components)
+        paths.setdefault(path, {})[declaration.method.lower()] = operation
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "NetPulse UpGuardX API",
+            "version": version,
+            "description": (
+                "Every answer is an envelope: success, data and, for lists, meta; an error has "
+                "success false and error with code, message and details. Times are RFC 3339 in "
+                "UTC, durations carry their unit in their name, ids are UUIDs."
+            ),
+            "license": {"name": "MIT", "identifier": "MIT"},
+        },
+        "servers": [{"url": server or "/"}],
+        "tags": [{"name": name, "description": text} for name, text in TAGS.items()],
+        "paths": paths,
+        "components": {
+            "schemas": components,
+            "securitySchemes": {
+                "bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"},
+                "session": {
+                    "type": "apiKey",
+                    "in": "cookie",
+                    "name": "np_session",
+                    "description": "The pages' own session, for requests of their own origin",
+                },
+            },
+        },
+    }
+
+
+def _key(kind: Any) -> str:
+    return repr(kind)
+
+
+def _types(declared: list[Declaration]) -> list[Any]:
+    """Return each type that has a schema, once."""
+    found: dict[str, Any] = {_key(kind): kind for kind in (Failed, Meta, MonitorState)}
+    for declaration in declared:
+        for kind in (declaration.body, declaration.answer):
+            if kind is not None and kind is not MonitorAnswer:
+                found[_key(kind)] = kind
+    return list(found.values())
+
+
+def _monitor_answer(components: dict[str, Any]) -> dict[str, Any]:
+    """Add a schema for each type of monitor as it is answered; return the choice of them."""
+    state = components["MonitorState"]
+    names = {}
+    for word, kind in TYPES.items():
+        spec = components[kind.__name__]
+        name = kind.__name__.replace("Spec", "Monitor")
+        extra = {
+            field: {"type": "boolean", "readOnly": True}
+            for field in sorted(READ_ONLY)
+            if field.endswith("_set") and field.removesuffix("_set") in spec["properties"]
+        }
+        if "headers_set" in extra:
+            extra["headers_set"] = {
+                "type": "object",
+                "additionalProperties": {"type": "boolean"},
+                "readOnly": True,
+            }
+        components[name] = {
+            "title": name,
+            "description": f"{spec['description']} Write-only fields are null.",
+            "type": "object",
+            "properties": spec["properties"] | extra | state["properties"],
+            "required": sorted({"type", *spec["required"], *state["required"]}),
+        }
+        names[word] = name
+    # Its fields are in the schemas above.
+    del components["MonitorState"]
+    refs = {word: _REF.format(name=name) for word, name in names.items()}
+    return {
+        "oneOf": [{"$ref": ref} for ref in refs.values()],
+        "discriminator": {"propertyName": "type", "mapping": refs},
+    }
+
+
+def _operation(
+    declaration: Declaration, path: str, by_type: dict[str, Any], components: dict[str, Any]
+) -> dict[str, Any]:
+    parameters = [_path_parameter(name) for name in re.findall(r"\{(\w+)\}", path)]
+    if declaration.query is not None:
+        parameters += _query_parameters(declaration.query, components)
+    if declaration.access is not PUBLIC:
+        parameters.append(_ORG_HEADER)
+    if 412 in declaration.errors:
+        parameters.append(_IF_MATCH)
+    operation: dict[str, Any] = {
+        "operationId": _operation_id(declaration, path),
+        "summary": declaration.summary,
+        "tags": [declaration.tag],
+        "parameters": parameters,
+        "responses": _responses(declaration, by_type),
+        "x-role": _role(declaration),
+        "security": [] if declaration.access is PUBLIC else [{"bearer": []}, {"session": []}],
+    }
+    if declaration.body is not None:
+        operation["requestBody"] = {
+            "required": True,
+            "content": {"application/json": {"schema": by_type[_key(declaration.body)]}},
+        }
+    return operation
+
+
+_ORG_HEADER = {
+    "name": "X-Org-Id",
+    "in": "header",
+    "description": "Act in another organization that you are a member of",
+    "schema": {"type": "string", "format": "uuid"},
+}
+_IF_MATCH = {
+    "name": "If-Match",
+    "in": "header",
+    "description": "The ETag you read: 412 if it was changed since",
+    "schema": {"type": "string"},
+}
+
+
+def _role(declaration: Declaration) -> str:
+    return declaration.access.word if isinstance(declaration.access, Role) else "public"
+
+
+def _operation_id(declaration: Declaration, path: str) -> str:
+    words = [
+        f"by_{part[1:-1]}" if part.startswith("{") else part.replace("-", "_")
+        for part in path.removeprefix("/v1/").split("/")
+    ]
+    return "_".join([declaration.method.lower(), *words])
+
+
+def _path_parameter(name: str) -> dict[str, Any]:
+    return {
+        "name": name,
+        "in": "path",
+        "required": True,
+        "schema": {"type": "string", "format": "uuid"},
+    }
+
+
+def _query_parameters(kind: type[Struct], components: dict[str, Any]) -> list[dict[str, Any]]:
+    (_,), found = msgspec.json.schema_components([kind], ref_template=_REF)
+    schema = found.pop(kind.__name__)
+    components.update(found)
+    required = schema.get("required", ())
+    return [
+        {
+            "name": name,
+            "in": "query",
+            "required": name in required,
+            "description": _meaning(kind, name),
+            "schema": each,
+        }
+        for name, each in schema["properties"].items()
+    ]
+
+
+_MEANINGS = {
+    "page": "From 1",
+    "limit": "Rows a page, at most 100",
+    "cursor": "meta.next_cursor of the page before",
+    "from": "RFC 3339",
+    "to": "RFC 3339",
+    "period": "Up to now",
+    "q": "Text that name, target, group or a tag contains",
+    "sort": "With - in front: the other way round",
+    "tag": "Those that have this tag",
+    "group": "Those in this group",
+    "type": "Those of this type",
+    "status": "Those in this state",
+    "is_open": "Those that are open, or those that are over",
+    "monitor_id": "Those of this monitor",
+    "channel_id": "Those of this channel",
+}
+
+
+def _meaning(kind: type[Struct], name: str) -> str:
+    return _MEANINGS.get(name, kind.__doc__ or name)
+
+
+def _responses(declaration: Declaration, by_type: dict[str, Any]) -> dict[str, Any]:
+    answer: dict[str, Any] = {"type": "null"}
+    if declaration.answer is not None:
+        answer = by_type[_key(declaration.answer)]
+    properties: dict[str, Any] = {"success": {"const": True}, "data": answer}
+    if declaration.many:
+        properties["data"] = {"type": "array", "items": answer}
+        properties["meta"] = {"$ref": _REF.format(name="Meta")}
+    schema = {"type": "object", "properties": properties, "required": list(properties)}
+    responses: dict[str, Any] = {
+        str(declaration.status): {
+            "description": "Done",
+            "content": {"application/json": {"schema": schema}},
+        }
+    }
+    for status in sorted(_statuses(declaration)):
+        responses[str(status)] = {
+            "description": of_status(status).message,
+            "content": {
+                "application/json": {"schema": {"$ref": _REF.format(name=Failed.__name__)}}
+            },
+        }
+    return responses
+
+
+def _statuses(declaration: Declaration) -> set[int]:
+    found = {*declaration.errors, 500, 503}
+    if declaration.body is not None:
+        found |= {400, 413, 415}
+    if declaration.query is not None:
+        found.add(400)
+    if declaration.access is not PUBLIC:
+        found |= {401, 403}
+    elif declaration.path.endswith(("/register", "/login", "/refresh", "/logout")):
+        found.add(403)
+    return found
+
+
+@cache
+def encoded(routes: tuple[HTTPRouteHandler, ...], version: str, server: str) -> bytes:
+    """Return the document's JSON; it is the same for as long as the process runs."""
+    return msgspec.json.encode(document(declarations(routes), version, server))

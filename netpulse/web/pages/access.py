@@ -1,0 +1,125 @@
+"""The pages before one is in: the way to the right one, setting up, signing in and out."""
+
+from __future__ import annotations
+
+from urllib.parse import urlsplit
+
+from litestar import Response
+
+from netpulse.crypto import passwords
+from netpulse.storage import users
+from netpulse.web import sign_in, tokens
+from netpulse.web.api import auth as api
+from netpulse.web.auth import identify
+from netpulse.web.call import Call
+from netpulse.web.endpoint import PUBLIC, page
+from netpulse.web.errors import ApiError
+from netpulse.web.pages import forms
+from netpulse.web.pages.render import outside, redirect
+
+_SETUP_LABELS = {
+    "setup_token": "Setup token",
+    "org_name": "Organization",
+    "email": "Your email address",
+    "password": "Password",
+}
+
+
+@page("GET", "/", access=PUBLIC)
+async def home(call: Call) -> Response[bytes]:
+    """Lead to the setup while there is nobody, else in."""
+    if await call.house.db.read(users.count) == 0:
+        return redirect("/setup")
+    return redirect("/dashboard")
+
+
+@page("GET", "/setup", access=PUBLIC)
+async def setup_form(call: Call) -> Response[bytes]:
+    """Show the setup, as long as nobody has done it."""
+    if await call.house.db.read(users.count) > 0:
+        return redirect("/login")
+    return _setup(call, forms.view({}))
+
+
+@page("POST", "/setup", access=PUBLIC)
+async def setup(call: Call) -> Response[bytes]:
+    """Make the first administrator and sign them in."""
+    form = await forms.read(call)
+    wanted = api.Registration(
+        email=form.text("email"),
+        password=form.raw("password"),
+        org_name=form.text("org_name"),
+        setup_token=form.text("setup_token"),
+    )
+    try:
+        user, _, _ = await api.found(call.house, call.stranger, wanted)
+    except ApiError as error:
+        if error.code == "REGISTRATION_CLOSED":
+            return redirect("/login")
+        found = forms.problems(error, _SETUP_LABELS)
+        if error.status == 403:
+            found = {"setup_token": f"Setup token: {error.message}."}
+        shown = form.again([], ["password", "setup_token"])
+        return _setup(call, forms.view(shown, found), status=error.status)
+    token = await sign_in.open_page_session(call.house, call.stranger, user)
+    call.cookies.append(tokens.session_cookie(token, call.origin.is_https))
+    return redirect("/dashboard")
+
+
+def _setup(call: Call, form: dict[str, object], status: int = 200) -> Response[bytes]:
+    least = passwords.MIN_LENGTH
+    return outside(call, "setup.html", status=status, form=form, password_min_length=least)
+
+
+@page("GET", "/login", access=PUBLIC)
+async def login_form(call: Call) -> Response[bytes]:
+    """Show the sign-in, or lead in whoever is in already."""
+    wanted = local(call.request.query_params.get("next", ""))
+    try:
+        await identify(call.request)
+    except ApiError:
+        if await call.house.db.read(users.count) == 0:
+            return redirect("/setup")
+        return outside(call, "login.html", form=forms.view({}), next=wanted)
+    return redirect(wanted or "/dashboard")
+
+
+@page("POST", "/login", access=PUBLIC)
+async def login(call: Call) -> Response[bytes]:
+    """Sign in."""
+    form = await forms.read(call)
+    wanted = local(form.text("next"))
+    email = form.text("email")
+    try:
+        user = await sign_in.check_password(call.house, call.stranger, email, form.raw("password"))
+    except ApiError as error:
+        shown = forms.view({"email": email}, forms.problems(error, {}))
+        call.headers.update(error.headers)
+        call.headers.pop("WWW-Authenticate", None)
+        return outside(call, "login.html", status=error.status, form=shown, next=wanted)
+    token = await sign_in.open_page_session(call.house, call.stranger, user)
+    call.cookies.append(tokens.session_cookie(token, call.origin.is_https))
+    return redirect(wanted or "/dashboard")
+
+
+@page("POST", "/logout", access=PUBLIC)
+async def logout(call: Call) -> Response[bytes]:
+    """End the sign-in of this browser."""
+    await api.end_sign_in(call)
+    return redirect("/login")
+
+
+def local(wanted: str) -> str:
+    """Return `wanted` if it is a path on this host, else "".
+
+    Browsers read `//host`, `/\\host` and addresses with control characters as other hosts.
+    """
+    if not wanted.startswith("/") or wanted.startswith("//") or not wanted.isprintable():
+        return ""
+    if "\\" in wanted or len(wanted) > 2000:
+        return ""
+    parts = urlsplit(wanted)
+    return "" if parts.scheme or parts.netloc else wanted
+
+
+ROUTES = (home, setup_form, setup, login_form, login, logout)

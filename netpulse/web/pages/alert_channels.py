@@ -1,0 +1,205 @@
+"""The pages of a channel: making, changing, trying and deleting it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from litestar import Response
+
+from netpulse.model.channel import Channel
+from netpulse.model.ids import Id
+from netpulse.rules.monitors import is_secret_header
+from netpulse.storage import alert_rules
+from netpulse.storage.db import Conn
+from netpulse.web import resource
+from netpulse.web.api import alert_channels as api
+from netpulse.web.call import Call
+from netpulse.web.endpoint import ADMIN, page
+from netpulse.web.errors import ApiError, not_found
+from netpulse.web.pages import alerts, forms, render
+from netpulse.web.pages.render import redirect
+
+LABELS = {
+    "name": "Name",
+    "type": "Type",
+    "config.url": "Address",
+    "config.secret": "Signing secret",
+    "config.headers": "Headers",
+    "retry_for_seconds": "Keep trying for",
+    "max_attempts": "At most",
+    "is_active": "Use this channel",
+}
+BOXES = ("is_active",)
+SECRETS = ("config.secret",)
+TYPES = [{"value": "webhook", "label": "Webhook"}]
+FRESH: dict[str, Any] = {"type": "webhook", "retry_for_seconds": "86400", "is_active": True}
+_FOLDED = frozenset({"retry_for_seconds", "max_attempts", "is_active"})
+
+
+@page("GET", "/alerts/channels/new", access=ADMIN)
+async def new_form(call: Call) -> Response[bytes]:
+    """Show an empty form."""
+    return await _form(call, None, FRESH)
+
+
+@page("POST", "/alerts/channels/new", access=ADMIN)
+async def create(call: Call) -> Response[bytes]:
+    """Make one."""
+    form = await forms.read(call)
+    try:
+        spec = api.CHANNELS.read_spec(_values(form))
+        await resource.create(api.CHANNELS, call.house, call.session, spec)
+    except ApiError as error:
+        return await _refused(call, form, None, error)
+    return redirect("/alerts", "saved")
+
+
+@page("GET", "/alerts/channels/{id:str}", access=ADMIN)
+async def edit_form(call: Call) -> Response[bytes]:
+    """Show the form with what is stored."""
+    channel = await _stored(call)
+    return await _form(call, channel, _entered(channel))
+
+
+@page("POST", "/alerts/channels/{id:str}", access=ADMIN)
+async def replace(call: Call) -> Response[bytes]:
+    """Change it."""
+    channel = await _stored(call)
+    form = await forms.read(call)
+    version = form.number("version")
+    try:
+        spec = api.CHANNELS.read_spec(_values(form))
+        await resource.replace(
+            api.CHANNELS,
+            call.house,
+            call.session,
+            channel.id,
+            spec,
+            version if isinstance(version, int) else None,
+        )
+    except ApiError as error:
+        return await _refused(call, form, channel, error)
+    return redirect("/alerts", "saved")
+
+
+@page("POST", "/alerts/channels/{id:str}/test", access=ADMIN)
+async def test(call: Call) -> Response[bytes]:
+    """Send a test and say what the far side answered."""
+    channel = await _stored(call)
+    result = await api.send_test(call.house, call.session, channel.id)
+    if result.ok:
+        text = f"{channel.name} took the test: HTTP {result.status_code} in {result.latency_ms} ms."
+        return await alerts.shown(call, [{"kind": "success", "text": text}])
+    text = f"{channel.name} did not take the test: {result.error}."
+    if result.answer:
+        text += f" It answered: {result.answer[:300]}"
+    return await alerts.shown(call, [{"kind": "error", "text": text}])
+
+
+@page("GET", "/alerts/channels/{id:str}/delete", access=ADMIN)
+async def delete_form(call: Call) -> Response[bytes]:
+    """Ask, and name what goes."""
+    channel = await _stored(call)
+    return await render.page(
+        call,
+        "delete.html",
+        active="Alerts",
+        question=f"Delete the channel {channel.name}?",
+        consequences=await call.session.read(_consequences, channel.id),
+        action=f"/alerts/channels/{channel.id}/delete",
+        button="Delete the channel",
+        back="/alerts",
+    )
+
+
+@page("POST", "/alerts/channels/{id:str}/delete", access=ADMIN)
+async def delete(call: Call) -> Response[bytes]:
+    """Delete it, with the rules that tell by it."""
+    channel_id = call.id("id", "alert channel")
+    await resource.delete(api.CHANNELS, call.house, call.session, channel_id)
+    return redirect("/alerts", "deleted")
+
+
+def _consequences(conn: Conn, org_id: Id, channel_id: Id) -> list[str]:
+    bound = alert_rules.page(conn, org_id, channel_id=channel_id, limit=5)
+    found = ["Notices that still wait for it are not sent."]
+    if bound.total:
+        names = ", ".join(rule.name for rule in bound.rows)
+        more = f" and {bound.total - 5} more" if bound.total > 5 else ""
+        what = "rule tells by it and goes" if bound.total == 1 else "rules tell by it and go"
+        found.append(f"{bound.total} {what} with it: {names}{more}.")
+    return found
+
+
+async def _stored(call: Call) -> Channel:
+    channel = await call.session.read(api.CHANNELS.get, call.id("id", "alert channel"))
+    if channel is None:
+        raise not_found("alert channel")
+    return channel
+
+
+def _values(form: forms.Form) -> dict[str, Any]:
+    """Return the sent form as the body of POST /v1/alert-channels."""
+    found: dict[str, Any] = {
+        "name": form.text("name"),
+        "type": form.text("type"),
+        "config": {
+            "url": form.text("config.url"),
+            "secret": form.secret("config.secret"),
+            "headers": form.headers("config.headers"),
+        },
+        "is_active": form.checked("is_active"),
+        "max_attempts": form.number("max_attempts"),
+    }
+    if form.text("retry_for_seconds"):
+        found["retry_for_seconds"] = form.number("retry_for_seconds")
+    return found
+
+
+def _entered(channel: Channel) -> dict[str, Any]:
+    lines = [
+        f"{name}: {'' if is_secret_header(name) else value}".rstrip()
+        for name, value in channel.config.headers.items()
+    ]
+    return {
+        "name": channel.name,
+        "type": channel.type,
+        "config.url": channel.config.url,
+        "config.headers": "\n".join(lines),
+        "retry_for_seconds": str(channel.retry_for_seconds),
+        "max_attempts": "" if channel.max_attempts is None else str(channel.max_attempts),
+        "is_active": channel.is_active,
+    }
+
+
+async def _refused(
+    call: Call, form: forms.Form, channel: Channel | None, error: ApiError
+) -> Response[bytes]:
+    found = forms.problems(error, LABELS)
+    return await _form(call, channel, form.again(BOXES, SECRETS), found, status=error.status)
+
+
+async def _form(
+    call: Call,
+    channel: Channel | None,
+    shown: dict[str, Any],
+    errors: dict[str, str] | None = None,
+    *,
+    status: int = 200,
+) -> Response[bytes]:
+    stored = ["config.secret"] if channel is not None and channel.config.secret else []
+    return await render.page(
+        call,
+        "alerts/channel_form.html",
+        active="Alerts",
+        status=status,
+        channel=None
+        if channel is None
+        else {"id": channel.id, "name": channel.name, "version": channel.version},
+        form=forms.view(shown, errors, stored),
+        types=TYPES,
+        advanced_open=bool(_FOLDED & (errors or {}).keys()) or not shown.get("is_active"),
+    )
+
+
+ROUTES = (new_form, create, edit_form, replace, test, delete_form, delete)

@@ -1,0 +1,125 @@
+"""The page of alerts: rules, channels, and what became of the latest notices."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from litestar import Response
+from msgspec import Struct
+
+from netpulse.model.alert import Rule
+from netpulse.model.ids import Id
+from netpulse.model.time import rfc3339
+from netpulse.model.user import Role
+from netpulse.storage import alert_rules, channels, monitors, notices, overview
+from netpulse.storage.db import Conn
+from netpulse.web.api.alert_channels import shown as shown_channel
+from netpulse.web.call import Call
+from netpulse.web.endpoint import VIEWER, page
+from netpulse.web.pages import render
+from netpulse.web.pages.monitors import pager
+from netpulse.web.pages.rows import notice_rows
+
+LIMIT = 20
+MOST = 500
+"""Rules and channels that are shown; the API pages through more."""
+ALONE = 3
+KINDS = {"webhook": "Webhook"}
+
+
+class _Seen(Struct, frozen=True):
+    rules: list[dict[str, Any]]
+    channels: list[dict[str, Any]]
+    uncovered: tuple[int, list[tuple[Id, str]]]
+
+
+def _seen(conn: Conn, org_id: Id, *, for_admin: bool) -> _Seen:
+    ways = channels.page(conn, org_id, limit=MOST).rows
+    rules = alert_rules.page(conn, org_id, limit=MOST).rows
+    by_id = {channel.id: channel.name for channel in ways}
+    about = [rule.monitor_id for rule in rules if rule.monitor_id is not None]
+    names = monitors.names(conn, org_id, about)
+    listed = []
+    for channel in ways:
+        last = notices.page(conn, org_id, channel_id=channel.id, limit=1).rows
+        listed.append(
+            {
+                "id": channel.id,
+                "name": channel.name,
+                "type": channel.type,
+                "type_label": KINDS.get(channel.type, channel.type),
+                "destination": shown_channel(channel, for_admin=for_admin).config.url,
+                "is_active": channel.is_active,
+                "last_delivery": {
+                    "status": last[0].status.value,
+                    "at": rfc3339(last[0].sent_at or last[0].created_at),
+                    "error": last[0].error,
+                }
+                if last
+                else None,
+            }
+        )
+    return _Seen(
+        rules=[_rule(rule, by_id, names) for rule in rules],
+        channels=listed,
+        uncovered=overview.uncovered(conn, org_id, ALONE),
+    )
+
+
+def _rule(rule: Rule, ways: dict[Id, str], names: dict[Id, str]) -> dict[str, Any]:
+    return {
+        "id": rule.id,
+        "name": rule.name,
+        "condition": rule.condition,
+        "monitor_id": rule.monitor_id,
+        "monitor_name": names.get(rule.monitor_id or "", "a deleted monitor"),
+        "tag": rule.tag,
+        "channel_name": ways.get(rule.channel_id, "a deleted channel"),
+        "notify_recovery": rule.notify_recovery,
+        "is_active": rule.is_active,
+    }
+
+
+def _deliveries(conn: Conn, org_id: Id, offset: int) -> tuple[list[dict[str, Any]], int]:
+    found = notices.page(conn, org_id, offset=offset, limit=LIMIT)
+    return notice_rows(conn, org_id, found.rows), found.total
+
+
+@page("GET", "/alerts", access=VIEWER)
+async def overview_page(call: Call) -> Response[bytes]:
+    """Show all of it, or the notices alone."""
+    return await shown(call)
+
+
+async def shown(
+    call: Call, flash: list[dict[str, str]] | None = None, status: int = 200
+) -> Response[bytes]:
+    """Return the page; `flash` says what was just done."""
+    given = call.request.query_params
+    number = given.get("page", "1")
+    at = min(max(int(number), 1), 100_000) if number.isdecimal() and len(number) < 8 else 1
+    rows, total = await call.session.read(_deliveries, (at - 1) * LIMIT)
+    latest: dict[str, Any] = {
+        "deliveries": rows,
+        "pager": pager("/alerts", {}, at, LIMIT, total),
+        "self_url": f"/alerts?page={at}&part=deliveries",
+    }
+    if given.get("part") == "deliveries":
+        return await render.page(call, "alerts/_deliveries.html", **latest)
+    seen = await call.session.read(_seen, for_admin=call.session.role >= Role.ADMIN)
+    alone, first = seen.uncovered
+    more = {} if flash is None else {"flash": flash}
+    return await render.page(
+        call,
+        "alerts/list.html",
+        active="Alerts",
+        status=status,
+        rules=seen.rules,
+        channels=seen.channels,
+        uncovered={"total": alone, "rows": [{"id": id_, "name": name} for id_, name in first]},
+        **latest,
+        **more,
+    )
+
+
+ROUTES = (overview_page,)

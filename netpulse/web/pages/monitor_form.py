@@ -1,0 +1,235 @@
+"""The form of a monitor: from texts to what the API takes, and from what is stored to texts."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from netpulse.model.monitor import HttpSpec, MonitorSpec, type_of
+from netpulse.rules import monitors as rules
+from netpulse.web.errors import Problem, invalid
+from netpulse.web.pages.forms import Form
+
+LABELS = {
+    "type": "Type",
+    "name": "Name",
+    "target": "Target",
+    "group": "Group",
+    "tags": "Tags",
+    "interval_seconds": "Check every",
+    "timeout_seconds": "Give up after",
+    "confirmations": "Failed checks until it is down",
+    "retry_interval_seconds": "Between these checks",
+    "recoveries": "Good checks until it is up again",
+    "degraded_after_ms": "Degraded when slower than",
+    "expected_status": "Expected status codes",
+    "alert_days_before_expiry": "Degraded when the certificate has less than",
+    "body_match": "The body must contain",
+    "body_not_match": "The body must not contain",
+    "body_regex": "The body must match",
+    "json_path": "JSON path",
+    "json_value": "and it must be",
+    "expect": "The answer must contain",
+    "method": "Method",
+    "auth.type": "Sign in with",
+    "auth.username": "User name",
+    "auth.password": "Password",
+    "auth.token": "Token",
+    "headers": "Headers",
+    "body": "Body",
+    "follow_redirects": "Follow redirects",
+    "max_redirects": "Redirects at most",
+    "send": "Send after connecting",
+    "tls": "Speak TLS",
+    "port": "Port",
+    "description": "Description",
+    "runbook_url": "Runbook",
+    "ip_version": "Address family",
+    "verify_tls": "Verify the certificate",
+    "ca_certificate": "Own certificate authority",
+    "client_certificate": "Client certificate",
+    "client_key": "Key of the client certificate",
+    "invert": "Inverted",
+    "is_paused": "Paused",
+}
+
+BOXES = ("follow_redirects", "verify_tls", "tls", "invert", "is_paused")
+SECRETS = ("auth.password", "auth.token", "client_key")
+
+TYPES = [
+    {"value": "https", "label": "HTTPS"},
+    {"value": "http", "label": "HTTP or HTTPS"},
+    {"value": "tcp", "label": "TCP port"},
+]
+METHODS = [
+    {"value": word, "label": word}
+    for word in ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+]
+
+FRESH: dict[str, Any] = {
+    "type": "https",
+    "interval_seconds": "60",
+    "timeout_seconds": "10",
+    "confirmations": "2",
+    "recoveries": "1",
+    "expected_status": "200-299",
+    "method": "GET",
+    "follow_redirects": True,
+    "max_redirects": "10",
+    "verify_tls": True,
+}
+"""What a new monitor's form begins with: the API's own defaults."""
+
+_ADVANCED = frozenset(
+    {
+        "description",
+        "runbook_url",
+        "ip_version",
+        "ca_certificate",
+        "client_certificate",
+        "client_key",
+        "invert",
+        "is_paused",
+    }
+)
+_ALWAYS = frozenset({"name", "target", "type", "confirmations", "recoveries"})
+
+
+def values(form: Form) -> dict[str, Any]:
+    """Return the sent form as the body of POST /v1/monitors.
+
+    Raises:
+        ApiError: 400 for a JSON value that is none.
+    """
+    kind = form.text("type")
+    found: dict[str, Any] = {
+        "type": kind,
+        "name": form.text("name"),
+        "target": form.text("target"),
+        "description": form.text("description"),
+        "runbook_url": form.text("runbook_url"),
+        "group": form.text("group"),
+        "tags": [tag.strip() for tag in form.text("tags").split(",") if tag.strip()],
+        "interval_seconds": form.number("interval_seconds"),
+        "timeout_seconds": form.number("timeout_seconds"),
+        "confirmations": form.number("confirmations"),
+        "recoveries": form.number("recoveries"),
+        "retry_interval_seconds": form.number("retry_interval_seconds"),
+        "degraded_after_ms": form.number("degraded_after_ms"),
+        "invert": form.checked("invert"),
+        "is_paused": form.checked("is_paused"),
+    }
+    if kind in {"http", "https"}:
+        found |= _http(form)
+    elif kind == "tcp":
+        found |= {
+            "send": form.raw("send") or None,
+            "expect": form.raw("expect") or None,
+            "tls": form.checked("tls"),
+        }
+    return found
+
+
+def _http(form: Form) -> dict[str, Any]:
+    found: dict[str, Any] = {
+        "method": form.text("method") or "GET",
+        "headers": form.headers("headers"),
+        "body": form.raw("body") or None,
+        "expected_status": _statuses(form.text("expected_status")),
+        "body_match": form.raw("body_match") or None,
+        "body_not_match": form.raw("body_not_match") or None,
+        "body_regex": form.raw("body_regex") or None,
+        "json_path": form.optional("json_path"),
+        "follow_redirects": form.checked("follow_redirects"),
+        "verify_tls": form.checked("verify_tls"),
+        "ca_certificate": form.optional("ca_certificate"),
+        "client_certificate": form.optional("client_certificate"),
+        "client_key": form.secret("client_key"),
+        "ip_version": form.number("ip_version"),
+        "alert_days_before_expiry": form.number("alert_days_before_expiry"),
+        "auth": _auth(form),
+    }
+    if form.text("max_redirects"):
+        found["max_redirects"] = form.number("max_redirects")
+    wanted = form.text("json_value")
+    if wanted:
+        try:
+            found["json_value"] = json.loads(wanted)
+        except ValueError:
+            hint = 'this is not JSON; write a text in quotes: "ok"'
+            raise invalid([Problem("$.json_value", hint)]) from None
+    return found
+
+
+def _auth(form: Form) -> dict[str, Any] | None:
+    kind = form.text("auth.type")
+    if kind == "basic":
+        return {
+            "type": kind,
+            "username": form.text("auth.username"),
+            "password": form.secret("auth.password"),
+        }
+    if kind == "bearer":
+        return {"type": kind, "token": form.secret("auth.token")}
+    return None
+
+
+def _statuses(text: str) -> Any:
+    """Return "200-299, 401" as the API takes it: a number, a range, or a list of them."""
+    parts = [part.strip() for part in text.split(",") if part.strip()]
+    found: list[int | str] = [int(part) if part.isdecimal() else part for part in parts]
+    if not found:
+        return "200-299"
+    return found[0] if len(found) == 1 else found
+
+
+def entered(spec: MonitorSpec) -> dict[str, Any]:
+    """Return a stored spec as the texts of the form, without secrets."""
+    shown = rules.redacted(spec)
+    found = {
+        name: _text(shown[name])
+        for name in LABELS
+        if name in shown and name not in {"headers", "auth", "tags", "expected_status"}
+    }
+    found["type"] = type_of(spec)
+    found["tags"] = ", ".join(spec.tags)
+    if isinstance(spec, HttpSpec):
+        wanted = spec.expected_status
+        listed = wanted if isinstance(wanted, tuple) else (wanted,)
+        found["expected_status"] = ", ".join(str(one) for one in listed)
+        found["headers"] = "\n".join(
+            f"{name}: {value or ''}".rstrip() for name, value in shown["headers"].items()
+        )
+        auth = shown.get("auth")
+        found["auth.type"] = auth["type"] if auth else ""
+        found["auth.username"] = auth.get("username", "") if auth else ""
+        if "json_value" in shown:
+            found["json_value"] = json.dumps(shown["json_value"], ensure_ascii=False)
+    elif spec.port is not None and not spec.target.endswith(f":{spec.port}"):
+        found["target"] = f"{spec.target}:{spec.port}"
+    return found
+
+
+def _text(value: Any) -> Any:
+    if value is None:
+        return ""
+    return value if isinstance(value, bool) else str(value)
+
+
+def stored_secrets(spec: MonitorSpec) -> list[str]:
+    """Return the paths of the form's secrets that are stored."""
+    shown = rules.redacted(spec)
+    found = []
+    if shown.get("client_key_set"):
+        found.append("client_key")
+    auth = shown.get("auth") or {}
+    found += [f"auth.{name}" for name in ("password", "token") if auth.get(f"{name}_set")]
+    return found
+
+
+def advanced_open(shown: dict[str, Any], errors: dict[str, str]) -> bool:
+    """Tell whether something in the folded part was set, or is wrong."""
+    if _ADVANCED & errors.keys() or "verify_tls" in errors:
+        return True
+    http = shown.get("type") in {"http", "https"}
+    return any(shown.get(name) for name in _ADVANCED) or (http and not shown.get("verify_tls"))

@@ -1,0 +1,174 @@
+"""From a template and what it shows to an answer; and what every page shows."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from litestar import Response
+from litestar.types import Scope
+
+from netpulse.model.org import Org
+from netpulse.model.time import rfc3339
+from netpulse.model.user import Role
+from netpulse.model.watch import Status
+from netpulse.storage import orgs
+from netpulse.web.call import Call
+from netpulse.web.errors import ApiError
+from netpulse.web.pages import static
+from netpulse.web.session import OrgSession
+
+PRODUCT = "NetPulse UpGuardX"
+_TEMPLATES = Path(__file__).resolve().parent.parent / "templates"
+
+_ROLE_LABELS = {
+    Role.VIEWER: "Viewer",
+    Role.ADMIN: "Administrator",
+    Role.SUPER_ADMIN: "Super administrator",
+}
+
+FLASH = {
+    "saved": ("success", "Saved."),
+    "watching": ("success", "Saved. The first check runs now."),
+    "checked": ("success", "Checked. The result is among the recent checks, marked “by hand”."),
+    "paused": ("success", "Paused. It is not checked, and nobody is told of it."),
+    "resumed": ("success", "Resumed. It is checked now."),
+    "deleted": ("success", "Deleted."),
+    "added": ("success", "Added to the story."),
+}
+"""What a page says after a change: it is named in the address by its key, never by its text."""
+
+
+@cache
+def environment() -> Environment:
+    """Return the templates' environment; what is not there is an error, not an empty text."""
+    made = Environment(
+        loader=FileSystemLoader(_TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        auto_reload=False,
+    )
+    made.globals.update(static_url=static.url, product=PRODUCT)
+    return made
+
+
+async def page(
+    call: Call, template: str, *, active: str = "", status: int = 200, **shown: Any
+) -> Response[bytes]:
+    """Return a page for somebody who is signed in. `active` names the entry of the navigation."""
+    session = call.session
+    org = await session.read(_org)
+    context = _signed_in(call, session, org, active) | shown
+    return _answer(environment().get_template(template).render(context), status)
+
+
+def outside(call: Call, template: str, *, status: int = 200, **shown: Any) -> Response[bytes]:
+    """Return a page for a stranger."""
+    context = _stranger(rfc3339(call.now), encrypted=call.origin.is_https) | shown
+    return _answer(environment().get_template(template).render(context), status)
+
+
+def _answer(text: str, status: int) -> Response[bytes]:
+    return Response(text.encode(), status_code=status, media_type="text/html")
+
+
+def redirect(to: str, told: str | None = None) -> Response[bytes]:
+    """Return a 303 to `to`, a path of ours; `told` is a key of FLASH."""
+    if told is not None:
+        to += ("&" if "?" in to else "?") + "told=" + told
+    return Response(b"", status_code=303, headers={"Location": to})
+
+
+def error_page(error: ApiError, scope: Scope) -> str:
+    """Return the page of an error outside /v1."""
+    state = scope["state"]
+    origin = state.get("origin")
+    context = _stranger("", encrypted=origin is not None and origin.is_https)
+    signed_in = state.get("session")
+    if signed_in is not None:
+        # The organization's name would need the database, which may be what failed.
+        context["user"] = None
+    title, action = _TITLES.get(error.status, ("That did not work", None))
+    return (
+        environment()
+        .get_template("error.html")
+        .render(
+            context
+            | {
+                "status_code": error.status,
+                "title": title,
+                "message": error.message + ".",
+                "action": action,
+                "retry_url": scope.get("path", "/") if error.status in {429, 503} else None,
+                "request_id": state.get("request_id") if error.status >= 500 else None,
+            }
+        )
+    )
+
+
+_TITLES: dict[int, tuple[str, str | None]] = {
+    403: ("Not allowed", None),
+    404: ("Not found", "Check the address, or go back to the dashboard."),
+    405: ("Not like this", "Go back and use the page's own buttons."),
+    413: ("Too much at once", None),
+    429: ("Too many attempts", None),
+    500: ("A mistake of ours", "Try again; if it stays, the log says more."),
+    503: ("Not possible right now", None),
+}
+
+
+def _org(conn: Any, org_id: str) -> Org:
+    org = orgs.get(conn, org_id)
+    assert org is not None, "a membership refers to it"
+    return org
+
+
+def _stranger(now: str, *, encrypted: bool) -> dict[str, Any]:
+    return {
+        "now": now,
+        "nav": [],
+        "user": None,
+        "org": None,
+        "encrypted": encrypted,
+        "flash": [],
+    }
+
+
+def _signed_in(call: Call, session: OrgSession, org: Org, active: str) -> dict[str, Any]:
+    down = call.house.engine.roster.counts(session.org_id)[Status.DOWN]
+    told = FLASH.get(call.request.query_params.get("told", ""))
+    return {
+        "now": rfc3339(call.now),
+        "nav": [
+            _entry("Dashboard", "/dashboard", "layout-dashboard", active),
+            _entry("Monitors", "/monitors", "activity-heartbeat", active)
+            | {"badge": down, "badge_live": "down", "badge_label": "down"},
+            _entry("Incidents", "/incidents", "alert-triangle", active),
+            _entry("Alerts", "/alerts", "bell", active),
+        ],
+        "user": {
+            "email": session.user.email,
+            "role": session.role.word,
+            "role_label": _ROLE_LABELS[session.role],
+            "can_write": session.role >= Role.ADMIN,
+        },
+        "org": {"name": org.name},
+        "encrypted": call.origin.is_https,
+        "flash": [] if told is None else [{"kind": told[0], "text": told[1]}],
+    }
+
+
+def _entry(label: str, href: str, icon: str, active: str) -> dict[str, Any]:
+    return {
+        "label": label,
+        "href": href,
+        "icon": icon,
+        "active": label == active,
+        "badge": None,
+        "badge_live": None,
+        "badge_label": "",
+    }

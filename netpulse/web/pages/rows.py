@@ -1,0 +1,175 @@
+"""What lists show: monitors, incidents and notices as the templates take them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from netpulse.engine.live import monitor_event
+from netpulse.model.alert import Event, Notice, Suppressed
+from netpulse.model.ids import Id
+from netpulse.model.incident import Incident
+from netpulse.model.monitor import type_of
+from netpulse.model.time import DAY, SECOND, Millis, rfc3339
+from netpulse.rules import uptime
+from netpulse.rules.days import Day, days, runs
+from netpulse.storage import channels, monitors, spans
+from netpulse.storage import runs as running
+from netpulse.storage.db import Conn
+from netpulse.storage.monitors import MonitorRow
+from netpulse.web.house import House
+
+BAR_DAYS = 90
+
+EVENTS = {
+    Event.MONITOR_DOWN: "Down",
+    Event.MONITOR_UP: "Up again",
+    Event.MONITOR_DEGRADED: "Degraded",
+    Event.SYSTEM_ISOLATED: "NetPulse cannot watch",
+    Event.SYSTEM_RECOVERED: "NetPulse watches again",
+    Event.TEST: "Test",
+}
+
+REASONS = {
+    Suppressed.COOLDOWN: "The rule was still quiet after the last notice.",
+    Suppressed.MAINTENANCE: "Maintenance was under way.",
+    Suppressed.PARENT_DOWN: "What it depends on was down.",
+    Suppressed.QUIET_HOURS: "The rule's quiet hours.",
+    Suppressed.FLAPPING: "It changed too often.",
+    Suppressed.ACKNOWLEDGED: "Somebody had acknowledged it.",
+    Suppressed.CHANNEL_INACTIVE: "The channel is switched off.",
+    Suppressed.DUPLICATE: "Another rule told this channel already.",
+    Suppressed.COLLAPSED: "One message told beginning and end.",
+}
+
+
+def monitor_rows(
+    house: House, rows: list[MonitorRow], covered: set[Id], bars: dict[Id, dict[str, Any]]
+) -> list[dict[str, Any]]:
+    """Return monitors for a table; `bars` may be empty where none are shown."""
+    shown = []
+    for row in rows:
+        monitor = row.monitor
+        event = monitor_event(monitor, row.watch, house.engine.last_check(monitor.id))
+        bar = bars.get(monitor.id)
+        shown.append(
+            event
+            | {
+                "name": monitor.spec.name,
+                "type": type_of(monitor.spec),
+                "target": monitor.spec.target,
+                "group": monitor.spec.group,
+                "tags": list(monitor.spec.tags),
+                "covered": monitor.id in covered or monitor.spec.is_paused,
+                "bar": None if bar is None else bar["bar"],
+                "uptime_percent": None if bar is None else bar["uptime_percent"],
+            }
+        )
+    return shown
+
+
+def bars(
+    conn: Conn, org_id: Id, rows: list[tuple[Id, Millis]], now: Millis
+) -> dict[Id, dict[str, Any]]:
+    """Return the 90-day bar and uptime of each (monitor id, created at)."""
+    del org_id  # the rows were found in it
+    first = (now // DAY - BAR_DAYS + 1) * DAY
+    gaps = running.gaps(conn, first, now)
+    found = {}
+    for monitor_id, created_at in rows:
+        known = spans.between(conn, monitor_id, first, now)
+        named = days(first, BAR_DAYS, known, gaps, now)
+        account = uptime.account(max(first, created_at), now, known, gaps, now)
+        found[monitor_id] = {
+            "bar": {"days": BAR_DAYS, "runs": [list(run) for run in runs(named)]},
+            "days": [{"text": _day_text(day)} for day in named],
+            "uptime_percent": account.uptime_percent_time,
+        }
+    return found
+
+
+_STATES = {
+    "up": "up",
+    "maintenance": "maintenance",
+    "paused": "paused",
+    "unknown": "partly unwatched",
+    "none": "no data",
+}
+
+
+def _day_text(day: Day) -> str:
+    date = rfc3339(day.start)[:10]
+    if day.status == "down":
+        outages = f"{day.outages} outage{'' if day.outages == 1 else 's'}"
+        return f"{date}: down for {duration(day.down_seconds)} ({outages})"
+    if day.status == "degraded":
+        return f"{date}: degraded for {duration(day.degraded_seconds)}"
+    return f"{date}: {_STATES[day.status]}"
+
+
+def duration(seconds: int) -> str:
+    """Return whole seconds in words, two units at most: as the templates' macro has it."""
+    if seconds < 60:
+        return f"{seconds} s"
+    if seconds < 3600:
+        rest = f" {seconds % 60} s" if seconds < 600 and seconds % 60 else ""
+        return f"{seconds // 60} min{rest}"
+    if seconds < 86_400:
+        rest = f" {seconds % 3600 // 60} min" if seconds % 3600 >= 60 else ""
+        return f"{seconds // 3600} h{rest}"
+    rest = f" {seconds % 86_400 // 3600} h" if seconds % 86_400 >= 3600 else ""
+    return f"{seconds // 86_400} d{rest}"
+
+
+def incident_row(incident: Incident, now: Millis) -> dict[str, Any]:
+    """Return an incident for a table."""
+    end = now if incident.resolved_at is None else incident.resolved_at
+    return {
+        "id": incident.id,
+        "title": incident.title,
+        "status": incident.status.value,
+        "started_at": rfc3339(incident.started_at),
+        "resolved_at": None if incident.resolved_at is None else rfc3339(incident.resolved_at),
+        "duration_seconds": max(0, end - incident.started_at) // SECOND,
+        "reason": incident.reason,
+        "acknowledged_by": None,
+    }
+
+
+def notice_rows(conn: Conn, org_id: Id, notices: list[Notice]) -> list[dict[str, Any]]:
+    """Return notices for a table, with the names of what they are about."""
+    about = [notice.monitor_id for notice in notices if notice.monitor_id is not None]
+    names = monitors.names(conn, org_id, about)
+    by_id: dict[Id, str] = {}
+    for notice in notices:
+        if notice.channel_id not in by_id:
+            channel = channels.get(conn, org_id, notice.channel_id)
+            by_id[notice.channel_id] = "a deleted channel" if channel is None else channel.name
+    return [
+        {
+            "id": notice.id,
+            "event_text": EVENTS[notice.event],
+            "monitor_name": names.get(notice.monitor_id or ""),
+            "incident_id": notice.incident_id,
+            "channel_name": by_id[notice.channel_id],
+            "status": notice.status.value,
+            "reason_text": _reason(notice),
+            "error": notice.error,
+            "created_at": rfc3339(notice.created_at),
+            "sent_at": None if notice.sent_at is None else rfc3339(notice.sent_at),
+            "next_attempt_at": None
+            if notice.next_attempt_at is None
+            else rfc3339(notice.next_attempt_at),
+            "attempt_count": notice.attempt_count,
+            "can_resend": False,
+        }
+        for notice in notices
+    ]
+
+
+def _reason(notice: Notice) -> str | None:
+    if notice.reason is not None:
+        return REASONS[notice.reason]
+    if notice.held_for is Suppressed.COOLDOWN and notice.next_attempt_at is not None:
+        at = rfc3339(notice.next_attempt_at)[11:19]
+        return f"The rule is still quiet; it is told at {at} UTC if it still holds."
+    return None

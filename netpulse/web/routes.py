@@ -1,0 +1,29 @@
+"""The table of contents: every route there is."""
+
+from __future__ import annotations
+
+from litestar import Response
+from litestar.handlers import HTTPRouteHandler
+
+from netpulse.web import live, openapi, pages
+from netpulse.web.api import health
+from netpulse.web.api.routes import ROUTES as API
+from netpulse.web.call import Call
+from netpulse.web.endpoint import PUBLIC, page
+
+
+@page("GET", "/v1/openapi.json", access=PUBLIC)
+async def openapi_json(call: Call) -> Response[bytes]:
+    """Give the OpenAPI document, without an envelope."""
+    body = openapi.encoded(API, call.house.version, call.house.config.server.public_url)
+    headers = {"Cache-Control": "public, max-age=60"}
+    return Response(body, media_type="application/json", headers=headers)
+
+
+ROUTES: tuple[HTTPRouteHandler, ...] = (
+    *API,
+    openapi_json,
+    *health.ROUTES,
+    *live.ROUTES,
+    *pages.ROUTES,
+)

@@ -1,0 +1,103 @@
+"""OrgSession: one person in one organization for one request, the only way to the data.
+
+The organization is in it, so that no handler can forget the filter; so is the audit row, which a
+change cannot be made without.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Concatenate, ParamSpec, TypeVar
+
+from msgspec import Struct
+
+from netpulse.model.ids import Id
+from netpulse.model.time import Millis
+from netpulse.model.user import Actor, Role, User
+from netpulse.storage import audit
+from netpulse.storage.db import Conn, Database
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class Deed:
+    """One change in the making: its transaction, and the audit row that must go into it."""
+
+    __slots__ = ("actor", "conn", "noted", "now", "org_id")
+
+    def __init__(self, conn: Conn, org_id: Id, actor: Actor, now: Millis) -> None:
+        self.conn = conn
+        self.org_id = org_id
+        self.actor = actor
+        self.now = now
+        self.noted = False
+
+    def note(
+        self,
+        action: str,
+        resource_type: str,
+        resource_id: Id | None,
+        *,
+        before: Any = None,
+        after: Any = None,
+    ) -> None:
+        """Write the audit row. `before` and `after` are plain values with the secrets left out."""
+        audit.append(
+            self.conn,
+            self.org_id,
+            self.actor,
+            action,
+            resource_type,
+            resource_id,
+            before,
+            after,
+            self.now,
+        )
+        self.noted = True
+
+    def nothing_changed(self) -> None:
+        """Say that there is nothing to note, because nothing was changed."""
+        self.noted = True
+
+
+class OrgSession(Struct, frozen=True, kw_only=True):
+    """Who asks, in which organization, with which role."""
+
+    db: Database
+    org_id: Id
+    role: Role
+    """As it is in the database at this request."""
+    user: User
+    actor: Actor
+    now: Millis
+    family_id: Id | None = None
+    """The family of refresh tokens of an API sign-in."""
+    cookie_digest: str | None = None
+    """The stored digest of a page session."""
+
+    async def read(
+        self, query: Callable[Concatenate[Conn, Id, P], R], *args: P.args, **kwargs: P.kwargs
+    ) -> R:
+        """Return `query(conn, org_id, ...)` from a reader."""
+
+        def bound(conn: Conn) -> R:
+            return query(conn, self.org_id, *args, **kwargs)
+
+        return await self.db.read(bound)
+
+    async def change(self, work: Callable[[Deed], R]) -> R:
+        """Run `work` in one transaction with its audit row, and return its result once durable.
+
+        Raises:
+            RuntimeError: `work` noted nothing; the transaction is undone.
+        """
+
+        def bound(conn: Conn) -> R:
+            deed = Deed(conn, self.org_id, self.actor, self.now)
+            result = work(deed)
+            if not deed.noted:
+                raise RuntimeError("a change without an audit row")
+            return result
+
+        return await self.db.write(bound)

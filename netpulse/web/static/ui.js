@@ -1,0 +1,181 @@
+// Small things of every page: theme, menus, copying, asking once, the 90 days by keyboard.
+
+function themes() {
+  const root = document.documentElement;
+  const buttons = [...document.querySelectorAll("[data-theme-choice][type=button]")];
+  const mark = () => {
+    for (const button of buttons) {
+      button.setAttribute("aria-pressed", String(button.dataset.themeChoice === root.dataset.themeChoice));
+    }
+  };
+  for (const button of buttons) {
+    button.addEventListener("click", () => {
+      root.dispatchEvent(new CustomEvent("np:theme-choice", { detail: button.dataset.themeChoice }));
+    });
+  }
+  root.addEventListener("np:theme", mark);
+  mark();
+}
+
+function menus() {
+  const close = (except) => {
+    for (const menu of document.querySelectorAll("details.np-menu[open]")) {
+      if (menu !== except) menu.open = false;
+    }
+  };
+  document.addEventListener("click", (event) => close(event.target.closest("details.np-menu")));
+  document.addEventListener("keydown", (event) => {
+    if (event.key !== "Escape") return;
+    const menu = event.target.closest?.("details.np-menu[open]");
+    if (!menu) return;
+    menu.open = false;
+    menu.querySelector("summary").focus();
+  });
+}
+
+async function toClipboard(text) {
+  if (navigator.clipboard) return navigator.clipboard.writeText(text);
+  // Over plain http browsers offer no clipboard to scripts; the old command still works.
+  const area = document.createElement("textarea");
+  area.value = text;
+  area.className = "visually-hidden";
+  document.body.append(area);
+  area.select();
+  const done = document.execCommand("copy");
+  area.remove();
+  if (!done) throw new Error("refused");
+}
+
+function copying() {
+  document.addEventListener("click", async (event) => {
+    const button = event.target.closest("[data-copy]");
+    if (!button) return;
+    const from = document.getElementById(button.dataset.copy);
+    const label = button.querySelector("[data-label]") ?? button;
+    const before = label.textContent;
+    try {
+      await toClipboard(from.value ?? from.textContent.trim());
+      label.textContent = "Copied";
+    } catch {
+      label.textContent = "Select and copy by hand";
+    }
+    setTimeout(() => (label.textContent = before), 2000);
+  });
+}
+
+/** A fresh signing secret as Standard Webhooks has it: whsec_ and 24 random bytes in base64. */
+function generating() {
+  for (const button of document.querySelectorAll("[data-generate]")) {
+    button.addEventListener("click", () => {
+      const field = document.getElementById(button.dataset.generate);
+      const bytes = crypto.getRandomValues(new Uint8Array(24));
+      field.value = `whsec_${btoa(String.fromCharCode(...bytes))}`;
+      field.type = "text"; // the receiver needs it too, and it is shown only now
+      field.focus();
+      field.select();
+    });
+  }
+}
+
+/** A link to a confirmation page asks in a dialog instead; any trouble follows the link. */
+function asking() {
+  const dialog = document.getElementById("np-dialog");
+  if (!dialog?.showModal) return;
+  document.addEventListener("click", async (event) => {
+    const link = event.target.closest("a[data-confirm]");
+    if (!link || event.ctrlKey || event.metaKey || event.shiftKey) return;
+    event.preventDefault();
+    try {
+      const response = await fetch(link.href, { headers: { Accept: "text/html" } });
+      const page = new DOMParser().parseFromString(await response.text(), "text/html");
+      const question = page.querySelector("[data-confirm-body]");
+      if (!response.ok || !question) throw new Error("no question");
+      dialog.replaceChildren(question);
+      const title = dialog.querySelector("h1, h2");
+      title.id = "np-dialog-title";
+      dialog.setAttribute("aria-labelledby", title.id);
+      dialog.showModal();
+    } catch {
+      location.assign(link.href);
+    }
+  });
+  dialog.addEventListener("click", (event) => {
+    const cancel = event.target.closest("[data-cancel]");
+    if (cancel) event.preventDefault();
+    if (cancel || event.target === dialog) dialog.close();
+  });
+}
+
+/** The days of a bar with the pointer or the arrow keys, told in words below it. */
+function bars(within = document) {
+  for (const bar of within.querySelectorAll("[data-days]")) {
+    const days = JSON.parse(bar.dataset.days);
+    const out = document.getElementById(bar.dataset.out);
+    const cursor = bar.querySelector("[data-cursor]");
+    if (!days.length || !out) continue;
+    const idle = out.textContent;
+    let at = days.length - 1;
+    // Only the script can read it out, so only the script makes it something to focus.
+    bar.setAttribute("role", "slider");
+    bar.setAttribute("aria-readonly", "true");
+    bar.setAttribute("aria-valuemin", "1");
+    bar.setAttribute("aria-valuemax", String(days.length));
+    bar.setAttribute("aria-valuenow", String(days.length));
+    bar.setAttribute("aria-valuetext", days[at].text);
+    bar.tabIndex = 0;
+    const tell = (index) => {
+      at = Math.min(days.length - 1, Math.max(0, index));
+      out.textContent = days[at].text;
+      bar.setAttribute("aria-valuenow", at + 1);
+      bar.setAttribute("aria-valuetext", days[at].text);
+      cursor.setAttribute("x", at * 4 - 0.5);
+      bar.classList.add("is-read");
+    };
+    const leave = () => {
+      out.textContent = idle;
+      bar.classList.remove("is-read");
+    };
+    bar.addEventListener("pointermove", (event) => {
+      const box = bar.getBoundingClientRect();
+      tell(Math.floor(((event.clientX - box.left) / box.width) * days.length));
+    });
+    bar.addEventListener("pointerleave", () => document.activeElement === bar || leave());
+    bar.addEventListener("blur", leave);
+    bar.addEventListener("focus", () => tell(at));
+    bar.addEventListener("keydown", (event) => {
+      const steps = { ArrowLeft: -1, ArrowRight: 1, ArrowDown: -1, ArrowUp: 1, PageDown: -7, PageUp: 7 };
+      if (event.key in steps) tell(at + steps[event.key]);
+      else if (event.key === "Home") tell(0);
+      else if (event.key === "End") tell(days.length - 1);
+      else return;
+      event.preventDefault();
+    });
+  }
+}
+
+/** On a phone the navigation is a row that scrolls; where we are must be in sight. */
+function navigation() {
+  const nav = document.querySelector(".np-nav");
+  const here = nav?.querySelector("[aria-current]");
+  if (here) nav.scrollLeft = here.offsetLeft - nav.offsetLeft - (nav.clientWidth - here.offsetWidth) / 2;
+}
+
+/** What was just done is said once: a reload should not say it again. */
+function toldOnce() {
+  const here = new URL(location.href);
+  if (!here.searchParams.has("told")) return;
+  here.searchParams.delete("told");
+  history.replaceState(history.state, "", here);
+}
+
+export function startUi() {
+  toldOnce();
+  navigation();
+  themes();
+  menus();
+  copying();
+  generating();
+  asking();
+  bars();
+  document.addEventListener("np:swapped", ({ detail }) => bars(detail));
+}

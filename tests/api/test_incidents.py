@@ -1,0 +1,167 @@
+"""Incidents: automatic and manual ones, their story, and what may be changed of them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import httpx
+
+from netpulse.model.time import MINUTE, rfc3339
+from tests.api.test_monitors import errors, fail, make, sent
+from tests.clock import START, FakeClock
+from tests.conftest import Stage
+
+
+async def test_by_hand(house: Stage, alice: httpx.AsyncClient, bob: httpx.AsyncClient) -> None:
+    one, two = await make(alice), await make(alice, name="Two")
+    response = await alice.post(
+        "/v1/incidents",
+        json={
+            "title": " Fire ",
+            "monitor_id": one["id"],
+            "monitor_ids": [one["id"], two["id"]],
+            "message": "We look at it",
+            "impact": "critical",
+        },
+    )
+    made = sent(response, 201)
+    assert made == {
+        "id": made["id"],
+        "org_id": house.cast.acme.id,
+        "title": "Fire",
+        "status": "investigating",
+        "origin": "manual",
+        "impact": "critical",
+        "monitor_id": made["monitor_ids"][0],
+        "monitor_ids": made["monitor_ids"],
+        "started_at": rfc3339(START),
+        "resolved_at": None,
+        "duration_seconds": 0,
+        "reason": None,
+        "failure": None,
+        "resolution": None,
+        "root_cause": None,
+        "created_at": rfc3339(START),
+        "version": 1,
+    }
+    assert sorted(made["monitor_ids"]) == sorted([one["id"], two["id"]])
+    url = f"/v1/incidents/{made['id']}"
+    entry = sent(
+        await alice.post(f"{url}/updates", json={"message": "Found", "status": "identified"}), 201
+    )
+    assert (entry["kind"], entry["status"], entry["user_id"]) == (
+        "update",
+        "identified",
+        house.cast.alice.id,
+    )
+    patched = sent(await alice.patch(url, json={"root_cause": "A candle", "title": "Smoke"}))
+    assert (patched["root_cause"], patched["title"], patched["version"]) == ("A candle", "Smoke", 3)
+    ended = sent(await alice.patch(url, json={"status": "resolved"}))
+    assert (ended["status"], ended["resolution"]) == ("resolved", "manual")
+    story = sent(await bob.get(url))["timeline"]
+    assert [(line["kind"], line["message"], line["author"]) for line in story] == [
+        ("opened", "We look at it", "alice@acme.example"),
+        ("update", "Found", "alice@acme.example"),
+        ("root_cause", "A candle", "alice@acme.example"),
+        ("status", "", "alice@acme.example"),
+    ]
+    assert await house.actions(house.cast.acme.id) == [
+        "monitor.created",
+        "monitor.created",
+        "incident.created",
+        "incident.update_added",
+        "incident.updated",
+        "incident.updated",
+    ]
+    assert await house.outbox() == []
+
+
+async def test_the_answer_can_be_sent_back(alice: httpx.AsyncClient) -> None:
+    made = sent(await alice.post("/v1/incidents", json={"title": "Fire"}), 201)
+    body = {key: value for key, value in made.items() if key in ("title", "status", "root_cause")}
+    url = f"/v1/incidents/{made['id']}"
+    stale = await alice.patch(url, json=body, headers={"If-Match": '"7"'})
+    assert stale.status_code == 412
+    assert sent(await alice.patch(url, json=body))["version"] == 2
+
+
+async def test_lists(house: Stage, alice: httpx.AsyncClient) -> None:
+    monitor = await make(alice)
+    for number in range(3):
+        body: dict[str, Any] = {"title": f"Fire {number}"}
+        if number == 1:
+            body["monitor_id"] = monitor["id"]
+        if number == 2:
+            body["status"] = "monitoring"
+        sent(await alice.post("/v1/incidents", json=body), 201)
+
+    async def titles(**params: Any) -> list[str]:
+        return sorted(row["title"] for row in sent(await alice.get("/v1/incidents", params=params)))
+
+    assert await titles() == ["Fire 0", "Fire 1", "Fire 2"]
+    assert await titles(status="monitoring") == ["Fire 2"]
+    assert await titles(monitor_id=monitor["id"]) == ["Fire 1"]
+    assert await titles(is_open="true") == ["Fire 0", "Fire 1", "Fire 2"]
+    assert await titles(is_open="false") == []
+    assert (await alice.get("/v1/incidents?limit=2")).json()["meta"] == {
+        "page": 1,
+        "limit": 2,
+        "total": 3,
+    }
+
+
+async def test_a_down_monitors_incident_is_not_resolved_by_hand(
+    house: Stage, alice: httpx.AsyncClient
+) -> None:
+    made = await make(alice)
+    await fail(house, made["id"], START + MINUTE)
+    clock = house.house.clock
+    assert isinstance(clock, FakeClock)
+    clock.advance(90)
+    (incident,) = sent(await alice.get("/v1/incidents"))
+    assert incident["duration_seconds"] == 30
+    assert (incident["origin"], incident["monitor_id"]) == ("check", made["id"])
+    assert incident["reason"] == "connection refused"
+    assert incident["failure"] == "refused"
+    url = f"/v1/incidents/{incident['id']}"
+    before = await house.actions(house.cast.acme.id)
+    refused = await alice.patch(url, json={"status": "resolved"})
+    assert (refused.status_code, refused.json()["error"]["code"]) == (409, "MONITOR_DOWN")
+    body = {"message": "done", "status": "resolved"}
+    assert (await alice.post(f"{url}/updates", json=body)).status_code == 409
+    assert await house.actions(house.cast.acme.id) == before
+    assert sent(await alice.patch(url, json={"status": "identified"}))["status"] == "identified"
+    # The story names the steps of the machine and of people.
+    kinds = [line["kind"] for line in sent(await alice.get(url))["timeline"]]
+    assert kinds[0] == "opened"
+    assert {"confirmed", "status"} <= set(kinds)
+
+
+async def test_an_automatic_incident_that_is_over_stays_so(
+    house: Stage, alice: httpx.AsyncClient
+) -> None:
+    made = await make(alice)
+    await fail(house, made["id"], START + MINUTE)
+    sent(await alice.post(f"/v1/monitors/{made['id']}/pause"))
+    (incident,) = sent(await alice.get("/v1/incidents"))
+    again = await alice.patch(f"/v1/incidents/{incident['id']}", json={"status": "monitoring"})
+    assert (again.status_code, again.json()["error"]["code"]) == (409, "INCIDENT_RESOLVED")
+
+
+async def test_problems(alice: httpx.AsyncClient) -> None:
+    assert errors(await alice.post("/v1/incidents", json={"status": "gone", "x": 1})) == [
+        ("$.x", "there is no such field here"),
+        ("$.title", "this field is required"),
+        ("$.status", "invalid enum value 'gone'"),
+    ]
+    assert errors(await alice.post("/v1/incidents", json={"title": "  "})) == [
+        ("$.title", "the title is empty")
+    ]
+    made = sent(await alice.post("/v1/incidents", json={"title": "Fire"}), 201)
+    url = f"/v1/incidents/{made['id']}"
+    assert errors(await alice.patch(url, json={"impact": "minor"})) == [
+        ("$.impact", "there is no such field here")
+    ]
+    assert errors(await alice.post(f"{url}/updates", json={"message": " "})) == [
+        ("$.message", "the message is empty")
+    ]

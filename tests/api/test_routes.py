@@ -1,0 +1,285 @@
+"""The walk over all routes: what each declares, and what each must refuse."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import httpx
+from litestar.handlers import HTTPRouteHandler
+from openapi_spec_validator import OpenAPIV31SpecValidator
+
+from netpulse.model.user import Role
+from netpulse.web import routes
+from netpulse.web.endpoint import PUBLIC, Declaration
+from tests.conftest import Stage
+
+RANDOM = "019b0000-0000-7000-8000-00000000dead"
+
+PUBLIC_ROUTES = {
+    ("POST", "/v1/auth/register"),
+    ("POST", "/v1/auth/login"),
+    ("POST", "/v1/auth/refresh"),
+    ("POST", "/v1/auth/logout"),
+    ("GET", "/v1/openapi.json"),
+    ("GET", "/healthz"),
+    ("GET", "/readyz"),
+    ("GET", "/metrics"),
+}
+"""Every route that strangers may use is here; /metrics looks at the address or the sign-in."""
+
+PUBLIC_PAGES = {
+    ("GET", "/"),
+    ("GET", "/login"),
+    ("POST", "/login"),
+    ("POST", "/logout"),
+    ("GET", "/setup"),
+    ("POST", "/setup"),
+    ("GET", "/docs"),
+    ("GET", "/static/{path:path}"),
+}
+
+VIEWERS_ROUTES = {
+    ("GET", "/v1/monitors"),
+    ("GET", "/v1/monitors/{id:str}"),
+    ("GET", "/v1/monitors/{id:str}/checks"),
+    ("GET", "/v1/monitors/{id:str}/uptime"),
+    ("GET", "/v1/incidents"),
+    ("GET", "/v1/incidents/{id:str}"),
+    ("GET", "/v1/alert-channels"),
+    ("GET", "/v1/alert-channels/{id:str}"),
+    ("GET", "/v1/alert-rules"),
+    ("GET", "/v1/alert-rules/{id:str}"),
+    ("GET", "/live"),
+}
+
+MONITOR = {"name": "Shop", "type": "http", "target": "https://shop.example/"}
+CHANNEL = {"name": "Hook", "type": "webhook", "config": {"url": "https://hooks.example/x"}}
+
+
+def key(handler: HTTPRouteHandler) -> tuple[str, str]:
+    (method,) = handler.http_methods
+    (path,) = handler.paths
+    return str(method), path
+
+
+API = {key(handler): handler.opt["declaration"] for handler in routes.API}
+FOR_PROGRAMS = [
+    each for each in map(key, routes.ROUTES) if each[1].startswith("/v1") or each in PUBLIC_ROUTES
+]
+
+
+def url(path: str, row_id: str = RANDOM) -> str:
+    return re.sub(r"\{\w+:str\}", row_id, path)
+
+
+def test_every_route_declares_who_may_use_it() -> None:
+    for handler in routes.ROUTES:
+        access = handler.opt.get("access")
+        assert access is PUBLIC or isinstance(access, Role), key(handler)
+
+
+def test_strangers_have_these_and_no_others() -> None:
+    found = {key(handler) for handler in routes.ROUTES if handler.opt["access"] is PUBLIC}
+    assert found == PUBLIC_ROUTES | PUBLIC_PAGES
+
+
+def test_viewers_change_nothing() -> None:
+    for each, declaration in API.items():
+        if declaration.access is Role.VIEWER:
+            assert each in VIEWERS_ROUTES
+        elif declaration.access is not PUBLIC:
+            assert declaration.access is Role.ADMIN, each
+
+
+def test_everything_under_v1_is_declared_for_the_document() -> None:
+    for handler in routes.ROUTES:
+        method, path = key(handler)
+        if path.startswith("/v1/") and path != "/v1/openapi.json":
+            declaration = handler.opt["declaration"]
+            assert isinstance(declaration, Declaration)
+            assert (declaration.method, declaration.path) == (method, path)
+
+
+async def test_the_document(house: Stage) -> None:
+    answer = await house.client().get("/v1/openapi.json")
+    assert answer.status_code == 200
+    assert answer.headers["content-type"] == "application/json"
+    document = answer.json()
+    assert "success" not in document
+    OpenAPIV31SpecValidator(document).validate()
+    for (method, path), declaration in API.items():
+        operation = document["paths"][re.sub(r":str\}", "}", path)][method.lower()]
+        wanted = declaration.access.word if isinstance(declaration.access, Role) else "public"
+        assert operation["x-role"] == wanted
+        assert bool(operation["security"]) is (declaration.access is not PUBLIC)
+        assert operation["summary"]
+        assert str(declaration.status) in operation["responses"]
+        assert ("requestBody" in operation) is (declaration.body is not None)
+    count = sum(len(operations) for operations in document["paths"].values())
+    assert count == len(API)
+    ids = [
+        operation["operationId"]
+        for operations in document["paths"].values()
+        for operation in operations.values()
+    ]
+    assert len(ids) == len(set(ids))
+    schemas = document["components"]["schemas"]
+    assert schemas["HttpMonitor"]["properties"]["status"]
+    assert schemas["HttpMonitor"]["properties"]["client_key_set"]["type"] == "boolean"
+    assert "client_key_set" not in schemas["TcpMonitor"]["properties"]
+
+
+async def test_strangers_are_refused(house: Stage) -> None:
+    client = house.client()
+    for method, path in FOR_PROGRAMS:
+        if (method, path) in PUBLIC_ROUTES and path != "/metrics":
+            continue
+        answer = await client.request(method, url(path))
+        assert answer.status_code == 401, (method, path)
+        body = answer.json()
+        assert body["success"] is False
+        assert body["error"]["code"] == "UNAUTHORIZED"
+        assert body["error"]["details"] == {}
+
+
+async def test_viewers_are_refused(house: Stage, bob: httpx.AsyncClient) -> None:
+    for (method, path), declaration in API.items():
+        if declaration.access is Role.ADMIN:
+            answer = await bob.request(method, url(path), json={})
+            assert (answer.status_code, answer.json()["error"]["code"]) == (403, "FORBIDDEN")
+    assert await house.actions(house.cast.acme.id) == []
+
+
+async def test_wrong_methods(alice: httpx.AsyncClient) -> None:
+    for path in sorted({path for _, path in API}):
+        known = {method for method, where in API if where == path}
+        # What /v1/monitors/{id} takes, /v1/monitors/test takes too: "test" is a (bad) id there.
+        taken = known | ({"GET", "PUT", "DELETE"} if path == "/v1/monitors/test" else set())
+        wrong = next(each for each in ("PATCH", "PUT", "DELETE", "GET") if each not in taken)
+        for verb in (wrong, "TRACE", "BREW"):
+            answer = await alice.request(verb, url(path))
+            assert answer.status_code == 405, (verb, path, answer.text)
+            assert answer.json()["error"]["code"] == "METHOD_NOT_ALLOWED"
+            assert known <= set(answer.headers["allow"].split(", "))
+
+
+async def things_of_acme(alice: httpx.AsyncClient) -> dict[str, str]:
+    monitor = (await alice.post("/v1/monitors", json=MONITOR)).json()["data"]["id"]
+    channel = (await alice.post("/v1/alert-channels", json=CHANNEL)).json()["data"]["id"]
+    rule = await alice.post("/v1/alert-rules", json={"channel_id": channel, "monitor_id": monitor})
+    incident = await alice.post("/v1/incidents", json={"title": "Fire", "monitor_id": monitor})
+    return {
+        "monitors": monitor,
+        "alert-channels": channel,
+        "alert-rules": rule.json()["data"]["id"],
+        "incidents": incident.json()["data"]["id"],
+    }
+
+
+BODIES: dict[str, Any] = {
+    "monitors": MONITOR,
+    "alert-channels": CHANNEL,
+    "alert-rules": {"channel_id": RANDOM},
+    "incidents": {},
+    "updates": {"message": "hello"},
+}
+
+
+async def test_another_organizations_id_is_as_unknown_as_a_random_one(
+    house: Stage, alice: httpx.AsyncClient, charlie: httpx.AsyncClient
+) -> None:
+    theirs = await things_of_acme(alice)
+    before = await house.audit(house.cast.acme.id)
+    walked = 0
+    for method, path in API:
+        if "{id:str}" not in path:
+            continue
+        noun = path.split("/")[2]
+        body = BODIES.get(path.rpartition("/")[2], BODIES[noun])
+        answers = [
+            await charlie.request(method, url(path, row_id), json=body)
+            for row_id in (theirs[noun], RANDOM, "nonsense", "%00", "..%2f..")
+        ]
+        assert answers[0].status_code == 404, (method, path)
+        code = noun.removesuffix("s").upper().replace("-", "_") + "_NOT_FOUND"
+        assert answers[0].json()["error"]["code"] == code
+        assert answers[0].content == answers[1].content == answers[2].content
+        ours = [
+            {k: v for k, v in each.headers.items() if k != "x-request-id"} for each in answers[:2]
+        ]
+        assert ours[0] == ours[1]
+        walked += 1
+    assert walked >= 17
+    assert await house.audit(house.cast.acme.id) == before
+    assert await house.audit(house.cast.globex.id) == []
+    for noun in theirs:
+        listed = (await charlie.get(f"/v1/{noun}")).json()
+        assert (listed["data"], listed["meta"]["total"]) == ([], 0)
+    named = await charlie.get("/v1/alert-rules", params={"channel_id": theirs["alert-channels"]})
+    assert named.json()["data"] == []
+    named = await charlie.get("/v1/incidents", params={"monitor_id": theirs["monitors"]})
+    assert named.json()["data"] == []
+
+
+async def test_another_organizations_id_in_a_body(
+    alice: httpx.AsyncClient, charlie: httpx.AsyncClient
+) -> None:
+    theirs = await things_of_acme(alice)
+    channel = (await charlie.post("/v1/alert-channels", json=CHANNEL)).json()["data"]["id"]
+    for theirs_or_random in (theirs, dict.fromkeys(theirs, RANDOM)):
+        monitor, foreign = theirs_or_random["monitors"], theirs_or_random["alert-channels"]
+        answer = await charlie.post(
+            "/v1/alert-rules", json={"channel_id": foreign, "monitor_id": monitor}
+        )
+        assert answer.status_code == 400
+        assert answer.json()["error"]["details"]["errors"] == [
+            {"path": "$.channel_id", "message": "there is no alert channel with this id"},
+            {"path": "$.monitor_id", "message": "there is no monitor with this id"},
+        ]
+        answer = await charlie.post(
+            "/v1/incidents", json={"title": "Fire", "monitor_ids": [monitor]}
+        )
+        assert answer.json()["error"]["details"]["errors"] == [
+            {"path": "$.monitor_ids[0]", "message": "there is no monitor with this id"}
+        ]
+    rule = await charlie.post("/v1/alert-rules", json={"channel_id": channel})
+    moved = await charlie.put(
+        f"/v1/alert-rules/{rule.json()['data']['id']}",
+        json={"channel_id": theirs["alert-channels"]},
+    )
+    assert moved.status_code == 400
+
+
+async def test_mass_assignment(alice: httpx.AsyncClient, house: Stage) -> None:
+    """Fields that only the product sets are refused or ignored, never taken."""
+    theirs = house.cast.globex.id
+    for noun, body in (("monitors", MONITOR), ("alert-channels", CHANNEL)):
+        for extra in (
+            {"org_id": theirs},
+            {"id": RANDOM},
+            {"version": 99},
+            {"created_at": "2001-01-01T00:00:00Z"},
+        ):
+            answer = await alice.post(f"/v1/{noun}", json={**body, **extra})
+            assert answer.status_code == 201, answer.text
+            data = answer.json()["data"]
+            assert data["org_id"] == house.cast.acme.id
+            assert data["id"] != RANDOM
+            assert data["version"] == 1
+            assert not data["created_at"].startswith("2001")
+        for extra in (
+            {"deleted_at": 1},
+            {"key": 7},
+            {"managed_by": "x"},
+            {"source": "x"},
+            {"external_id": "x"},
+            {"role": "super_admin"},
+            {"parent_id": RANDOM},
+            {"damage": "x"},
+        ):
+            answer = await alice.post(f"/v1/{noun}", json={**body, **extra})
+            assert answer.status_code == 400, (noun, extra)
+            (name,) = extra
+            (error,) = answer.json()["error"]["details"]["errors"]
+            assert error == {"path": f"$.{name}", "message": "there is no such field here"}

@@ -1,0 +1,189 @@
+"""A whole house for API tests: real storage in a temporary directory, the real application, and
+clients that speak to it over ASGI.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any
+
+import httpx
+import msgspec
+import pytest
+
+from netpulse.config import Config
+from netpulse.crypto.vault import Vault
+from netpulse.egress.connect import Egress
+from netpulse.engine.clock import Clock
+from netpulse.engine.engine import Engine
+from netpulse.model.ids import Id
+from netpulse.storage import directory
+from netpulse.storage.db import Database
+from netpulse.storage.opening import open_database
+from netpulse.storage.raw import Raw
+from netpulse.web import pages
+from netpulse.web.house import House
+from netpulse.web.server import build_app
+from netpulse.web.setup_token import SetupToken
+from tests.cast import DIGESTER, SIGNER, Cast
+from tests.clock import START, FakeClock
+
+VAULT = Vault(bytes(range(32)))
+BASE = "http://netpulse.example"
+
+
+class Stage:
+    """A house with its application, its people and clients to speak to it."""
+
+    def __init__(self, house: House, cast: Cast, data: Path) -> None:
+        self.house = house
+        self.cast = cast
+        self.data = data
+        self.app = build_app(house, pages.error_page)
+        self._clients: list[httpx.AsyncClient] = []
+
+    def client(self, ip: str = "192.0.2.10", base: str = BASE, **options: Any) -> httpx.AsyncClient:
+        """Return a client that comes from `ip` and keeps cookies."""
+        transport = httpx.ASGITransport(self.app, client=(ip, 40_000))  # type: ignore[arg-type]  # the same protocol
+        made = httpx.AsyncClient(transport=transport, base_url=base, **options)
+        self._clients.append(made)
+        return made
+
+    async def close(self) -> None:
+        """Close the clients."""
+        for client in self._clients:
+            await client.aclose()
+
+    async def audit(self, org_id: Id) -> list[tuple[str, str | None, str]]:
+        """Return (action, user id, actor's label) of the organization's audit rows, in order."""
+        rows = await self.house.db.read(
+            lambda conn: conn.all(
+                "SELECT action, user_id, actor_label FROM audit_logs WHERE org_id = ? ORDER BY seq",
+                (org_id,),
+            )
+        )
+        return [(row[0], row[1], row[2]) for row in rows]
+
+    async def actions(self, org_id: Id) -> list[str]:
+        """Return the actions of the organization's audit rows, in order."""
+        return [action for action, _, _ in await self.audit(org_id)]
+
+    async def payloads(self, org_id: Id) -> list[Any]:
+        """Return the audit rows' payloads, in order."""
+        rows = await self.house.db.read(
+            lambda conn: conn.all(
+                "SELECT payload FROM audit_logs WHERE org_id = ? ORDER BY seq", (org_id,)
+            )
+        )
+        return [msgspec.json.decode(row[0]) for row in rows]
+
+    async def outbox(self) -> list[tuple[str, str]]:
+        """Return (event, status) of all notices, in order."""
+        rows = await self.house.db.read(
+            lambda conn: conn.all("SELECT event, status FROM alert_events ORDER BY seq")
+        )
+        return [(row[0], row[1]) for row in rows]
+
+
+Opener = Callable[..., Awaitable[Stage]]
+
+
+async def _prepare(data: Path, cast: Cast | None) -> None:
+    directory.prepare(data)
+    db = await open_database(data, VAULT)
+    if cast is not None:
+        await db.write(cast.enter, START)
+    await db.close()
+
+
+@pytest.fixture(scope="session")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, Cast]:
+    """A data directory without users, one with the cast, and the cast: made once, then copied."""
+    empty = tmp_path_factory.mktemp("prepared") / "empty"
+    peopled = empty.with_name("peopled")
+    cast = Cast(START)
+    asyncio.run(_prepare(empty, None))
+    asyncio.run(_prepare(peopled, cast))
+    return empty, peopled, cast
+
+
+@pytest.fixture
+async def open_stage(tmp_path: Path, prepared: tuple[Path, Path, Cast]) -> AsyncIterator[Opener]:
+    """Open a stage: `await open_stage(people=True, config=..., clock=..., start=False)`."""
+    empty, peopled, cast = prepared
+    async with AsyncExitStack() as stack:
+
+        async def opened(
+            *,
+            people: bool = True,
+            config: Config | None = None,
+            clock: Clock | None = None,
+            start: bool = False,
+            data: Path | None = None,
+        ) -> Stage:
+            if data is None:
+                data = tmp_path / "data"
+                shutil.copytree(peopled if people else empty, data)
+                data.chmod(0o700)
+            clock = clock or FakeClock()
+            db: Database = await open_database(data, VAULT)
+            stack.push_async_callback(db.close)
+            raw = Raw(data, now=clock.now)
+            stack.push_async_callback(raw.close)
+            egress = Egress()
+            stack.push_async_callback(egress.close)
+            engine = Engine(db, raw, egress, clock, version="test", at_once=50)
+            stack.push_async_callback(_still, engine)
+            house = House(
+                config=config or Config(),
+                db=db,
+                raw=raw,
+                engine=engine,
+                egress=egress,
+                clock=clock,
+                signer=SIGNER,
+                digester=DIGESTER,
+                setup_token=SetupToken.open(data / "setup-token", needed=not people),
+                version="0.0.test",
+            )
+            if start:
+                await engine.start()
+            stage = Stage(house, cast, data)
+            stack.push_async_callback(stage.close)
+            return stage
+
+        yield opened
+
+
+async def _still(engine: Engine) -> None:
+    await engine.settled()
+    if engine.started_at is not None:
+        await engine.stop()
+
+
+@pytest.fixture
+async def house(open_stage: Opener) -> Stage:
+    """A stage with the cast on it; time stands still and nothing is checked."""
+    return await open_stage()
+
+
+@pytest.fixture
+def alice(house: Stage) -> httpx.AsyncClient:
+    """Alice's client: an admin of Acme."""
+    return house.client(headers=house.cast.alice.headers)
+
+
+@pytest.fixture
+def bob(house: Stage) -> httpx.AsyncClient:
+    """Bob's client: a viewer of Acme."""
+    return house.client(headers=house.cast.bob.headers)
+
+
+@pytest.fixture
+def charlie(house: Stage) -> httpx.AsyncClient:
+    """Charlie's client: an admin of Globex, who must see nothing of Acme's."""
+    return house.client(headers=house.cast.charlie.headers)
