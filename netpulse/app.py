@@ -1,0 +1,236 @@
+"""The composition root: builds every part, hands them to each other, and ends them in order."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import faulthandler
+import ipaddress
+import logging
+import os
+import signal
+import socket
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+
+from netpulse import __version__
+from netpulse.config import Config, Loaded, Secrets
+from netpulse.crypto import keys, passwords
+from netpulse.crypto.keys import KeyTrouble
+from netpulse.crypto.tokens import Digester
+from netpulse.crypto.vault import Vault
+from netpulse.egress.connect import Egress
+from netpulse.engine import systemd
+from netpulse.engine.clock import Clock
+from netpulse.engine.engine import Engine
+from netpulse.log import configure
+from netpulse.model.user import Actor
+from netpulse.rules.addresses import AddressPolicy
+from netpulse.storage import directory, users
+from netpulse.storage.db import Database
+from netpulse.storage.errors import StartRefused
+from netpulse.storage.lock import DataLock
+from netpulse.storage.opening import open_database
+from netpulse.storage.raw import Raw
+from netpulse.web import accounts, pages
+from netpulse.web.house import House
+from netpulse.web.server import CannotListen, PortTaken, build_app, probe_port, serve_embedded
+from netpulse.web.setup_token import SetupToken
+from netpulse.web.tokens import Signer
+
+log = logging.getLogger(__name__)
+
+FROZEN_SECONDS = 60.0
+"""An event loop that stands still this long ends the process: a service manager starts another."""
+SWITCH_SECONDS = 0.0005
+"""How long a thread may keep the interpreter from the loop: a tenth of the default keeps the loop
+under a millisecond beside a busy thread."""
+
+
+class AdminRefused(Exception):
+    """NETPULSE_ADMIN_* cannot be used; the text is one line for the operator."""
+
+
+def serve(loaded: Loaded) -> int:
+    """Run NetPulse until it is told to stop.
+
+    Exit status: 0 stopped on request, 1 refused to start (one line on standard error says why).
+    """
+    configure(loaded.config.log.level, loaded.config.log.format)
+    os.umask(0o077)
+    sys.setswitchinterval(SWITCH_SECONDS)
+    with contextlib.suppress(OSError, ValueError):  # standard error may be closed
+        faulthandler.enable()
+    try:
+        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+            runner.run(_run(loaded))
+    except (StartRefused, KeyTrouble, PortTaken, CannotListen, AdminRefused) as refusal:
+        sys.stderr.write(f"netpulse: {refusal}\n")
+        return 1
+    return 0
+
+
+async def _run(loaded: Loaded) -> None:
+    config = loaded.config
+    data = Path(config.storage.data_dir)
+    directory.prepare(data)
+    with DataLock.acquire(data):
+        address = probe_port(config.server.host, config.server.port)
+        async with contextlib.AsyncExitStack() as stack:
+            house = await _build(config, loaded.secrets, data, address, stack)
+            await _serve(house, address)
+
+
+async def _build(
+    config: Config, secrets: Secrets, data: Path, address: str, stack: contextlib.AsyncExitStack
+) -> House:
+    """Build the parts; `stack` closes them in the opposite order."""
+    master = keys.load_master(
+        secrets.encryption_key or None,
+        data / directory.KEY,
+        has_data=directory.has_data(data),
+    )
+    db = await open_database(data, Vault(master))
+    stack.push_async_callback(db.close)
+    raw = Raw(data)
+    stack.push_async_callback(raw.close)
+    clock = Clock()
+    await _first_administrator(db, secrets, clock)
+    egress = Egress(AddressPolicy(own=own_addresses(address, config.server.port)))
+    stack.push_async_callback(egress.close)
+    engine = Engine(
+        db,
+        raw,
+        egress,
+        clock,
+        version=__version__,
+        raw_days=config.retention.raw_days,
+        frozen_seconds=FROZEN_SECONDS,
+    )
+    needed = await db.read(users.count) == 0
+    return House(
+        config=config,
+        db=db,
+        raw=raw,
+        engine=engine,
+        egress=egress,
+        clock=clock,
+        signer=Signer(secrets.jwt_secret.encode() or keys.derive(master, "access-tokens")),
+        digester=Digester(keys.derive(master, "stored-tokens")),
+        setup_token=SetupToken.open(data / "setup-token", needed=needed),
+        version=__version__,
+    )
+
+
+async def _serve(house: House, address: str) -> None:
+    """Watch and answer until a signal asks to stop."""
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, house.stopping.set)
+    await house.engine.start()
+    try:
+        server = asyncio.create_task(
+            serve_embedded(
+                build_app(house, pages.error_page),
+                address,
+                house.config.server.port,
+                house.stopping,
+            ),
+            name="server",
+        )
+        _announce(house, address)
+        systemd.notify("READY=1")
+        stopping = asyncio.create_task(house.stopping.wait(), name="stopping")
+        await asyncio.wait({server, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        systemd.notify("STOPPING=1")
+        house.stopping.set()
+        await stopping
+        # An answer under way may finish beside the engine's own stop.
+        await asyncio.gather(server, house.engine.stop())
+    finally:
+        house.stopping.set()
+        await house.engine.stop()
+
+
+def own_addresses(address: str, port: int) -> frozenset[tuple[str, int]]:
+    """Return where a server that listens on `address` (numeric) is reached from this machine.
+
+    A wildcard is reached by every address of the machine; NetPulse must not check itself.
+    """
+    if not ipaddress.ip_address(address).is_unspecified:
+        return frozenset({(address, port)})
+    found = {(address, port)}
+    for interface in psutil.net_if_addrs().values():
+        for one in interface:
+            if one.family in (socket.AF_INET, socket.AF_INET6):
+                # A link-local address carries its interface: fe80::1%eth0.
+                found.add((one.address.partition("%")[0], port))
+    return frozenset(found)
+
+
+async def _first_administrator(db: Database, secrets: Secrets, clock: Clock) -> None:
+    """Make the first administrator that the environment names, only while no user exists."""
+    if not secrets.admin_email or await db.read(users.count) > 0:
+        return
+    email = accounts.normal_email(secrets.admin_email)
+    if email is None:
+        raise AdminRefused(f"NETPULSE_ADMIN_EMAIL: {secrets.admin_email!r} is no email address")
+    problem = passwords.policy_problem(secrets.admin_password, email=email)
+    if problem is not None:
+        raise AdminRefused(f"NETPULSE_ADMIN_PASSWORD cannot be used: {problem}")
+    hashed = await passwords.hash_password(secrets.admin_password)
+    with contextlib.suppress(accounts.NotFirst):
+        await db.write(
+            accounts.found,
+            email=email,
+            password_hash=hashed,
+            org_name=email.rpartition("@")[2],
+            actor=Actor(kind="system", label="environment"),
+            now=clock.now(),
+            first=True,
+        )
+
+
+def _announce(house: House, address: str) -> None:
+    """Print what to open, and how to get in and reach it."""
+    server = house.config.server
+    numeric = ipaddress.ip_address(address)
+    here = address
+    if numeric.is_unspecified:
+        here = "127.0.0.1" if numeric.version == 4 else "::1"
+    host = f"[{here}]" if ":" in here else here
+    base = server.public_url.rstrip("/") or f"http://{host}:{server.port}"
+    lines = [f"NetPulse {house.version} is watching."]
+    if house.setup_token.value is not None:
+        lines += [
+            f"  Open         {base}/setup",
+            f"  Setup token  {house.setup_token.value}",
+        ]
+    else:
+        lines.append(f"  Open         {base}")
+    if numeric.is_loopback:
+        lines += [
+            "  It answers on this machine only. To open it from yours:",
+            f"    ssh -L {server.port}:{host}:{server.port} {_login()}",
+            "  To let others in: --host 0.0.0.0, or better a reverse proxy with TLS in front of it",
+            "  (docs/operating.md).",
+        ]
+    sys.stdout.write("\n".join(lines) + "\n")
+    sys.stdout.flush()
+
+
+def _login() -> str:
+    return f"{os.environ.get('USER') or 'you'}@{socket.gethostname()}"
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """Return the maker of uvloop's event loop where there is one, else None: asyncio's own."""
+    try:
+        import uvloop
+    except ImportError:
+        log.info("uvloop is not installed; the event loop is asyncio's own")
+        return None
+    return uvloop.new_event_loop

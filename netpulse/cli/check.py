@@ -1,0 +1,334 @@
+"""`netpulse check`: one probe from here, its verdict in words, and how long each phase took.
+
+The exit status is that of monitoring plugins: 0 up, 1 degraded, 2 down, 3 inconclusive, or a
+usage or internal error.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import re
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from netpulse.model.check import Reading, Verdict
+    from netpulse.model.monitor import MonitorSpec
+
+UNKNOWN = 3
+
+# What each option is called in a spec; an option that does not fit the type is refused.
+_HTTP: dict[str, str] = {
+    "method": "method",
+    "header": "headers",
+    "body": "body",
+    "expect_status": "expected_status",
+    "body_match": "body_match",
+    "body_not_match": "body_not_match",
+    "regex": "body_regex",
+    "json_path": "json_path",
+    "json_value": "json_value",
+    "no_redirects": "follow_redirects",
+    "max_redirects": "max_redirects",
+    "insecure": "verify_tls",
+    "cacert": "ca_certificate",
+    "cert": "client_certificate",
+    "key": "client_key",
+    "user": "auth",
+    "bearer": "auth",
+    "ip_version": "ip_version",
+    "alert_days": "alert_days_before_expiry",
+}
+_TCP: dict[str, str] = {"send": "send", "expect": "expect", "tls": "tls"}
+_ESCAPES = {"r": "\r", "n": "\n", "t": "\t", "0": "\0", "\\": "\\"}
+
+
+class _UsageError(Exception):
+    """What was asked cannot be done; the message says why."""
+
+
+def register(commands: Any) -> None:
+    """Add the command to the command line."""
+    command = commands.add_parser(
+        "check",
+        help="check one target now",
+        description="Check one target now and say what came out.",
+        epilog="Exit status: 0 up, 1 degraded, 2 down, 3 inconclusive or a mistake in the command.",
+    )
+    command.add_argument(
+        "target", metavar="TARGET", help="a URL, or host:port; a host alone is taken for http://"
+    )
+    command.add_argument("--type", choices=("http", "https", "tcp"), help="default: by the target")
+    command.add_argument("--json", action="store_true", help="print the check as JSON")
+    command.add_argument(
+        "--timeout", type=int, default=10, metavar="SECONDS", help="for everything (default: 10)"
+    )
+    command.add_argument(
+        "--degraded-after", type=int, metavar="MS", help="slower than this is degraded"
+    )
+    command.add_argument("--invert", action="store_true", help="up when it does not answer")
+    command.add_argument(
+        "--nameserver", metavar="ADDRESS[:PORT]", help="ask this name server, not the system's"
+    )
+    _add_http(command.add_argument_group("http and https"))
+    tcp = command.add_argument_group("tcp")
+    tcp.add_argument("--send", metavar="TEXT", help=r"send this first; \r \n \t \\ are understood")
+    tcp.add_argument("--expect", metavar="TEXT", help="text the answer must contain")
+    tcp.add_argument("--tls", action="store_true", help="agree on TLS first")
+    command.set_defaults(run=run)
+
+
+def _add_http(group: Any) -> None:
+    group.add_argument("-X", "--method", metavar="METHOD", help="default: GET")
+    group.add_argument(
+        "-H", "--header", action="append", metavar='"NAME: VALUE"', help="can be given repeatedly"
+    )
+    group.add_argument("--body", metavar="TEXT", help="what to send")
+    group.add_argument(
+        "--expect-status", metavar="LIST", help="such as 200, 200-299 or 200,301-303"
+    )
+    group.add_argument("--body-match", metavar="TEXT", help="the body must contain this")
+    group.add_argument("--body-not-match", metavar="TEXT", help="the body must not contain this")
+    group.add_argument("--regex", metavar="RE2", help="the body must match this")
+    group.add_argument("--json-path", metavar="PATH", help="the body must have this (RFC 9535)")
+    group.add_argument("--json-value", metavar="JSON", help="and there this value")
+    group.add_argument("--no-redirects", action="store_true", help="judge a redirect itself")
+    group.add_argument("--max-redirects", type=int, metavar="N", help="0 to 20 (default: 10)")
+    group.add_argument("--insecure", action="store_true", help="accept any certificate")
+    group.add_argument("--cacert", metavar="FILE", help="trust these certificates (PEM) too")
+    group.add_argument("--cert", metavar="FILE", help="client certificate (PEM)")
+    group.add_argument("--key", metavar="FILE", help="and its key (PEM)")
+    group.add_argument("--user", metavar="NAME:PASSWORD", help="HTTP Basic")
+    group.add_argument("--bearer", metavar="TOKEN", help="bearer token")
+    family = group.add_mutually_exclusive_group()
+    family.add_argument("-4", dest="ip_version", action="store_const", const=4, help="IPv4 only")
+    family.add_argument("-6", dest="ip_version", action="store_const", const=6, help="IPv6 only")
+    group.add_argument(
+        "--alert-days", type=int, metavar="DAYS", help="degraded when the certificate ends sooner"
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Check once, print what came out and return the exit status."""
+    try:
+        spec = _spec(arguments)
+        reading, verdict, started_at = asyncio.run(_probed(spec, arguments.nameserver))
+    except _UsageError as error:
+        sys.stderr.write(f"netpulse check: {error}\n")
+        return UNKNOWN
+    except Exception as error:  # noqa: BLE001  # any other exit status would be a verdict
+        sys.stderr.write(f"netpulse check: internal error: {type(error).__name__}: {error}\n")
+        return UNKNOWN
+    if arguments.json:
+        sys.stdout.write(_as_json(reading, verdict, started_at))
+    else:
+        sys.stdout.write(_in_words(spec, reading, verdict, started_at))
+    return {"up": 0, "degraded": 1, "down": 2}.get(verdict.result.value, UNKNOWN)
+
+
+async def _probed(spec: MonitorSpec, nameserver: str | None) -> tuple[Reading, Verdict, int]:
+    """Return what was measured, what it means, and when it began (Unix milliseconds)."""
+    from netpulse.egress.connect import Egress
+    from netpulse.model.monitor import type_of
+    from netpulse.probes import PROBES
+    from netpulse.rules.verdict import judge
+
+    egress = Egress(nameservers=(nameserver,) if nameserver else ())
+    try:
+        started_at = int(time.time() * 1000)
+        deadline = asyncio.get_running_loop().time() + spec.timeout_seconds
+        reading = await PROBES[type_of(spec)](spec, deadline, egress)
+        verdict = judge(spec, reading, now=int(time.time() * 1000))
+    finally:
+        await egress.close()
+    return reading, verdict, started_at
+
+
+def _spec(arguments: argparse.Namespace) -> MonitorSpec:
+    """Return the spec that the options describe.
+
+    Raises:
+        _UsageError: they describe none.
+    """
+    import msgspec
+
+    from netpulse.model.monitor import TYPES
+    from netpulse.rules.monitors import normalised, problems
+
+    kind, target = _kind(arguments)
+    fields: dict[str, Any] = {
+        "type": kind,
+        "name": "check",
+        "target": target,
+        "timeout_seconds": arguments.timeout,
+        "interval_seconds": min(86_400, max(60, arguments.timeout)),
+        "degraded_after_ms": arguments.degraded_after,
+        "invert": arguments.invert,
+    }
+    known = _TCP if kind == "tcp" else _HTTP
+    for option in (*_HTTP, *_TCP):
+        value = getattr(arguments, option)
+        if value is None or value is False:
+            continue
+        if option not in known:
+            raise _UsageError(f"--{option.replace('_', '-')} is not for {kind} checks")
+        if known[option] in fields:
+            raise _UsageError("--user and --bearer: give one")
+        fields[known[option]] = _read(option, value)
+    try:
+        spec = normalised(msgspec.convert(fields, TYPES[kind]))
+    except msgspec.ValidationError as error:
+        raise _UsageError(_where(str(error))) from None
+    found = problems(spec)
+    if found:
+        raise _UsageError("; ".join(_where(f"{each.message} - at `{each.path}`") for each in found))
+    return spec
+
+
+def _kind(arguments: argparse.Namespace) -> tuple[str, str]:
+    target: str = arguments.target
+    if arguments.type == "tcp":
+        return "tcp", target
+    if "://" in target:
+        return arguments.type or "http", target
+    if arguments.type is None and re.fullmatch(r"(?:\[[^\]]*\]|[^/:\[\]]+):\d+", target):
+        return "tcp", target
+    return arguments.type or "http", f"{arguments.type or 'http'}://{target}"
+
+
+def _read(option: str, value: Any) -> Any:
+    """Return an option's value as the spec has it."""
+    import msgspec
+
+    if option in {"no_redirects", "insecure"}:
+        return False
+    if option in {"cacert", "cert", "key"}:
+        try:
+            return Path(value).read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise _UsageError(f"--{option} {value}: {error}") from None
+    if option == "header":
+        return dict(_header(line) for line in value)
+    if option == "expect_status":
+        words = [word.strip() for word in value.split(",")]
+        return [int(word) if word.isdigit() else word for word in words]
+    if option == "json_value":
+        try:
+            return msgspec.json.decode(value)
+        except msgspec.DecodeError:
+            raise _UsageError(
+                f"--json-value {value} is not JSON; a text needs quotes: '\"{value}\"'"
+            ) from None
+    if option == "user":
+        name, _, password = value.partition(":")
+        return {"type": "basic", "username": name, "password": password}
+    if option == "bearer":
+        return {"type": "bearer", "token": value}
+    if option in {"send", "expect"}:
+        return re.sub(r"\\([rnt0\\])", lambda found: _ESCAPES[found[1]], value)
+    return value
+
+
+def _header(line: str) -> tuple[str, str]:
+    name, colon, value = line.partition(":")
+    if not colon:
+        raise _UsageError(f'--header {line}: write "Name: value"')
+    return name.strip(), value.strip()
+
+
+def _where(message: str) -> str:
+    """Turn a message that ends with the path of a field into one that begins with the option."""
+    text, _, path = message.partition(" - at `$")
+    field = path.rstrip("`").lstrip(".")
+    names = {**{spec: option for option, spec in (_HTTP | _TCP).items()}}
+    names |= {"timeout_seconds": "timeout", "degraded_after_ms": "degraded_after", "port": "target"}
+    head, dot, rest = field.partition(".")
+    option = names.get(head.partition("[")[0], head)
+    if option in {"", "target"}:
+        return f"{option or 'check'}: {text}"
+    return f"--{option.replace('_', '-')}{dot and f' {rest}'}: {text}"
+
+
+def _as_json(reading: Reading, verdict: Verdict, started_at: int) -> str:
+    """Return the check as the API answers it, and beside it what only a probe knows."""
+    import msgspec
+
+    from netpulse.model.check import LOCAL
+    from netpulse.model.time import rfc3339
+
+    certificate = None
+    if reading.certificate is not None:
+        certificate = msgspec.to_builtins(reading.certificate)
+        for moment in ("not_before", "not_after"):
+            certificate[moment] = rfc3339(certificate[moment])
+    check = {
+        # An id is computed from a monitor's, and there is none.
+        "id": None,
+        "status": verdict.result,
+        "response_time_ms": _response_time(reading),
+        "status_code": reading.status_code,
+        "error_message": verdict.message,
+        "failure": verdict.failure,
+        "failure_detail": verdict.detail,
+        "checked_at": rfc3339(started_at),
+        "region": LOCAL,
+        "timings": reading.timings,
+        "address": reading.address,
+        "final_url": reading.final_url,
+        "redirects": reading.redirects,
+        "tls_version": reading.tls_version,
+        "certificate": certificate,
+    }
+    return msgspec.json.format(msgspec.json.encode(check), indent=2).decode() + "\n"
+
+
+def _response_time(reading: Reading) -> int | None:
+    took = reading.timings.total_ms
+    return None if took is None or reading.failure is not None else round(took)
+
+
+def _in_words(spec: MonitorSpec, reading: Reading, verdict: Verdict, started_at: int) -> str:
+    from netpulse.model.time import DAY, rfc3339
+    from netpulse.rules.targets import shown
+
+    said = verdict.message
+    if said is None:
+        code = f"answered {reading.status_code}" if reading.status_code else "connected"
+        took = _response_time(reading)
+        said = code if took is None else f"{code} in {took} ms"
+    words = [word for word in (verdict.failure, verdict.detail) if word]
+    reason = f" ({', '.join(words)})" if words else ""
+    lines = [f"{verdict.result.upper()}  {shown(spec.target)}  {said}{reason}"]
+    timings = reading.timings
+    rows: list[tuple[str, str | None]] = [
+        ("address", reading.address),
+        ("dns", _milliseconds(timings.dns_ms)),
+        ("connect", _milliseconds(timings.connect_ms)),
+        ("tls", _milliseconds(timings.tls_ms, reading.tls_version)),
+        ("first byte", _milliseconds(timings.first_byte_ms)),
+        ("total", _milliseconds(timings.total_ms)),
+    ]
+    if reading.redirects:
+        rows.append(("redirects", f"{reading.redirects}, to {reading.final_url}"))
+    certificate = reading.certificate
+    if certificate is not None:
+        left = (certificate.not_after - started_at) // DAY
+        when = f"in {left} days" if left >= 0 else f"{-left} days ago"
+        ends = rfc3339(certificate.not_after - certificate.not_after % 1000)
+        rows.append(
+            (
+                "certificate",
+                f"{certificate.subject}, issued by {certificate.issuer}, ends {ends} ({when})",
+            )
+        )
+    lines += [f"  {label:<12}{value}" for label, value in rows if value is not None]
+    return "\n".join(lines) + "\n"
+
+
+def _milliseconds(value: float | None, more: str | None = None) -> str | None:
+    if value is None:
+        return None
+    return f"{value:g} ms" + (f"  {more}" if more else "")

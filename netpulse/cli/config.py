@@ -1,0 +1,37 @@
+"""`netpulse config check`: would this configuration start?"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from typing import Any
+
+import msgspec
+
+from netpulse.cli import settings
+
+
+def register(commands: Any) -> None:
+    """Add the command to the command line."""
+    command = commands.add_parser("config", help="look at the configuration")
+    actions = command.add_subparsers(dest="action", metavar="ACTION", required=True)
+    check = actions.add_parser("check", help="read it as serve would, and print what is in force")
+    settings.add_options(check)
+    check.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print every setting in force as TOML; exit 1 with one line when it cannot be used."""
+    loaded = settings.read(arguments)
+    if loaded is None:
+        return 1
+    lines = []
+    for section, values in msgspec.to_builtins(loaded.config).items():
+        lines.append(f"[{section}]")
+        for key, value in values.items():
+            # JSON's strings, numbers and lists of strings are TOML's too.
+            lines.append(f"{key} = {msgspec.json.encode(value).decode()}")
+        lines.append("")
+    sys.stdout.write("\n".join(lines))
+    sys.stdout.write("# usable\n")
+    return 0

@@ -1,0 +1,27 @@
+"""`netpulse serve`: watch, and answer on a web page."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from netpulse.cli import settings
+
+
+def register(commands: Any) -> None:
+    """Add the command to the command line."""
+    command = commands.add_parser("serve", help="start NetPulse")
+    settings.add_options(command)
+    command.add_argument("--host", help="address to listen on (default: 127.0.0.1)")
+    command.add_argument("--port", type=int, help="port to listen on (default: 8080)")
+    command.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Serve until told to stop. Exit status: 0 stopped on request, 1 refused to start."""
+    loaded = settings.read(arguments, host=arguments.host, port=arguments.port)
+    if loaded is None:
+        return 1
+    from netpulse.app import serve
+
+    return serve(loaded)

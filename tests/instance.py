@@ -1,0 +1,257 @@
+"""A whole NetPulse in a process of its own, driven from outside as a person or script would."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any, TypeVar
+
+ROOT = Path(__file__).resolve().parents[1]
+SOURCE = [sys.executable, "-m", "netpulse"]
+EMAIL, PASSWORD = "alice@example.com", "correct horse battery staple"
+
+T = TypeVar("T")
+
+
+def free_port() -> int:
+    """Return a port nobody listens on just now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def eventually(what: str, look: Callable[[], T], seconds: float = 30) -> T:
+    """Return the first truthy answer of `look`; fail with `what` when none comes in time."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        found = look()
+        if found:
+            return found
+        time.sleep(0.05)
+    raise AssertionError(f"not within {seconds} s: {what}")
+
+
+class Instance:
+    """One `netpulse serve` on a port and a data directory."""
+
+    def __init__(
+        self, data: Path, *, command: list[str] | None = None, port: int | None = None
+    ) -> None:
+        self.data = data
+        self.command = command or SOURCE
+        self.port = port or free_port()
+        self.base = f"http://127.0.0.1:{self.port}"
+        self.process: subprocess.Popen[str] | None = None
+        self._listener = threading.Thread()
+        self.output: list[str] = []
+        self.token: str | None = None
+
+    def start(self, *options: str, environ: dict[str, str] | None = None) -> Instance:
+        """Start it and wait until it answers."""
+        self.output = []
+        self.process = subprocess.Popen(
+            [*self.command, "serve", "--data", str(self.data), "--port", str(self.port), *options],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            cwd=ROOT,
+            env=os.environ | {"PYTHONUNBUFFERED": "1"} | (environ or {}),
+            start_new_session=True,
+        )
+        self._listener = threading.Thread(target=self._listen, daemon=True)
+        self._listener.start()
+        eventually(f"{self.base} answers\n{self.text}", self._answers, 40)
+        return self
+
+    def _listen(self) -> None:
+        process = self.process
+        assert process is not None
+        assert process.stdout is not None
+        with process.stdout as lines:
+            for line in lines:
+                self.output.append(line)
+
+    def _answers(self) -> bool:
+        assert self.process is not None
+        if self.process.poll() is not None:
+            raise AssertionError(f"it ended with {self.process.returncode}: {self.text}")
+        with contextlib.suppress(OSError, http.client.HTTPException):
+            return self.call("GET", "/healthz")[0] == 200
+        return False
+
+    @property
+    def text(self) -> str:
+        """Everything it has printed."""
+        return "".join(self.output)
+
+    def setup_token(self) -> str:
+        """Return the token that the start printed."""
+
+        def look() -> str | None:
+            found = re.search(r"setup token:?\s+(\S+)", self.text, re.IGNORECASE)
+            return found[1] if found else None
+
+        return eventually("a setup token in the output", look)
+
+    def call(
+        self, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None
+    ) -> tuple[int, dict[str, str], Any]:
+        """Make one request and return status, headers and the decoded body."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=15)
+        sent = dict(headers or {})
+        if self.token and "Authorization" not in sent:
+            sent["Authorization"] = f"Bearer {self.token}"
+        data = None
+        if body is not None:
+            data = json.dumps(body).encode()
+            sent["Content-Type"] = "application/json"
+        try:
+            connection.request(method, path, data, sent)
+            answer = connection.getresponse()
+            raw = answer.read()
+        finally:
+            connection.close()
+        found = {key.lower(): value for key, value in answer.getheaders()}
+        if found.get("content-type", "").startswith("application/json"):
+            return answer.status, found, json.loads(raw)
+        return answer.status, found, raw.decode("utf-8", "replace")
+
+    def ok(self, method: str, path: str, body: Any = None) -> Any:
+        """Make a request that must succeed and return its `data`."""
+        status, _, answer = self.call(method, path, body)
+        assert status in (200, 201), (method, path, status, answer)
+        return answer["data"]
+
+    def register(self) -> None:
+        """Make the first administrator and sign in."""
+        status, _, answer = self.call(
+            "POST",
+            "/v1/auth/register",
+            {
+                "email": EMAIL,
+                "password": PASSWORD,
+                "org_name": "Acme",
+                "setup_token": self.setup_token(),
+            },
+        )
+        assert status == 201, answer
+        self.login()
+
+    def login(self) -> None:
+        """Sign in; later calls carry the access token."""
+        answer = self.ok("POST", "/v1/auth/login", {"email": EMAIL, "password": PASSWORD})
+        self.token = answer["access_token"]
+
+    def kill(self) -> None:
+        """End the process and its children at once, as a power cut would."""
+        assert self.process is not None
+        os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait(10)
+        self._listener.join(5)
+
+    def stop(self, seconds: float = 10) -> int:
+        """Ask it to stop and return its exit status."""
+        assert self.process is not None
+        if self.process.poll() is None:
+            self.process.terminate()
+        status = self.process.wait(seconds)
+        self._listener.join(5)
+        return status
+
+    def close(self) -> None:
+        """Leave nothing running."""
+        if self.process is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.wait(10)
+            self._listener.join(5)
+
+
+class Sink:
+    """A webhook's receiver that remembers everything, on its own thread. It may be told to fail."""
+
+    def __init__(self) -> None:
+        self.received: list[tuple[dict[str, str], bytes]] = []
+        self.status = 200
+        sink = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                length = int(self.headers.get("Content-Length", "0"))
+                body = self.rfile.read(length)
+                headers = {key.lower(): value for key, value in self.headers.items()}
+                if sink.status < 300:
+                    sink.received.append((headers, body))
+                self.send_response(sink.status)
+                self.send_header("Content-Length", "2")
+                self.end_headers()
+                self.wfile.write(b"ok")
+
+            def log_message(self, *args: Any) -> None:
+                """Say nothing."""
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server.daemon_threads = True
+        self.url = f"http://127.0.0.1:{self._server.server_port}/hook"
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+
+    def events(self) -> list[dict[str, Any]]:
+        """Return the payloads in the order of their arrival."""
+        return [json.loads(body) for _, body in self.received]
+
+    def distinct(self) -> list[dict[str, Any]]:
+        """Return the payloads without those whose id came before, as a good receiver does."""
+        by_id = {headers["webhook-id"]: json.loads(body) for headers, body in self.received}
+        return list(by_id.values())
+
+    def close(self) -> None:
+        """Stop listening."""
+        self._server.shutdown()
+        self._server.server_close()
+
+
+class Site:
+    """A web site on loopback that can be stopped and started on its port."""
+
+    def __init__(self) -> None:
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}/"
+        self._server: ThreadingHTTPServer | None = None
+
+    def up(self) -> Site:
+        """Answer."""
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                self.send_response(200)
+                self.send_header("Content-Length", "3")
+                self.end_headers()
+                self.wfile.write(b"ok\n")
+
+            def log_message(self, *args: Any) -> None:
+                """Say nothing."""
+
+        ThreadingHTTPServer.allow_reuse_address = True
+        self._server = ThreadingHTTPServer(("127.0.0.1", self.port), Handler)
+        self._server.daemon_threads = True
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+        return self
+
+    def down(self) -> None:
+        """Refuse connections."""
+        if self._server is not None:
+            self._server.shutdown()
+            self._server.server_close()
+            self._server = None
