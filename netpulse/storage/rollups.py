@@ -20,6 +20,7 @@ _SUMS = (
     "checks, ups, degraded, downs, inconclusive, response_count, response_sum, response_min,"
     " response_max"
 )
+_RENEWED = ", ".join(f"{name} = excluded.{name}" for name in _SUMS.split(", "))
 
 
 class Rollup(Struct, frozen=True, kw_only=True, gc=False):
@@ -43,11 +44,14 @@ class Rollup(Struct, frozen=True, kw_only=True, gc=False):
 def put_hour(conn: Conn, rollups: Iterable[Rollup], cursor: Millis | None = None) -> None:
     """Write rows of an hour (at most a thousand at once), again where they are there already.
 
-    `cursor`, given with the last of them, says until when all hours are done now.
+    A row that knows of fewer checks than the one that is there is left out: it was computed from
+    what a damaged file has left. `cursor`, given with the last of them, says until when all hours are done now.
     """
     conn.many(
-        f"INSERT OR REPLACE INTO rollups_hour (monitor_key, region, from_ms, {_SUMS})"
-        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        f"INSERT INTO rollups_hour (monitor_key, region, from_ms, {_SUMS})"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+        f" ON CONFLICT (monitor_key, region, from_ms) DO UPDATE SET {_RENEWED}"
+        " WHERE excluded.checks + excluded.inconclusive >= checks + inconclusive",
         [_values(rollup) for rollup in rollups],
     )
     if cursor is not None:

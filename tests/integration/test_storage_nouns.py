@@ -789,6 +789,13 @@ async def test_rollups(tmp_path: Path) -> None:
         rollups.put_hour(conn, [hour(1)], cursor=day + 2 * HOUR)
         assert rollups.cursor(conn, "hour") == day + 2 * HOUR
         assert rollups.hours(conn, monitor.id, day, day + DAY) == [hour(0), hour(1)]
+        late = replace(hour(1), checks=61, ups=59)
+        rollups.put_hour(conn, [late])
+        assert rollups.hours(conn, monitor.id, day, day + DAY) == [hour(0), late]
+        damaged = replace(hour(0), checks=12, ups=12, degraded=0, downs=0)
+        rollups.put_hour(conn, [damaged, replace(late, checks=60, ups=58, inconclusive=3)])
+        assert rollups.hours(conn, monitor.id, day, day + DAY)[0] == hour(0), "fewer checks"
+        rollups.put_hour(conn, [replace(hour(1), inconclusive=3)])
         rollups.put_hour(conn, [replace(hour(3), region=far) for far in ("berlin", "tokyo")])
         assert set(rollups.keys_of(conn, day, day + DAY)) == {monitor.key, other.key}
         assert rollups.keys_of(conn, day - DAY, day) == []
@@ -805,7 +812,7 @@ async def test_rollups(tmp_path: Path) -> None:
                 ups=116,
                 degraded=2,
                 downs=2,
-                inconclusive=4,
+                inconclusive=5,
                 response_count=118,
                 response_sum=11_800,
                 response_min=10,
