@@ -125,6 +125,8 @@ class Server:
         for task in tuple(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        # The loop closes an aborted transport in its next turn.
+        await asyncio.sleep(0)
 
     async def start_again(self) -> None:
         """Listen on the same port as before."""
@@ -143,8 +145,12 @@ class Server:
         finally:
             self._tasks.discard(task)
             writer.close()
-            with contextlib.suppress(ConnectionError, ssl.SSLError, TimeoutError):
-                await writer.wait_closed()
+            try:
+                async with asyncio.timeout(1):
+                    await writer.wait_closed()
+            except (ConnectionError, ssl.SSLError, TimeoutError, asyncio.CancelledError):
+                # What the client did not take within a second, it never will.
+                writer.transport.abort()
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Talk on one connection."""

@@ -8,6 +8,7 @@ headers on whatever is answered.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import secrets
 from collections.abc import Sequence
@@ -42,6 +43,9 @@ _HSTS = (b"strict-transport-security", b"max-age=31536000")
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 BODY_SECONDS = 20.0
 """How long a request's body may take to arrive: granian has no such limit of its own."""
+DRAIN_SECONDS = 2.0
+DRAIN_BYTES = 8 * 1024 * 1024
+"""How much of a body that is too large is read to the end before it is refused."""
 
 
 class Border:
@@ -81,7 +85,7 @@ class Border:
         try:
             if method not in SAFE:
                 self._refuse_foreign(headers, origin)
-                receive = _bounded(receive)
+                receive = answer.body = _Body(receive)
             await self._inner(scope, receive, answer)
         except Exception as error:
             # The inner application answers its own errors; what arrives here is either ours or an
@@ -132,31 +136,41 @@ def _host_of(url: str) -> str:
     return host
 
 
-def _bounded(receive: Receive) -> Receive:
-    """Return `receive` with a deadline for the whole body; what comes after it has none."""
-    loop = asyncio.get_running_loop()
-    deadline = loop.time() + BODY_SECONDS
-    complete = False
+class _Body:
+    """`receive`, with a deadline for the whole body; what comes after the body has none."""
 
-    async def bounded() -> Any:
-        nonlocal complete
-        if complete:
-            return await receive()
+    def __init__(self, receive: Receive) -> None:
+        self._receive = receive
+        self._deadline = asyncio.get_running_loop().time() + BODY_SECONDS
+        self._complete = False
+
+    async def __call__(self) -> Any:
+        if self._complete:
+            return await self._receive()
         try:
-            async with asyncio.timeout_at(deadline):
-                message = await receive()
+            async with asyncio.timeout_at(self._deadline):
+                message = await self._receive()
         except TimeoutError:
             raise of_status(408, {"Connection": "close"}) from None
-        complete = message["type"] != "http.request" or not message.get("more_body", False)
+        self._complete = message["type"] != "http.request" or not message.get("more_body", False)
         return message
 
-    return bounded
+    async def drain(self) -> None:
+        """Read on for a little while what nobody wants: where a connection is closed on a client
+        that still sends, the client may never see the answer."""
+        left = DRAIN_BYTES
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(DRAIN_SECONDS):
+                while not self._complete and left > 0:
+                    left -= len((await self()).get("body", b""))
 
 
 class _Answer:
     """`send`, with our headers on the start of the answer and no body for HEAD."""
 
     def __init__(self, send: Send, origin: Origin, request_id: str, *, bodiless: bool) -> None:
+        self.body: _Body | None = None
+        """The request's body, where it may have one."""
         self._send = send
         self._origin = origin
         self._request_id = request_id.encode()
@@ -166,6 +180,8 @@ class _Answer:
     async def __call__(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.started = True
+            if self.body is not None and message["status"] == 413:
+                await self.body.drain()
             headers = [(bytes(key), bytes(value)) for key, value in message["headers"]]
             names = {key.lower() for key, _ in headers}
             headers.extend(pair for pair in _ALWAYS if pair[0] not in names)

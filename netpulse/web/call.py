@@ -96,7 +96,7 @@ class Call:
     def respond(self, result: Any, status: int) -> Response[Any]:
         """Return `result` (an envelope, or a whole Response) as the answer."""
         if not isinstance(result, Response):
-            body = _encoder.encode(One(None) if result is None else result)
+            body = _encoder.encode(One.of(None) if result is None else result)
             return Response(
                 body,
                 status_code=status,

@@ -25,22 +25,32 @@ class Meta(Struct, frozen=True, kw_only=True, omit_defaults=True):
 class One(Struct, Generic[T], frozen=True):
     """One thing."""
 
+    success: bool
     data: T
-    success: bool = True
+
+    @classmethod
+    def of(cls, data: T) -> One[T]:
+        """Return the envelope of `data`."""
+        return cls(True, data)
 
 
 class Many(Struct, Generic[T], frozen=True):
     """A page of things."""
 
+    success: bool
     data: list[T]
     meta: Meta
-    success: bool = True
+
+    @classmethod
+    def of(cls, rows: list[T], meta: Meta) -> Many[T]:
+        """Return the envelope of `rows`."""
+        return cls(True, rows, meta)
 
 
-NOTHING: One[Any] = One(None)
+NOTHING: One[Any] = One.of(None)
 """What DELETE answers."""
 
 
 def page_of(rows: list[T], *, page: int, limit: int, total: int) -> Many[T]:
     """Return the envelope of page number `page` (from 1) with `limit` rows a page."""
-    return Many(rows, Meta(page=page, limit=limit, total=total))
+    return Many.of(rows, Meta(page=page, limit=limit, total=total))

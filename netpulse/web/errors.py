@@ -7,7 +7,7 @@ SQL error, a path) is ever in one.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, Literal
 
 from msgspec import Struct
 
@@ -50,8 +50,8 @@ class ErrorBody(Struct, frozen=True):
 class Failed(Struct, frozen=True):
     """The envelope of every error under /v1."""
 
+    success: Literal[False]
     error: ErrorBody
-    success: bool = False
 
 
 def invalid(problems: Iterable[Any]) -> ApiError:

@@ -93,7 +93,7 @@ class Failures:
     def _body(self, error: ApiError, scope: Scope) -> tuple[str, bytes]:
         if is_for_programs(scope.get("path", "")):
             body = ErrorBody(error.code, error.message, error.details)
-            return "application/json", _encoder.encode(Failed(body))
+            return "application/json", _encoder.encode(Failed(False, body))
         try:
             page = self._page(error, scope)
         except Exception:

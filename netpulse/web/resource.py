@@ -273,6 +273,6 @@ def verbs(
 
     def shown(call: Call, row: RowT) -> One[Any]:
         call.tag(noun.version_of(row))
-        return One(noun.show(call.house, call.session, row))
+        return One.of(noun.show(call.house, call.session, row))
 
     return (list_all, create_one, read_one, replace_one, delete_one)

@@ -283,3 +283,29 @@ async def test_mass_assignment(alice: httpx.AsyncClient, house: Stage) -> None:
             (name,) = extra
             (error,) = answer.json()["error"]["details"]["errors"]
             assert error == {"path": f"$.{name}", "message": "there is no such field here"}
+
+
+async def test_pages_about_another_organizations_things_are_not_found(
+    house: Stage, alice: httpx.AsyncClient, charlie: httpx.AsyncClient
+) -> None:
+    theirs = await things_of_acme(alice)
+    by_word = {"monitors": "monitors", "incidents": "incidents", "channels": "alert-channels"}
+    by_word |= {"rules": "alert-rules"}
+    before = await house.audit(house.cast.acme.id)
+    walked = 0
+    for method, path in map(key, routes.ROUTES):
+        if path.startswith("/v1/") or "{id:str}" not in path:
+            continue
+        (word,) = [part for part in path.split("/") if part in by_word]
+        answers = [
+            await charlie.request(method, url(path, row_id), data={"x": "y"})
+            for row_id in (theirs[by_word[word]], RANDOM)
+        ]
+        assert [answer.status_code for answer in answers] == [404, 404], (method, path)
+        first, second = (
+            answer.text.replace(answer.headers["x-request-id"], "") for answer in answers
+        )
+        assert first == second, (method, path)
+        walked += 1
+    assert walked >= 5
+    assert await house.audit(house.cast.acme.id) == before

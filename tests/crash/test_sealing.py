@@ -119,6 +119,7 @@ def child(tmp_path: Path) -> Iterator[Child]:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(400)
 def test_every_acknowledged_check_is_there_once_after_each_kill(child: Child) -> None:
     rnd = random.Random(SEED)
     # A month is made, and a day is over, only now and then: once is enough for those.

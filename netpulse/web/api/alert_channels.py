@@ -240,7 +240,7 @@ def _with_org(conn: Conn, org_id: Id, channel_id: Id) -> Any:
 async def test(call: Call) -> One[TestDelivery]:
     """Send the event `test` and say what the far side answered."""
     channel_id = call.id("id", "alert channel")
-    return One(await send_test(call.house, call.session, channel_id))
+    return One.of(await send_test(call.house, call.session, channel_id))
 
 
 ROUTES = (*verbs(CHANNELS, read=VIEWER, write=ADMIN), test)

@@ -93,7 +93,7 @@ async def register(call: Call) -> One[Registered]:
     """Make the first organization with the setup token, later ones where registration is open."""
     wanted = await call.body(Registration)
     user, org, role = await found(call.house, call.stranger, wanted)
-    return One(
+    return One.of(
         Registered(
             user=UserAnswer(
                 id=user.id,
@@ -187,7 +187,7 @@ async def login(call: Call) -> One[Granted]:
     user = await sign_in.check_password(call.house, call.stranger, given.email, given.password)
     access, refresh = await sign_in.open_api_session(call.house, call.stranger, user)
     call.cookies.append(tokens.refresh_cookie(refresh, call.origin.is_https))
-    return One(Granted(access_token=access))
+    return One.of(Granted(access_token=access))
 
 
 @endpoint(
@@ -220,7 +220,7 @@ async def refresh(call: Call) -> One[Granted]:
     if rotation.outcome is sessions.Rotated.OK and user is not None and user.is_active:
         assert rotation.family_id is not None
         call.cookies.append(tokens.refresh_cookie(new, call.origin.is_https))
-        return One(Granted(access_token=house.signer.issue(user.id, rotation.family_id, now)))
+        return One.of(Granted(access_token=house.signer.issue(user.id, rotation.family_id, now)))
     if rotation.outcome is sessions.Rotated.REUSED:
         raise unauthorized(
             "This refresh token was used before, so that all tokens of this sign-in are revoked; "

@@ -186,7 +186,7 @@ async def page_of_checks(
     if query.cursor is None:
         total = await raw.size(monitor.key, first, last, result=query.status)
         meta = Meta(page=page, limit=meta.limit, next_cursor=meta.next_cursor, total=total)
-    return Many([shown(check, monitor.id) for check in rows], meta)
+    return Many.of([shown(check, monitor.id) for check in rows], meta)
 
 
 async def _began_between(

@@ -140,7 +140,7 @@ async def read_one(call: Call) -> One[IncidentWithStory]:
     call.tag(incident.version)
     timeline = [shown_entry(entry) for entry in story]
     fields = fields_of(incident, call.now)
-    return One(IncidentWithStory(**fields, timeline=timeline))  # type: ignore[arg-type]  # as above
+    return One.of(IncidentWithStory(**fields, timeline=timeline))  # type: ignore[arg-type]  # as above
 
 
 async def announce(house: House, session: OrgSession, spec: IncidentSpec) -> Incident:
@@ -202,7 +202,7 @@ async def create(call: Call) -> One[IncidentAnswer]:
     incident = await announce(call.house, call.session, spec)
     call.headers["Location"] = f"/v1/incidents/{incident.id}"
     call.tag(incident.version)
-    return One(shown(incident, call.now))
+    return One.of(shown(incident, call.now))
 
 
 async def patch(
@@ -264,7 +264,7 @@ async def patch_one(call: Call) -> One[IncidentAnswer]:
         reading.at_least_one([Problem("$.title", "the title is empty")])
     incident = await patch(call.house, call.session, incident_id, change, expected)
     call.tag(incident.version)
-    return One(shown(incident, call.now))
+    return One.of(shown(incident, call.now))
 
 
 async def add_update(
@@ -314,7 +314,7 @@ async def update(call: Call) -> One[EntryAnswer]:
     spec = await call.body(UpdateSpec)
     if not spec.message.strip():
         reading.at_least_one([Problem("$.message", "the message is empty")])
-    return One(shown_entry(await add_update(call.house, call.session, incident_id, spec)))
+    return One.of(shown_entry(await add_update(call.house, call.session, incident_id, spec)))
 
 
 async def _in_words(session: OrgSession, work: Callable[[Deed], R]) -> R:

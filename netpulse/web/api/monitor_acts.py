@@ -38,7 +38,7 @@ async def pause_one(call: Call) -> One[dict[str, Any]]:
     """Pause."""
     row = await monitors_api.pause(call.house, call.session, call.id("id", "monitor"))
     call.tag(row.monitor.version)
-    return One(monitors_api.shown(call.house, call.session, row))
+    return One.of(monitors_api.shown(call.house, call.session, row))
 
 
 @endpoint(
@@ -54,7 +54,7 @@ async def resume_one(call: Call) -> One[dict[str, Any]]:
     """Resume."""
     row = await monitors_api.resume(call.house, call.session, call.id("id", "monitor"))
     call.tag(row.monitor.version)
-    return One(monitors_api.shown(call.house, call.session, row))
+    return One.of(monitors_api.shown(call.house, call.session, row))
 
 
 @endpoint(
@@ -87,7 +87,7 @@ async def list_checks(call: Call) -> Many[CheckAnswer]:
 async def uptime(call: Call) -> One[UptimeAnswer]:
     """Say where every second of the period went."""
     monitor = await _stored(call)
-    return One(await uptime_of(call.house, call.session, monitor, call.query(UptimeQuery)))
+    return One.of(await uptime_of(call.house, call.session, monitor, call.query(UptimeQuery)))
 
 
 @endpoint(
@@ -103,7 +103,7 @@ async def check_now(call: Call) -> One[CheckAnswer]:
     """Run one check and return it."""
     monitor = await _stored(call)
     check = await call.house.engine.check_now(call.session.org_id, monitor)
-    return One(checks.shown(check, monitor.id))
+    return One.of(checks.shown(check, monitor.id))
 
 
 @endpoint(
@@ -119,7 +119,7 @@ async def test(call: Call) -> One[TestAnswer]:
     """Run one check of a configuration and return it."""
     spec = monitors_api.checked(monitors_api.spec_of(await call.json()))
     reading_, _, check = await call.house.engine.test(spec)
-    return One(checks.shown_test(check, reading_))
+    return One.of(checks.shown_test(check, reading_))
 
 
 ROUTES = (pause_one, resume_one, list_checks, uptime, check_now, test)

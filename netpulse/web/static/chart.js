@@ -112,7 +112,7 @@ function draw(box, data) {
         width: i === 0 ? 1.75 : 1,
         // A line over a gap would claim answers that nobody saw.
         spanGaps: false,
-        points: { show: few, size: 4 },
+        points: { show: few, size: 5 },
         value: (u, v) => milliseconds(v),
       })),
     ],
