@@ -12,7 +12,7 @@ from pathlib import Path
 import trustme
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from cryptography.x509.oid import NameOID
 
 NOW = datetime.datetime.now(datetime.UTC)
@@ -133,6 +133,42 @@ class Authority:
         """A client certificate and its key, in PEM."""
         issued = self.ca.issue_cert("client@example.org")
         return issued.cert_chain_pems[0].bytes().decode(), issued.private_key_pem.bytes().decode()
+
+
+_SHA256_RSA = bytes.fromhex("2a864886f70d01010b")
+_SHA1_RSA = bytes.fromhex("2a864886f70d010105")
+
+
+@functools.cache
+def weakly_signed() -> tuple[ssl.SSLContext, str]:
+    """A server whose good certificate was signed with SHA-1, and its authority in PEM.
+
+    No library signs so any more: the digest's name is changed in a good one, and signed anew.
+    """
+    ca_key, key = new_key(), new_key()
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Old Authority")])
+    root = (
+        builder("Old Authority", ca_key, issuer=name)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(ca_key, hashes.SHA256())
+    )
+    modern = (
+        builder("localhost", key, issuer=name)
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
+        .sign(ca_key, hashes.SHA256())
+    )
+    signed = modern.tbs_certificate_bytes.replace(_SHA256_RSA, _SHA1_RSA)
+    signature = ca_key.sign(signed, padding.PKCS1v15(), hashes.SHA1())  # noqa: S303
+    der = (
+        modern.public_bytes(serialization.Encoding.DER)
+        .replace(modern.tbs_certificate_bytes, signed)
+        .replace(_SHA256_RSA, _SHA1_RSA)
+        .replace(modern.signature, signature)
+    )
+    leaf = x509.load_der_x509_certificate(der)
+    context = server_context()
+    context.set_ciphers("DEFAULT@SECLEVEL=0")
+    return from_pem(pem(leaf) + key_pem(key), context), pem(root).decode()
 
 
 @functools.cache

@@ -131,12 +131,13 @@ async def home(
     start: bool = True,
     backoff: Backoff = FAST,
     at_once: int = 200,
+    egress: Egress | None = None,
 ) -> AsyncIterator[Home]:
     """Open a data directory, run an engine on it, and close both."""
     directory.prepare(data)
     db = await open_database(data, VAULT)
     raw = Raw(data)
-    egress = Egress()
+    egress = egress or Egress()
     engine = Engine(db, raw, egress, clock, version="test", backoff=backoff, at_once=at_once)
     opened = Home(db, raw, egress, engine, await db.write(_org))
     try:

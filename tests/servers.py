@@ -149,8 +149,10 @@ class Server:
                 async with asyncio.timeout(1):
                     await writer.wait_closed()
             except (ConnectionError, ssl.SSLError, TimeoutError, asyncio.CancelledError):
-                # What the client did not take within a second, it never will.
-                writer.transport.abort()
+                # What the client did not take within a second, it never will. (A TLS transport that
+                # is closed already trips over itself.)
+                with contextlib.suppress(AttributeError):
+                    writer.transport.abort()
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Talk on one connection."""

@@ -39,6 +39,8 @@ class Answer(Struct, frozen=True, kw_only=True):
     text: str = ""
     """At most 4,096 characters."""
     latency_ms: int = 0
+    address: str | None = None
+    """Where it was sent to, as it was dialled; None where that is not known."""
 
 
 class DeliveryError(Exception):

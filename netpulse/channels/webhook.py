@@ -84,7 +84,9 @@ async def send(config: ChannelConfig, message: Message, egress: Egress) -> Answe
     latency_ms = _since(began)
     text = reply.body.decode("utf-8", "replace").strip()[:ANSWER_CHARACTERS]
     if 200 <= reply.status <= 299:
-        return Answer(status_code=reply.status, text=text, latency_ms=latency_ms)
+        return Answer(
+            status_code=reply.status, text=text, latency_ms=latency_ms, address=reply.address
+        )
     later = reply.status == 429 or reply.status >= 500
     raise DeliveryError(
         _refusal(reply.status),

@@ -43,6 +43,33 @@ _HTTP: dict[str, str] = {
     "alert_days": "alert_days_before_expiry",
 }
 _TCP: dict[str, str] = {"send": "send", "expect": "expect", "tls": "tls"}
+_SSL: dict[str, str] = {
+    "server_name": "server_name",
+    "no_chain": "check_chain",
+    "cacert": "ca_certificate",
+    "alert_days": "alert_days_before_expiry",
+}
+_ICMP: dict[str, str] = {
+    "packets": "packets",
+    "max_loss": "max_loss_percent",
+    "degraded_loss": "degraded_loss_percent",
+}
+_DNS: dict[str, str] = {
+    "record_type": "record_type",
+    "expected_value": "expected_value",
+    "match": "match",
+}
+_OPTIONS: dict[str, dict[str, str]] = {
+    "http": _HTTP,
+    "https": _HTTP,
+    "tcp": _TCP,
+    "ssl": _SSL,
+    "icmp": _ICMP,
+    "dns": _DNS,
+}
+"""By type: what is known of each option."""
+_HOSTS = frozenset(_OPTIONS) - {"http", "https"}
+"""Types whose target is a host, not a URL."""
 _ESCAPES = {"r": "\r", "n": "\n", "t": "\t", "0": "\0", "\\": "\\"}
 
 
@@ -61,7 +88,7 @@ def register(commands: Any) -> None:
     command.add_argument(
         "target", metavar="TARGET", help="a URL, or host:port; a host alone is taken for http://"
     )
-    command.add_argument("--type", choices=("http", "https", "tcp"), help="default: by the target")
+    command.add_argument("--type", choices=tuple(_OPTIONS), help="default: by the target")
     command.add_argument("--json", action="store_true", help="print the check as JSON")
     command.add_argument(
         "--timeout", type=int, default=10, metavar="SECONDS", help="for everything (default: 10)"
@@ -78,7 +105,45 @@ def register(commands: Any) -> None:
     tcp.add_argument("--send", metavar="TEXT", help=r"send this first; \r \n \t \\ are understood")
     tcp.add_argument("--expect", metavar="TEXT", help="text the answer must contain")
     tcp.add_argument("--tls", action="store_true", help="agree on TLS first")
+    tls = command.add_argument_group("ssl (and --cacert, --alert-days)")
+    tls.add_argument(
+        "--server-name", metavar="HOST", help="ask for this host, and expect a certificate for it"
+    )
+    tls.add_argument(
+        "--no-chain", action="store_true", help="accept an issuer that is not trusted here"
+    )
+    _add_icmp_and_dns(command)
     command.set_defaults(run=run)
+
+
+def _add_icmp_and_dns(command: Any) -> None:
+    icmp = command.add_argument_group("icmp")
+    icmp.add_argument("--packets", type=int, metavar="N", help="1 to 20 pings (default: 3)")
+    icmp.add_argument(
+        "--max-loss", type=int, metavar="PERCENT", help="down when as many are lost (default: 100)"
+    )
+    icmp.add_argument(
+        "--degraded-loss", type=int, metavar="PERCENT", help="degraded at this (default: 50)"
+    )
+    dns = command.add_argument_group("dns (and --nameserver)")
+    dns.add_argument(
+        "--record-type",
+        type=str.upper,
+        choices=("A", "AAAA", "MX", "CNAME", "TXT", "NS", "SOA", "SRV", "CAA", "PTR"),
+        metavar="TYPE",
+        help="A, AAAA, MX, CNAME, TXT, NS, SOA, SRV, CAA or PTR (default: A)",
+    )
+    dns.add_argument(
+        "--expected-value",
+        action="append",
+        metavar="VALUE",
+        help="a record of the answer; can be given repeatedly",
+    )
+    dns.add_argument(
+        "--match",
+        choices=("all", "any"),
+        help="all: the answer is these records and no others (default); any: one of them is in it",
+    )
 
 
 def _add_http(group: Any) -> None:
@@ -115,7 +180,9 @@ def run(arguments: argparse.Namespace) -> int:
     """Check once, print what came out and return the exit status."""
     try:
         spec = _spec(arguments)
-        reading, verdict, started_at = asyncio.run(_probed(spec, arguments.nameserver))
+        # The name server of a dns check is part of what is checked.
+        nameserver = None if spec.__struct_config__.tag == "dns" else arguments.nameserver
+        reading, verdict, started_at = asyncio.run(_probed(spec, nameserver))
     except _UsageError as error:
         sys.stderr.write(f"netpulse check: {error}\n")
         return UNKNOWN
@@ -168,8 +235,10 @@ def _spec(arguments: argparse.Namespace) -> MonitorSpec:
         "degraded_after_ms": arguments.degraded_after,
         "invert": arguments.invert,
     }
-    known = _TCP if kind == "tcp" else _HTTP
-    for option in (*_HTTP, *_TCP):
+    if kind == "dns" and arguments.nameserver:
+        fields["nameserver"] = arguments.nameserver
+    known = _OPTIONS[kind]
+    for option in {name: None for names in _OPTIONS.values() for name in names}:
         value = getattr(arguments, option)
         if value is None or value is False:
             continue
@@ -190,8 +259,8 @@ def _spec(arguments: argparse.Namespace) -> MonitorSpec:
 
 def _kind(arguments: argparse.Namespace) -> tuple[str, str]:
     target: str = arguments.target
-    if arguments.type == "tcp":
-        return "tcp", target
+    if arguments.type in _HOSTS:
+        return arguments.type, target
     if "://" in target:
         return arguments.type or "http", target
     if arguments.type is None and re.fullmatch(r"(?:\[[^\]]*\]|[^/:\[\]]+):\d+", target):
@@ -203,7 +272,7 @@ def _read(option: str, value: Any) -> Any:
     """Return an option's value as the spec has it."""
     import msgspec
 
-    if option in {"no_redirects", "insecure"}:
+    if option in {"no_redirects", "insecure", "no_chain"}:
         return False
     if option in {"cacert", "cert", "key"}:
         try:
@@ -243,7 +312,7 @@ def _where(message: str) -> str:
     """Turn a message that ends with the path of a field into one that begins with the option."""
     text, _, path = message.partition(" - at `$")
     field = path.rstrip("`").lstrip(".")
-    names = {**{spec: option for option, spec in (_HTTP | _TCP).items()}}
+    names = {spec: option for each in _OPTIONS.values() for option, spec in each.items()}
     names |= {"timeout_seconds": "timeout", "degraded_after_ms": "degraded_after", "port": "target"}
     head, dot, rest = field.partition(".")
     option = names.get(head.partition("[")[0], head)
@@ -262,8 +331,9 @@ def _as_json(reading: Reading, verdict: Verdict, started_at: int) -> str:
     certificate = None
     if reading.certificate is not None:
         certificate = msgspec.to_builtins(reading.certificate)
-        for moment in ("not_before", "not_after"):
-            certificate[moment] = rfc3339(certificate[moment])
+        for each in (certificate, *certificate["chain"]):
+            for moment in {"not_before", "not_after"} & each.keys():
+                each[moment] = rfc3339(each[moment])
     check = {
         # An id is computed from a monitor's, and there is none.
         "id": None,
@@ -281,8 +351,22 @@ def _as_json(reading: Reading, verdict: Verdict, started_at: int) -> str:
         "redirects": reading.redirects,
         "tls_version": reading.tls_version,
         "certificate": certificate,
+        "answers": reading.answers,
+        "packets": None if reading.packets_sent is None else _packets(reading),
     }
     return msgspec.json.format(msgspec.json.encode(check), indent=2).decode() + "\n"
+
+
+def _packets(reading: Reading) -> dict[str, float | None]:
+    return {
+        "sent": reading.packets_sent,
+        "received": reading.packets_received,
+        "loss_percent": None if reading.loss_percent is None else round(reading.loss_percent, 1),
+        "min_ms": reading.rtt_min_ms,
+        "average_ms": reading.rtt_average_ms,
+        "max_ms": reading.rtt_max_ms,
+        "jitter_ms": reading.jitter_ms,
+    }
 
 
 def _response_time(reading: Reading) -> int | None:
@@ -291,14 +375,22 @@ def _response_time(reading: Reading) -> int | None:
 
 
 def _in_words(spec: MonitorSpec, reading: Reading, verdict: Verdict, started_at: int) -> str:
+    from netpulse.model.monitor import type_of
     from netpulse.model.time import DAY, rfc3339
     from netpulse.rules.targets import shown
 
+    kind = type_of(spec)
     said = verdict.message
     if said is None:
         code = f"answered {reading.status_code}" if reading.status_code else "connected"
+        if kind == "ssl":
+            code = "the certificate is good, shown"
+        elif kind in {"icmp", "dns"}:
+            code = "answered"
         took = _response_time(reading)
         said = code if took is None else f"{code} in {took} ms"
+        if reading.rtt_average_ms is not None:
+            said = f"answered in {reading.rtt_average_ms:g} ms on average"
     words = [word for word in (verdict.failure, verdict.detail) if word]
     reason = f" ({', '.join(words)})" if words else ""
     lines = [f"{verdict.result.upper()}  {shown(spec.target)}  {said}{reason}"]
@@ -311,6 +403,14 @@ def _in_words(spec: MonitorSpec, reading: Reading, verdict: Verdict, started_at:
         ("first byte", _milliseconds(timings.first_byte_ms)),
         ("total", _milliseconds(timings.total_ms)),
     ]
+    if reading.packets_sent is not None:
+        came = f"{reading.packets_received} of {reading.packets_sent} came back"
+        rows[-1] = ("pings", came)
+        trips = (reading.rtt_min_ms, reading.rtt_average_ms, reading.rtt_max_ms, reading.jitter_ms)
+        if trips[0] is not None:
+            told = " / ".join("-" if each is None else f"{each:g}" for each in trips)
+            rows.append(("round trip", f"{told} ms (least / average / most / jitter)"))
+    rows += [("record", _in_one_line(each)) for each in reading.answers]
     if reading.redirects:
         rows.append(("redirects", f"{reading.redirects}, to {reading.final_url}"))
     certificate = reading.certificate
@@ -324,8 +424,16 @@ def _in_words(spec: MonitorSpec, reading: Reading, verdict: Verdict, started_at:
                 f"{certificate.subject}, issued by {certificate.issuer}, ends {ends} ({when})",
             )
         )
+        if kind == "ssl":
+            chain = " < ".join(link.subject for link in certificate.chain)
+            rows.append(("chain", chain or None))
+            rows.append(("key", f"{certificate.key}, signed with {certificate.signature}"))
     lines += [f"  {label:<12}{value}" for label, value in rows if value is not None]
     return "\n".join(lines) + "\n"
+
+
+def _in_one_line(text: str) -> str:
+    return "".join(sign if sign.isprintable() else "\ufffd" for sign in text)
 
 
 def _milliseconds(value: float | None, more: str | None = None) -> str | None:

@@ -9,6 +9,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from netpulse.crypto.keys import derive
+from netpulse.crypto.tokens import Digester
 
 _VERSION = b"\x01"
 _KEY_ID_BYTES = 4
@@ -31,12 +32,13 @@ class Vault:
     column, table or organization does not open there.
     """
 
-    __slots__ = ("_cipher", "_header")
+    __slots__ = ("_cipher", "_digester", "_header")
 
     def __init__(self, master: bytes) -> None:
         """Take the 32-byte master key."""
         key = derive(master, "vault")
         self._cipher = AESGCM(key)
+        self._digester = Digester(derive(master, "found-tokens"))
         self._header = _VERSION + hashlib.sha256(b"key id" + key).digest()[:_KEY_ID_BYTES]
 
     def seal(self, plain: bytes, context: str) -> bytes:
@@ -64,6 +66,10 @@ class Vault:
             )
         except InvalidTag:
             raise SealBroken(f"the sealed value of {context} is damaged") from None
+
+    def digest(self, token: str) -> str:
+        """Return by what a sealed token is found: its HMAC-SHA-256, in lower-case hex."""
+        return self._digester.digest(token)
 
     def check_value(self) -> bytes:
         """Return a sealed constant; kept with the data, it tells later whether the key fits."""

@@ -17,6 +17,7 @@ from netpulse.model.check import OWN_FAILURES, Failure
 from netpulse.rules.addresses import AddressPolicy, refusal
 
 if TYPE_CHECKING:
+    from netpulse.egress.icmp import Pinger
     from netpulse.egress.post import Answer, Poster
 
 __all__ = ["DialError", "Dialled", "Egress"]
@@ -54,6 +55,7 @@ class Egress:
         self.policy = policy or AddressPolicy()
         self.resolver = Resolver(nameservers)
         self._poster: Poster | None = None
+        self._pinger: Pinger | None = None
         self._parent: Egress | None = None
 
     def under(self, policy: AddressPolicy) -> Egress:
@@ -62,6 +64,7 @@ class Egress:
         view.policy = policy
         view.resolver = self.resolver
         view._poster = None
+        view._pinger = None
         view._parent = self._parent or self
         return view
 
@@ -108,6 +111,72 @@ class Egress:
         trace.address = address.text
         trace.connected(connect_ms)
         return Dialled(sock, address.text, address.family, dns_ms, connect_ms)
+
+    async def resolve(self, host: str, port: int, *, deadline: float) -> tuple[Address, ...]:
+        """Return the addresses of `host` that may be dialled, best first; `port` 0 where the
+        protocol has none.
+
+        Raises:
+            DialError: no address, or none that is allowed; `timeout` when the deadline strikes.
+        """
+        try:
+            async with asyncio.timeout_at(deadline):
+                found = await self.resolver.addresses(host, socket.AF_UNSPEC, deadline)
+        except TimeoutError:
+            raise DialError(
+                Failure.TIMEOUT, "dns", f"no answer in time: looking up {host}"
+            ) from None
+        return tuple(self._allowed(found, port, self.policy))
+
+    @property
+    def pinger(self) -> Pinger:
+        """The process's way to ping; whoever pings holds the address against `resolve` first."""
+        from netpulse.egress.icmp import Pinger
+
+        root = self._parent or self
+        if root._pinger is None:
+            root._pinger = Pinger()
+        return root._pinger
+
+    def datagram(self, address: Address, port: int, *, ours: bool = False) -> socket.socket:
+        """Return a UDP socket, with a random port of ours, that speaks with `address` alone.
+
+        `ours`: an address of this host's own configuration, which the policy is not about.
+
+        Raises:
+            DialError: it may not be dialled, or this host has no way there.
+        """
+        if not ours:
+            self._allowed((address,), port, self.policy)
+        try:
+            sock = socket.socket(address.family, socket.SOCK_DGRAM)
+        except OSError as error:
+            raise from_local(error) from None
+        try:
+            sock.setblocking(False)
+            sock.connect((address.text, port))
+        except OSError as error:
+            sock.close()
+            raise from_connect(error, address.family, address.text, port) from None
+        return sock
+
+    async def stream(
+        self, address: Address, port: int, *, ours: bool = False, deadline: float
+    ) -> socket.socket:
+        """Return a TCP connection to one address; `ours` as for `datagram`.
+
+        Raises:
+            DialError: it does not answer, or may not be dialled.
+        """
+        if not ours:
+            self._allowed((address,), port, self.policy)
+        try:
+            async with asyncio.timeout_at(deadline):
+                return await _connect(address, port)
+        except TimeoutError:
+            raise DialError(
+                Failure.TIMEOUT, "connect", "no answer in time", address=address.text
+            ) from None
 
     async def redial(self, dialled: Dialled, port: int, *, deadline: float) -> socket.socket:
         """Connect once more to the very address of `dialled`.
@@ -157,6 +226,8 @@ class Egress:
         """Close what is open. Views need no closing."""
         if self._poster is not None:
             await self._poster.close()
+        if self._pinger is not None:
+            self._pinger.close()
         await self.resolver.close()
 
     @staticmethod

@@ -36,18 +36,22 @@ class Answer(Struct, frozen=True):
     """The first bytes of it, decoded; at most what the caller allowed."""
     retry_after: float | None = None
     """Seconds it asks us to wait, if it does (RFC 9110, 10.2.3)."""
+    address: str | None = None
+    """The address that was dialled."""
 
 
 class _Way:
     """What the callbacks deep in aiohttp need to know of the post under way, and what they saw."""
 
-    __slots__ = ("blocked", "deadline", "family", "policy", "trouble")
+    __slots__ = ("address", "blocked", "deadline", "family", "policy", "trouble")
 
     def __init__(self, policy: AddressPolicy, deadline: float) -> None:
         self.policy = policy
         self.deadline = deadline
         self.family: int = socket.AF_INET
         """Of the address that was dialled last."""
+        self.address: str | None = None
+        """The one that was dialled last."""
         self.blocked: str | None = None
         self.trouble: DialError | None = None
 
@@ -93,7 +97,7 @@ def _guarded_socket(info: AddrInfoType) -> socket.socket:
     if why is not None:
         way.blocked = why
         raise OSError(errno.EACCES, why)
-    way.family = family
+    way.family, way.address = family, str(where[0])
     try:
         return socket.socket(family, kind, proto)
     except OSError as error:
@@ -144,6 +148,7 @@ class Poster:
                     answer.status,
                     await _read_capped(answer, cap),
                     _retry_after(answer.headers.get("Retry-After")),
+                    way.address,
                 )
         except TimeoutError:
             raise DialError(

@@ -110,11 +110,11 @@ def _unverified(
 ) -> tuple[Failure, str, str]:
     code = error.verify_code
     if code in {62, 63, 64}:
-        return Failure.TLS_HOSTNAME, "name_mismatch", _wrong_name(host, certificate)
+        return Failure.TLS_HOSTNAME, "name_mismatch", wrong_name(host, certificate)
     if code == 10:
-        return Failure.TLS_EXPIRED, *_expired(host, certificate)
+        return Failure.TLS_EXPIRED, *expired(host, certificate)
     if code == 9:
-        return Failure.TLS_NOT_YET_VALID, "not_yet_valid", _not_yet(host, certificate)
+        return Failure.TLS_NOT_YET_VALID, "not_yet_valid", not_yet(host, certificate)
     if code in _WEAK_CODES:
         word, sentence = _WEAK_CODES[code]
         return Failure.TLS_WEAK, word, sentence.format(host=host)
@@ -134,7 +134,8 @@ def _unverified(
     )
 
 
-def _wrong_name(host: str, certificate: Certificate | None) -> str:
+def wrong_name(host: str, certificate: Certificate | None) -> str:
+    """Return the sentence for a certificate that is for others."""
     if certificate is None:
         return f"the certificate is not for {host}"
     if not certificate.names:
@@ -144,13 +145,15 @@ def _wrong_name(host: str, certificate: Certificate | None) -> str:
     return f"the certificate is for {listed}{more}, not for {host}"
 
 
-def _expired(host: str, certificate: Certificate | None) -> tuple[str, str]:
+def expired(host: str, certificate: Certificate | None) -> tuple[str, str]:
+    """Return detail and sentence for one that has ended."""
     if certificate is None:
         return "expired", f"the certificate of {host}, or one in its chain, has expired"
     return "expired", f"the certificate of {host} expired on {_day(certificate.not_after)}"
 
 
-def _not_yet(host: str, certificate: Certificate | None) -> str:
+def not_yet(host: str, certificate: Certificate | None) -> str:
+    """Return the sentence for one that begins later: our own clock may be what is wrong."""
     clock = "if that is not in the future, the clock of this host is wrong"
     if certificate is None:
         return f"the certificate of {host} is not valid yet; {clock}"

@@ -21,6 +21,8 @@ from pycares import errno as ares
 
 from netpulse.egress.trouble import DialError, family_name
 from netpulse.model.check import Failure
+from netpulse.rules.records import nameserver
+from netpulse.rules.targets import Endpoint
 
 STALE_SECONDS = 600.0
 MOST_NAMES = 20_000
@@ -132,6 +134,22 @@ class Resolver:
             f"no name server answers this host ({self._shown_servers()}), so {host} cannot be "
             "looked up",
         )
+
+    @property
+    def servers(self) -> tuple[Endpoint, ...]:
+        """The name servers in use, in their order: those given, or the system's of this moment."""
+        if self._nameservers:
+            return tuple(nameserver(text) for text in self._nameservers)
+        listed = (text.strip("[]") for text in self._channel().nameservers)
+        return tuple(Endpoint(text, 53) for text in listed)
+
+    async def heard(self, since: float, deadline: float) -> bool:
+        """Tell whether any of our name servers said anything since `since`, asking them now if
+        need be; both are moments of the loop's clock.
+        """
+        if self._heard_at < since:
+            await _finished(self._ask_witness(), deadline - _now())
+        return self._heard_at >= since
 
     async def close(self) -> None:
         """Stop asking; the object is of no use afterwards."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import hashlib
 import os
 import re
 import ssl
@@ -15,12 +14,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
-from cryptography import x509
-from cryptography.x509.oid import NameOID
 from msgspec import Struct
 
 from netpulse.egress.trouble import DialError
-from netpulse.model.check import Certificate, Failure
+from netpulse.model.check import Failure
 
 CA_FILES = (
     "/etc/ssl/certs/ca-certificates.crt",  # Debian, Alpine, Arch, Gentoo
@@ -49,6 +46,12 @@ class TlsOptions(Struct, frozen=True):
     client_certificate: str | None = None
     client_key: str | None = None
     alpn: tuple[str, ...] = ()
+    lax: bool = False
+    """Take the oldest protocol and the weakest cipher: to read a certificate, never to trust."""
+
+
+_ENCODING_DER = 2
+"""As the inner object's certificates name it (_ssl.ENCODING_DER)."""
 
 
 class _SslObject(Protocol):
@@ -105,6 +108,9 @@ def make_context(options: TlsOptions) -> ssl.SSLContext:
     if hasattr(ssl, "OP_IGNORE_UNEXPECTED_EOF"):
         # Many servers just close. Whether a body is whole is told by its framing.
         context.options |= ssl.OP_IGNORE_UNEXPECTED_EOF
+    if options.lax:
+        context.minimum_version = ssl.TLSVersion.MINIMUM_SUPPORTED
+        context.set_ciphers("ALL:@SECLEVEL=0")
     if options.alpn:
         context.set_alpn_protocols(list(options.alpn))
     try:
@@ -151,54 +157,20 @@ def peer_der(ssl_object: _SslObject | None) -> bytes | None:
     return None if ssl_object is None else ssl_object.getpeercert(True)
 
 
-def chain_length(ssl_object: Any) -> int:
-    """Return how many certificates the far side sent; 0 where this Python cannot tell."""
-    # Public from 3.13 on; before that on the inner object only.
+def peer_chain(ssl_object: Any) -> tuple[bytes, ...]:
+    """Return the certificates that the far side sent, in DER and in its order: its own first.
+
+    Empty where this Python cannot tell.
+    """
+    # Public from 3.13 on, and then in DER; before that on the inner object only.
     for holder in (ssl_object, getattr(ssl_object, "_sslobj", None)):
         method = getattr(holder, "get_unverified_chain", None)
         if method is not None:
-            return len(method() or ())
-    return 0
-
-
-@functools.lru_cache(maxsize=2048)
-def describe_certificate(der: bytes) -> Certificate:
-    """Return what a certificate (DER) says.
-
-    Raises:
-        ValueError: it cannot be parsed.
-    """
-    parsed = x509.load_der_x509_certificate(der)
-    names: list[str] = []
-    try:
-        extension = parsed.extensions.get_extension_for_class(x509.SubjectAlternativeName)
-        names.extend(
-            str(name.value)
-            for name in extension.value
-            if isinstance(name, x509.DNSName | x509.IPAddress)
-        )
-    except (x509.ExtensionNotFound, x509.DuplicateExtension, ValueError):
-        # Foreign certificates break every rule; the dates are still worth telling.
-        names = []
-
-    return Certificate(
-        subject=_called(parsed.subject, *names[:1]),
-        issuer=_called(parsed.issuer),
-        not_before=int(parsed.not_valid_before_utc.timestamp() * 1000),
-        not_after=int(parsed.not_valid_after_utc.timestamp() * 1000),
-        fingerprint=hashlib.sha256(der).hexdigest(),
-        names=tuple(names),
-        self_signed=parsed.subject == parsed.issuer,
-    )
-
-
-def _called(name: x509.Name, *others: str) -> str:
-    """Return what a subject or issuer is called: its common name, one of `others`, or whatever."""
-    common = name.get_attributes_for_oid(NameOID.COMMON_NAME)
-    if common:
-        return str(common[0].value)
-    company = name.get_attributes_for_oid(NameOID.ORGANIZATION_NAME)
-    return next(iter(others), None) or (str(company[0].value) if company else name.rfc4514_string())
+            sent = method() or ()
+            return tuple(
+                one if isinstance(one, bytes) else one.public_bytes(_ENCODING_DER) for one in sent
+            )
+    return ()
 
 
 @contextmanager

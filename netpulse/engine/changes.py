@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from netpulse.engine.clock import Clock
 from netpulse.engine.live import Hub
+from netpulse.engine.pushes import Pushes
 from netpulse.engine.roster import Roster, Watched
 from netpulse.engine.runner import Runner
 from netpulse.engine.scheduler import Scheduler
@@ -34,6 +35,7 @@ class Changes:
         roster: Roster,
         scheduler: Scheduler,
         runner: Runner,
+        pushes: Pushes,
     ) -> None:
         """Take the parts."""
         self._db = db
@@ -42,6 +44,7 @@ class Changes:
         self._roster = roster
         self._scheduler = scheduler
         self._runner = runner
+        self._pushes = pushes
         self._tasks: set[asyncio.Task[None]] = set()
         self._stopping = False
 
@@ -97,6 +100,7 @@ class Changes:
         self._scheduler.remove(monitor_id)
         self._roster.remove(monitor_id)
         if found is None:
+            self._pushes.drop(monitor_id)
             if old is not None:
                 self._hub.counts(old.monitor.org_id, self._roster.counts)
             return True
@@ -107,8 +111,9 @@ class Changes:
             if watch.status is old.watch.status:
                 watched.watch = replace(watch, vouched_until=old.watch.vouched_until)
         self._roster.add(watched)
-        if not watched.paused:
+        if not watched.paused and not watched.is_push:
             self._scheduler.put(watched.id, watched.interval_ms, within=0.0)
+        await self._pushes.take_over(watched, old)
         self._hub.edge(monitor, watched.watch, watched.last)
         self._hub.counts(monitor.org_id, self._roster.counts)
         return True

@@ -90,16 +90,22 @@ class Dispatcher:
         hub: Hub,
         figures: Figures,
         worker: str,
+        on_accepted: Callable[[str | None], None],
         backoff: Backoff | None = None,
         chance: Callable[[], float] = random.random,
     ) -> None:
-        """Take the parts; `worker` names this process in its claims."""
+        """Take the parts.
+
+        `worker` names this process in its claims; `on_accepted` is called with the address that
+        took a notice.
+        """
         self._db = db
         self._egress = egress
         self._clock = clock
         self._hub = hub
         self._figures = figures
         self._worker = worker
+        self._on_accepted = on_accepted
         self._backoff = backoff or Backoff()
         self._chance = chance
         self._wake = asyncio.Event()
@@ -232,6 +238,7 @@ class Dispatcher:
         now = self._clock.now()
         await self._record(lambda conn: notices.sent(conn, notice.id, attempt, now))
         self._figures.notices_sent += 1
+        self._on_accepted(answer.address)
         if claim.channel.id in self._failing:
             self._failing.discard(claim.channel.id)
             log.info("the channel takes notices again", extra=_where(notice))

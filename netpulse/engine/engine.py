@@ -17,10 +17,12 @@ from netpulse.engine.due import Due
 from netpulse.engine.figures import Figures, LagStats
 from netpulse.engine.frozen import FrozenLoop
 from netpulse.engine.housekeeping import Housekeeping
+from netpulse.engine.isolation import Isolation
 from netpulse.engine.lag import Break, LoopLag
 from netpulse.engine.live import Hub
 from netpulse.engine.loading import load
 from netpulse.engine.measuring import Measuring
+from netpulse.engine.pushes import Pushes
 from netpulse.engine.roster import Roster
 from netpulse.engine.runner import Runner
 from netpulse.engine.scheduler import Scheduler
@@ -28,6 +30,7 @@ from netpulse.engine.watchdog import Watchdog
 from netpulse.model.check import Check, Reading, Verdict
 from netpulse.model.ids import Id
 from netpulse.model.monitor import Monitor, MonitorSpec
+from netpulse.model.push import Ping
 from netpulse.model.time import SECOND, Millis
 from netpulse.model.watch import Gap, Watch
 from netpulse.rules.addresses import AddressPolicy
@@ -88,10 +91,18 @@ class Engine:
             at_once = limits.checks_at_once(limits.raise_file_limit())
         self.scheduler = Scheduler(self.clock, self._begin, limit=at_once)
         self.measuring = Measuring(egress, self.clock, self.lag)
+        self.isolation = Isolation(
+            db=db,
+            clock=self.clock,
+            roster=self.roster,
+            scheduler=self.scheduler,
+            on_notices=self.notices_written,
+        )
         self.runner = Runner(
             db=db,
             raw=raw,
             measuring=self.measuring,
+            isolation=self.isolation,
             clock=self.clock,
             scheduler=self.scheduler,
             roster=self.roster,
@@ -100,6 +111,16 @@ class Engine:
             on_notices=self.notices_written,
             on_dropped=self.changed,
         )
+        self.pushes = Pushes(
+            db=db,
+            raw=raw,
+            clock=self.clock,
+            lag=self.lag,
+            roster=self.roster,
+            runner=self.runner,
+            isolation=self.isolation,
+            settled=self.settled,
+        )
         self.changes = Changes(
             db=db,
             clock=self.clock,
@@ -107,6 +128,7 @@ class Engine:
             roster=self.roster,
             scheduler=self.scheduler,
             runner=self.runner,
+            pushes=self.pushes,
         )
         self.dispatcher = Dispatcher(
             db=db,
@@ -115,6 +137,7 @@ class Engine:
             hub=self.live,
             figures=self.figures,
             worker=f"process {os.getpid()}",
+            on_accepted=self.isolation.accepted,
             backoff=backoff,
         )
         self.watchdog = Watchdog(
@@ -124,6 +147,8 @@ class Engine:
             roster=self.roster,
             scheduler=self.scheduler,
             runner=self.runner,
+            isolation=self.isolation,
+            pushes=self.pushes,
             on_notices=self.notices_written,
         )
         self.housekeeping = Housekeeping(db=db, raw=raw, clock=self.clock, raw_days=raw_days)
@@ -166,6 +191,9 @@ class Engine:
         if len(self.roster) >= WORTH_FREEZING:
             gc.collect()
             gc.freeze()
+        await self.isolation.start()
+        await self.pushes.load(previous, now)
+        self.pushes.start()
         await self.dispatcher.start()
         self.scheduler.start()
         await self.watchdog.start()
@@ -182,7 +210,9 @@ class Engine:
         self.stopping = True
         self.live.close()
         self.scheduler.stop()
+        await self.pushes.stop(STOP_SECONDS)
         await self.watchdog.stop()
+        await self.isolation.stop()
         await self.housekeeping.stop()
         await self.changes.stop()
         await _all_of(self.runner.stop(STOP_SECONDS), self.dispatcher.stop(), *self._gaps)
@@ -224,7 +254,7 @@ class Engine:
             raise ValueError("the monitor belongs to another organization")
         async with self._by_hand:
             measured = await self.measuring.measure(monitor.spec, damage=monitor.damage)
-        check = measured.check(None, counted=False)
+        check = self.isolation.view(monitor.spec, measured).check(None, counted=False)
         self._raw.append([(monitor.key, check)])
         return check
 
@@ -236,6 +266,16 @@ class Engine:
         async with self._by_hand:
             measured = await self.measuring.measure(spec, egress=egress)
         return measured.reading, measured.verdict, measured.check(None, counted=False)
+
+    # Pings
+
+    async def ping(self, monitor_id: Id, ping: Ping) -> bool:
+        """Take a ping of a push monitor; return False if that is gone.
+
+        Raises:
+            StorageTrouble: it could not be kept, and should be sent again.
+        """
+        return await self.pushes.ping(monitor_id, ping)
 
     # What is known
 
@@ -278,6 +318,10 @@ class Engine:
         log.warning("%s; %d checks were dropped and are made again", found.cause, len(dropped))
         self.roster.excuse(max(found.late_seconds, 0.0))
         self.scheduler.reanchor(dropped)
+        if found.gap is not None:
+            self.pushes.excuse(found.gap.start, found.gap.end)
+        else:
+            self.pushes.turn_back(self.clock.now())
         if found.gap is not None and self._run_id is not None:
             task = asyncio.get_running_loop().create_task(self._add_gap(found.gap))
             self._gaps.add(task)

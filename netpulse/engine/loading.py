@@ -52,10 +52,10 @@ async def load(
         await asyncio.gather(
             *(runner.lapse(one, UnknownReason.STOPPED, started_at) for one in some)
         )
-    owed = {one.id for one in silent}
+    owed = {one.id for one in silent if not one.is_push}
     for watching in _parts(list(roster), PER_TURN):
         for watched in watching:
-            if not watched.paused:
+            if not watched.paused and not watched.is_push:
                 _put(scheduler, watched, owed=watched.id in owed, among=len(owed))
         await asyncio.sleep(0)
     return len(owed)

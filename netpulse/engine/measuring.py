@@ -24,6 +24,8 @@ class Measured(Struct, frozen=True, kw_only=True):
     """One probe's outcome, not yet held against anything."""
 
     started_at: Millis
+    mono: float = 0.0
+    """Its beginning on the monotonic clock, in seconds."""
     reading: Reading
     verdict: Verdict
     error: Exception | None = None
@@ -73,6 +75,7 @@ class Measuring:
         if damage is not None:
             return Measured(
                 started_at=started_at,
+                mono=mono,
                 reading=Reading(failure=Failure.INTERNAL, error=damage),
                 verdict=Verdict(Result.INCONCLUSIVE, Failure.INTERNAL, None, damage),
             )
@@ -97,7 +100,7 @@ class Measuring:
             verdict = judge(spec, reading, now=clock.now())
         except Exception as error:  # noqa: BLE001 - logged once per edge by `_note_internal`
             return _broken(started_at, reading, error)
-        return Measured(started_at=started_at, reading=reading, verdict=verdict)
+        return Measured(started_at=started_at, mono=mono, reading=reading, verdict=verdict)
 
 
 def _broken(started_at: Millis, reading: Reading, error: Exception) -> Measured:

@@ -8,9 +8,10 @@ from collections.abc import Iterator
 
 from netpulse.model.check import Certificate, Check, Failure
 from netpulse.model.ids import Id
-from netpulse.model.monitor import Monitor
+from netpulse.model.monitor import Monitor, PushSpec
 from netpulse.model.time import SECOND, Millis
 from netpulse.model.watch import Status, Watch
+from netpulse.rules import push
 from netpulse.rules.schedule import phase_ms, vouched_until
 
 
@@ -21,6 +22,7 @@ class Watched:
         "certificate",
         "finished_at",
         "gone",
+        "held",
         "internal",
         "lapsed",
         "last",
@@ -52,6 +54,8 @@ class Watched:
         """The task measures still: it can be cancelled without losing an edge."""
         self.gone = False
         """Deleted or replaced: nothing of it may be written any more."""
+        self.held = False
+        """Its last check waits for a decision on our own network."""
         self.finished_at = mono
         """Monotonic moment of the last finished check (before the first: of its beginning)."""
         self.silent_from: float | None = None
@@ -82,8 +86,15 @@ class Watched:
         """Tell whether it is not to be checked."""
         return self.watch.status is Status.PAUSED or self.monitor.spec.is_paused
 
+    @property
+    def is_push(self) -> bool:
+        """Tell whether it waits for pings instead of being checked."""
+        return isinstance(self.monitor.spec, PushSpec)
+
     def vouched_until(self, check: Check) -> Millis:
         """Return until when the verdict of `check` speaks: its next slot + timeout."""
+        if isinstance(self.monitor.spec, PushSpec):
+            return push.vouched_until(self.monitor.spec, check.started_at)
         timeout_ms = self.monitor.spec.timeout_seconds * SECOND
         return vouched_until(check.due_at, self.interval_ms, self.phase, timeout_ms)
 
@@ -140,6 +151,13 @@ class Roster:
             watched.finished_at += seconds
             if watched.silent_from is not None:
                 watched.silent_from += seconds
+
+    def begin_anew(self, mono: float) -> None:
+        """Hold nobody's silence against its freshness: our own network was away until `mono`."""
+        for watched in self._all.values():
+            watched.finished_at = max(watched.finished_at, mono)
+            watched.silent_from = watched.own_failure = None
+            watched.lapsed = False
 
     def _counter(self, watched: Watched) -> Counter[Status]:
         return self._counts.setdefault(watched.monitor.org_id, Counter())

@@ -17,6 +17,7 @@ from msgspec.structs import replace
 from netpulse.engine.clock import Clock
 from netpulse.engine.due import Due
 from netpulse.engine.figures import Figures
+from netpulse.engine.isolation import Isolation
 from netpulse.engine.live import Hub
 from netpulse.engine.measuring import Measuring
 from netpulse.engine.roster import Roster, Watched
@@ -49,6 +50,7 @@ class Runner:
         db: Database,
         raw: Raw,
         measuring: Measuring,
+        isolation: Isolation,
         clock: Clock,
         scheduler: Scheduler,
         roster: Roster,
@@ -63,6 +65,7 @@ class Runner:
             db: the main file, for edges.
             raw: the raw results, for every check.
             measuring: how probes are run.
+            isolation: who decides whether a silence is our own network's.
             clock: the time.
             scheduler: where further checks are asked for.
             roster: the monitors on duty.
@@ -74,6 +77,7 @@ class Runner:
         self._db = db
         self._raw = raw
         self._measuring = measuring
+        self._isolation = isolation
         self._clock = clock
         self._scheduler = scheduler
         self._roster = roster
@@ -113,10 +117,11 @@ class Runner:
         self._figures.lags.add(self._clock.monotonic() - due.mono)
         monitor = watched.monitor
         measured = await self._measuring.measure(monitor.spec, damage=monitor.damage)
-        watched.probing = False
         if measured.reading.certificate is not None:
             watched.certificate = measured.reading.certificate
         self._note_internal(watched, measured.error)
+        measured = await self._isolation.weigh(watched, measured)
+        watched.probing = False
         await self.take(watched, measured.check(due.at))
 
     def drop_probes(self) -> set[Id]:
@@ -141,11 +146,14 @@ class Runner:
 
     # What a check means
 
-    async def take(self, watched: Watched, check: Check) -> None:
-        """Hold a check against what is known; write, remember and tell what follows."""
+    async def take(self, watched: Watched, check: Check) -> bool:
+        """Hold a check against what is known; write, remember and tell what follows.
+
+        Returns False if what follows could not be written: the check has to come again.
+        """
         async with watched.lock:
             if watched.gone or watched.paused:
-                return
+                return True
             self._figures.checks[check.result] += 1
             self._raw.append([(watched.monitor.key, check)])
             self._note_freshness(watched, check)
@@ -158,10 +166,11 @@ class Runner:
             saved = await self._settle(watched, watch, flip)
         if not saved:
             self._scheduler.soon(watched.id, watched.monitor.spec.retry_seconds)
-            return
+            return False
         self._plan(watched, check)
         if flip is None:
             self._hub.steady(watched.monitor, watched.watch, check)
+        return True
 
     async def lapse(self, watched: Watched, reason: UnknownReason, at: Millis) -> bool:
         """Turn a monitor unknown from `at` on (Unix milliseconds); return whether it is now."""
@@ -192,6 +201,7 @@ class Runner:
             return False
         self._note_written(watched)
         if outcome.dropped:
+            watched.gone = True
             self._on_dropped(watched.id)
             return True
         saved = outcome.watch or watch

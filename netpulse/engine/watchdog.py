@@ -12,7 +12,9 @@ import logging
 from collections.abc import Callable
 
 from netpulse.engine.clock import Clock
+from netpulse.engine.isolation import Isolation
 from netpulse.engine.lag import LoopLag
+from netpulse.engine.pushes import Pushes
 from netpulse.engine.roster import Roster, Watched
 from netpulse.engine.runner import Runner
 from netpulse.engine.scheduler import Scheduler
@@ -58,6 +60,8 @@ class Watchdog:
         roster: Roster,
         scheduler: Scheduler,
         runner: Runner,
+        isolation: Isolation,
+        pushes: Pushes,
         on_notices: Callable[[], None],
     ) -> None:
         """Take the parts; `on_notices` is called when a notice was written."""
@@ -67,6 +71,8 @@ class Watchdog:
         self._roster = roster
         self._scheduler = scheduler
         self._runner = runner
+        self._isolation = isolation
+        self._pushes = pushes
         self._on_notices = on_notices
         self._task: asyncio.Task[None] | None = None
         self._in_trouble = False
@@ -79,7 +85,7 @@ class Watchdog:
         if KIND in open_kinds:
             self._in_trouble = True
             for watched in self._roster:
-                watched.lapsed = watched.watch.status is Status.UNKNOWN
+                watched.lapsed = watched.watch.status is Status.UNKNOWN and not watched.is_push
         self._task = asyncio.create_task(self._run(), name="watchdog")
 
     async def stop(self) -> None:
@@ -115,6 +121,10 @@ class Watchdog:
                 await asyncio.sleep(0)
             if watched.gone or watched.paused:
                 continue
+            if watched.is_push:
+                # Silence is what it is about; all that can be lost is its deadline.
+                self._pushes.guard(watched)
+                continue
             if watched.id not in self._scheduler:
                 self._restore(watched)
             if not watched.lapsed and self._unwatched(watched):
@@ -132,6 +142,8 @@ class Watchdog:
             )
 
     def _unwatched(self, watched: Watched) -> bool:
+        if watched.held:
+            return False
         now, spec = self._clock.monotonic(), watched.monitor.spec
         if now - watched.finished_at > 2 * spec.interval_seconds + spec.timeout_seconds:
             return True
@@ -158,7 +170,12 @@ class Watchdog:
             self._scheduler.soon(watched.id, 1.0)
 
     async def _tell(self) -> None:
-        """Write one notice when the first monitor is lost, and one when all are back."""
+        """Write one notice when the first monitor is lost, and one when all are back.
+
+        While our own network is away that has been told, and explains all of it.
+        """
+        if self._isolation.isolated:
+            return
         count = self.stale_count()
         if (count > 0) is self._in_trouble:
             return

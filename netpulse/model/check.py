@@ -80,6 +80,14 @@ class Timings(Struct, frozen=True, gc=False):
     total_ms: float | None = None
 
 
+class ChainLink(Struct, frozen=True, gc=False):
+    """One certificate of the chain as the far side sent it."""
+
+    subject: str
+    issuer: str
+    not_after: Millis
+
+
 class Certificate(Struct, frozen=True, gc=False):
     """What the far side's certificate says; moments in Unix milliseconds."""
 
@@ -91,6 +99,12 @@ class Certificate(Struct, frozen=True, gc=False):
     """SHA-256 of the DER form, lower-case hex."""
     names: tuple[str, ...] = ()
     self_signed: bool = False
+    key: str = ""
+    """Its kind and size: "RSA 2048", "EC 256"."""
+    signature: str = ""
+    """The digest that its issuer signed: "sha256"."""
+    chain: tuple[ChainLink, ...] = ()
+    """What came with it, itself first; empty where it was not looked at."""
 
 
 class Reading(Struct, frozen=True, kw_only=True):
@@ -124,8 +138,21 @@ class Reading(Struct, frozen=True, kw_only=True):
     """DNS answers, in their order."""
     packets_sent: int | None = None
     packets_received: int | None = None
+    rtt_min_ms: float | None = None
+    """Round trips of the echoes that came back; their average is `timings.total_ms`."""
+    rtt_average_ms: float | None = None
+    rtt_max_ms: float | None = None
+    jitter_ms: float | None = None
+    """The mean difference between one round trip and the next; null with fewer than two."""
     exit_status: int | None = None
     """Of a push monitor's job."""
+
+    @property
+    def loss_percent(self) -> float | None:
+        """How many of the echo requests stayed without an answer, in percent."""
+        if not self.packets_sent or self.packets_received is None:
+            return None
+        return 100 * (self.packets_sent - self.packets_received) / self.packets_sent
 
 
 class Verdict(Struct, frozen=True, gc=False):

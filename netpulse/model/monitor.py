@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from msgspec import UNSET, Meta, Struct
 
@@ -105,13 +105,82 @@ class TcpSpec(CommonSpec, frozen=True, kw_only=True, tag="tcp"):
     tls: bool = False
 
 
-MonitorSpec = HttpSpec | HttpsSpec | TcpSpec
+class SslSpec(CommonSpec, frozen=True, kw_only=True, tag="ssl"):
+    """The certificate and the TLS of a server: its chain, its host, its dates, its strength."""
+
+    port: Port = 443
+    server_name: Annotated[str, Meta(min_length=1, max_length=253)] | None = None
+    """The host that is asked for (SNI) and that the certificate must name; null: the target's."""
+    alert_days_before_expiry: Annotated[int, Meta(ge=1, le=3650)] | None = 14
+    check_chain: bool = True
+    """False accepts an issuer that nobody here trusts; host and dates must be right even so."""
+    ca_certificate: Annotated[str, Meta(max_length=65_536)] | None = None
+
+
+class PushSpec(CommonSpec, frozen=True, kw_only=True, tag="push"):
+    """A job that pings: what is late, or says that it failed, is down."""
+
+    target: Annotated[str, Meta(max_length=2048)] = ""
+    """What is expected to ping, for the people who read it; nothing is dialled."""
+    interval_seconds: Annotated[int, Meta(ge=10, le=31_536_000)] = 60
+    """Between two pings; not looked at where `cron` is set."""
+    cron: Annotated[str, Meta(min_length=1, max_length=200)] | None = None
+    """When a ping is due, as a crontab has it (five fields), in `timezone`."""
+    timezone: Annotated[str, Meta(min_length=1, max_length=64)] = "UTC"
+    """An IANA name."""
+    grace_seconds: Annotated[int, Meta(ge=0, le=31_536_000)] = 60
+    """How late a ping may be, and how long a job that said it started may run."""
+    confirmations: Annotated[int, Meta(ge=1, le=10)] = 1
+    """A missed ping cannot be tried again: one is enough."""
+
+
+class IcmpSpec(CommonSpec, frozen=True, kw_only=True, tag="icmp"):
+    """Pings: how many echoes come back, and how fast."""
+
+    packets: Annotated[int, Meta(ge=1, le=20)] = 3
+    max_loss_percent: Annotated[int, Meta(ge=1, le=100)] = 100
+    """Down when this much of them, or more, stays without an answer."""
+    degraded_loss_percent: Annotated[int, Meta(ge=1, le=100)] = 50
+
+
+RecordType = Literal["A", "AAAA", "MX", "CNAME", "TXT", "NS", "SOA", "SRV", "CAA", "PTR"]
+RecordValue = Annotated[str, Meta(min_length=1, max_length=4096)]
+
+
+class DnsSpec(CommonSpec, frozen=True, kw_only=True, tag="dns"):
+    """The records of a name, asked of a name server at every check."""
+
+    record_type: RecordType = "A"
+    expected_value: (
+        RecordValue | Annotated[tuple[RecordValue, ...], Meta(min_length=1, max_length=100)] | None
+    ) = None
+    """Null: any answer with records is right."""
+    match: Literal["all", "any"] = "all"
+    """all: the answer is exactly what is expected; any: one of its records is."""
+    nameserver: Annotated[str, Meta(min_length=1, max_length=100)] | None = None
+    """address or address:port; null: the name servers of the system."""
+
+
+MonitorSpec = HttpSpec | HttpsSpec | TcpSpec | SslSpec | PushSpec | IcmpSpec | DnsSpec
 """What a person may set. A new type is one Struct here, one probe, one entry in PROBES."""
 
-TYPES: dict[str, type[HttpSpec] | type[HttpsSpec] | type[TcpSpec]] = {
+TYPES: dict[
+    str,
+    type[HttpSpec]
+    | type[HttpsSpec]
+    | type[TcpSpec]
+    | type[SslSpec]
+    | type[PushSpec]
+    | type[IcmpSpec]
+    | type[DnsSpec],
+] = {
     "http": HttpSpec,
     "https": HttpsSpec,
     "tcp": TcpSpec,
+    "ssl": SslSpec,
+    "push": PushSpec,
+    "icmp": IcmpSpec,
+    "dns": DnsSpec,
 }
 
 
@@ -138,3 +207,5 @@ class Monitor(Struct, frozen=True, kw_only=True):
     managed_by: str | None = None
     damage: str | None = None
     """Set when its secrets do not open: what is wrong. It must not be checked without them."""
+    ping_token: str | None = None
+    """Of a push monitor: what stands behind /ping/. For administrators only; never log it."""

@@ -9,7 +9,10 @@ from typing import Any
 
 from netpulse.egress.connect import Egress
 from netpulse.model.check import Reading
+from netpulse.probes.certificate import probe as certificate_probe
+from netpulse.probes.dns import probe as dns_probe
 from netpulse.probes.http import probe as http_probe
+from netpulse.probes.icmp import probe as icmp_probe
 from netpulse.probes.tcp import probe as tcp_probe
 
 Probe = Callable[[Any, float, Egress], Awaitable[Reading]]
@@ -19,5 +22,8 @@ PROBES: dict[str, Probe] = {
     "http": http_probe,
     "https": http_probe,
     "tcp": tcp_probe,
+    "icmp": icmp_probe,
+    "dns": dns_probe,
+    "ssl": certificate_probe,
 }
 """By the `type` word of the spec."""

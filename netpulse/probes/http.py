@@ -24,6 +24,7 @@ from netpulse.probes import http1
 from netpulse.probes.decoding import BadEncoding, Decoder, decoded, layers
 from netpulse.probes.http1 import Cut, Head, Malformed
 from netpulse.probes.request import REDIRECTS, Ask, BadRedirect, first, onward, written
+from netpulse.probes.turns import LONG, turn
 from netpulse.probes.wire import Wire, open_wire
 from netpulse.probes.words import out_of_time
 
@@ -209,6 +210,8 @@ async def _read_body(wire: Wire, head: Head, data: bytes, hop: _Hop, trace: Trac
         if hop.got > _RAW_LIMIT:
             return _Body(bytes(body), complete=False)
         data = await wire.receive()
+        if hop.got > LONG or len(body) > LONG:
+            await turn()
         if not data:
             framing.end()
             return _Body(bytes(body), complete=True)

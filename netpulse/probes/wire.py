@@ -8,11 +8,12 @@ import socket
 import ssl
 import struct
 import time
-from typing import Any, cast
+from typing import cast
 
 from netpulse.egress import refusals
+from netpulse.egress.certificates import describe_certificate, describe_chain
 from netpulse.egress.connect import Dialled, Egress
-from netpulse.egress.tls import CONTEXTS, TlsOptions, chain_length, describe_certificate, peer_der
+from netpulse.egress.tls import CONTEXTS, TlsOptions, peer_chain, peer_der
 from netpulse.egress.trace import Trace
 from netpulse.egress.trouble import DialError
 from netpulse.model.check import Certificate, Failure
@@ -41,6 +42,8 @@ class Wire(asyncio.Protocol):
         self.received = 0
         """Bytes in all."""
         self.certificate: Certificate | None = None
+        self.chain: tuple[bytes, ...] = ()
+        """The certificates that came, in DER, the far side's own first."""
         self.tls_version: str | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -138,8 +141,11 @@ async def open_wire(
     tls: TlsOptions | None,
     deadline: float,
     trace: Trace,
+    server_name: str | None = None,
 ) -> Wire:
     """Connect, and agree on TLS where `tls` says how.
+
+    `server_name` is the host that TLS asks for and verifies, where it is not `host`.
 
     Raises:
         DialError: no connection, or no TLS. With a certificate that does not verify, it carries
@@ -159,7 +165,7 @@ async def open_wire(
             await loop.create_connection(lambda: wire, sock=dialled.sock)
             return wire
         trace.phase = "tls"
-        name = host.removesuffix(".")
+        name = (server_name or host).removesuffix(".")
         try:
             await _shake_hands(wire, context, name, dialled.sock, trace)
         except (OSError, asyncio.IncompleteReadError) as error:
@@ -177,8 +183,8 @@ async def _shake_hands(
     name: str,
     sock: socket.socket,
     trace: Trace | None = None,
-) -> Any:
-    """Return the TLS object once both sides agree; `trace` notes how long that took."""
+) -> None:
+    """Return once both sides agree on TLS; `trace` notes how long that took."""
     loop = asyncio.get_running_loop()
     began = time.perf_counter()
     transport, _ = await loop.create_connection(
@@ -193,14 +199,16 @@ async def _shake_hands(
         trace.shook_hands((time.perf_counter() - began) * 1000)
     spoken = transport.get_extra_info("ssl_object")
     der = peer_der(spoken)
-    wire.certificate = None if der is None else _described(der)
+    if der is not None:
+        wire.chain = peer_chain(spoken) or (der,)
+        wire.certificate = _described(der, wire.chain)
     wire.tls_version = spoken.version()
-    return spoken
 
 
-def _described(der: bytes) -> Certificate | None:
+def _described(der: bytes, chain: tuple[bytes, ...]) -> Certificate | None:
     try:
-        return describe_certificate(der)
+        # What was verified is the first of what was sent.
+        return describe_chain(chain) if chain[0] == der else describe_certificate(der)
     except ValueError:
         # OpenSSL took it and the stricter parser did not: the handshake counts.
         return None
@@ -217,7 +225,10 @@ async def _refused(
 ) -> DialError:
     """Return why the handshake failed; where the certificate was at fault, with what it says."""
     certificate, sent = None, 0
-    if isinstance(error, ssl.SSLCertVerificationError) and options is not None:
+    unverified = isinstance(error, ssl.SSLCertVerificationError)
+    # What is too weak to be spoken is not too weak to be read.
+    weak = refusals.explain(error, name, None, 0)[0] is Failure.TLS_WEAK
+    if options is not None and (unverified or weak):
         with contextlib.suppress(DialError, OSError, TimeoutError):
             async with asyncio.timeout_at(deadline):
                 certificate, sent = await _shown(egress, dialled, port, options, name, deadline)
@@ -253,12 +264,13 @@ async def _shown(
             client_certificate=options.client_certificate,
             client_key=options.client_key,
             alpn=options.alpn,
+            lax=True,
         )
     )
     sock = await egress.redial(dialled, port, deadline=deadline)
     wire = Wire(sock)
     try:
-        spoken = await _shake_hands(wire, context, name, sock)
-        return wire.certificate, chain_length(spoken)
+        await _shake_hands(wire, context, name, sock)
+        return wire.certificate, len(wire.chain)
     finally:
         wire.close()

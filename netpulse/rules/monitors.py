@@ -21,12 +21,16 @@ from msgspec.structs import replace
 from netpulse.model.monitor import (
     BasicAuth,
     BearerAuth,
+    DnsSpec,
     HttpSpec,
     HttpsSpec,
+    IcmpSpec,
     MonitorSpec,
+    PushSpec,
+    SslSpec,
     TcpSpec,
 )
-from netpulse.rules import documents, patterns, targets
+from netpulse.rules import documents, patterns, push, records, targets
 from netpulse.rules.write_only import (
     READ_ONLY,
     SECRET_FIELDS,
@@ -75,6 +79,7 @@ _LARGEST_VALUE = 16_384
 """Bytes of JSON that `json_value` may have."""
 
 _DEEPEST_VALUE = 50
+_HTTPS_PORT = 443
 
 
 class Problem(Struct, frozen=True):
@@ -99,7 +104,36 @@ def normalised(spec: MonitorSpec) -> MonitorSpec:
         runbook_url=spec.runbook_url.strip(),
         tags=tuple(dict.fromkeys(tag.strip() for tag in spec.tags)),
     )
-    return _normalised_http(spec) if isinstance(spec, HttpSpec) else spec
+    if isinstance(spec, HttpSpec):
+        return _normalised_http(spec)
+    if isinstance(spec, PushSpec) and spec.cron is not None:
+        return replace(spec, cron=" ".join(spec.cron.split()))
+    if isinstance(spec, DnsSpec):
+        return _normalised_dns(spec)
+    return _normalised_ssl(spec) if isinstance(spec, SslSpec) else spec
+
+
+def _normalised_dns(spec: DnsSpec) -> DnsSpec:
+    wanted = spec.expected_value
+    if isinstance(wanted, str):
+        wanted = wanted.strip()
+    elif wanted is not None:
+        wanted = tuple(dict.fromkeys(value.strip() for value in wanted))
+    server = None if spec.nameserver is None else spec.nameserver.strip()
+    return replace(spec, expected_value=wanted, nameserver=server or None)
+
+
+def _normalised_ssl(spec: SslSpec) -> SslSpec:
+    """Move a port of the target to its field, unless the field says another one."""
+    if spec.server_name is not None:
+        spec = replace(spec, server_name=spec.server_name.strip() or None)
+    try:
+        where = targets.endpoint(spec.target, None)
+    except targets.TargetError:
+        return spec  # no port in it, or no target: `problems` tells
+    if spec.port not in {_HTTPS_PORT, where.port}:
+        return spec
+    return replace(spec, target=where.host, port=where.port)
 
 
 def _normalised_http(spec: HttpSpec) -> HttpSpec:
@@ -128,8 +162,16 @@ def problems(spec: MonitorSpec) -> list[Problem]:
     found = list(_common(spec))
     if isinstance(spec, HttpSpec):
         found += _http(spec)
-    else:
+    elif isinstance(spec, SslSpec):
+        found += _ssl(spec)
+    elif isinstance(spec, PushSpec):
+        found += _push(spec)
+    elif isinstance(spec, TcpSpec):
         found += _tcp(spec)
+    elif isinstance(spec, IcmpSpec):
+        found += _icmp(spec)
+    elif isinstance(spec, DnsSpec):
+        found += _dns(spec)
     return found
 
 
@@ -162,6 +204,67 @@ def _tcp(spec: TcpSpec) -> Iterator[Problem]:
         targets.endpoint(spec.target, spec.port)
     except targets.TargetError as trouble:
         yield Problem("$.target", str(trouble))
+
+
+def _push(spec: PushSpec) -> Iterator[Problem]:
+    if spec.retry_interval_seconds is not None:
+        yield Problem(
+            "$.retry_interval_seconds", "a ping that is missed cannot be tried again: leave it null"
+        )
+    try:
+        push.zone(spec.timezone)
+    except push.ScheduleError as trouble:
+        yield Problem("$.timezone", str(trouble))
+        return
+    if spec.cron is not None:
+        try:
+            push.next_cron(spec.cron, spec.timezone, 0)
+        except push.ScheduleError as trouble:
+            yield Problem("$.cron", str(trouble))
+
+
+def _icmp(spec: IcmpSpec) -> Iterator[Problem]:
+    try:
+        targets.ping_host(spec.target)
+    except targets.TargetError as trouble:
+        yield Problem("$.target", str(trouble))
+
+
+def _dns(spec: DnsSpec) -> Iterator[Problem]:
+    try:
+        records.question(spec.target, spec.record_type)
+    except targets.TargetError as trouble:
+        yield Problem("$.target", str(trouble))
+    wanted = spec.expected_value
+    listed = (wanted,) if isinstance(wanted, str) else wanted or ()
+    for number, value in enumerate(listed):
+        path = "$.expected_value" if isinstance(wanted, str) else f"$.expected_value[{number}]"
+        if not value:
+            yield Problem(path, "is empty")
+            continue
+        try:
+            records.expected(spec.record_type, value)
+        except records.RecordError as trouble:
+            yield Problem(path, str(trouble))
+    if spec.nameserver is not None:
+        try:
+            records.nameserver(spec.nameserver)
+        except targets.TargetError as trouble:
+            yield Problem("$.nameserver", str(trouble))
+
+
+def _ssl(spec: SslSpec) -> Iterator[Problem]:
+    try:
+        targets.ssl_endpoint(spec.target, spec.port)
+    except targets.TargetError as trouble:
+        yield Problem("$.target", str(trouble))
+    if spec.server_name is not None:
+        try:
+            targets.host(spec.server_name)
+        except targets.TargetError as trouble:
+            yield Problem("$.server_name", str(trouble))
+    if spec.ca_certificate is not None and not _certificates(spec.ca_certificate):
+        yield Problem("$.ca_certificate", _NO_CERTIFICATE)
 
 
 def _http(spec: HttpSpec) -> Iterator[Problem]:

@@ -136,6 +136,34 @@ def endpoint(target: str, port: int | None) -> Endpoint:
     return Endpoint(host(name), number)
 
 
+def ssl_endpoint(target: str, port: int) -> Endpoint:
+    """Return where an ssl monitor connects to: a host, or `host:port` in the target.
+
+    Raises:
+        TargetError: it is neither, or the target says another port than `port`.
+    """
+    text = target.strip()
+    if "://" in text or "/" in text:
+        raise TargetError("an ssl target is a host, such as shop.example, without a scheme")
+    if "@" in text:
+        raise TargetError("an ssl target has no user name: write the host alone")
+    return endpoint(text, port)
+
+
+def ping_host(target: str) -> str:
+    """Return the host or address that an icmp monitor pings.
+
+    Raises:
+        TargetError: it is neither, or has a port: pings have none.
+    """
+    text = target.strip()
+    if "://" in text or "/" in text or "@" in text:
+        raise TargetError("a ping goes to a host or an address, such as shop.example, and no more")
+    if text.count(":") == 1 or "]:" in text:
+        raise TargetError("a ping has no port: write the host alone, or use a tcp monitor")
+    return host(text)
+
+
 def shown(target: str) -> str:
     """Return a target as others may see it: without user name, password and fragment."""
     if "://" in target:

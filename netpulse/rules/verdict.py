@@ -12,9 +12,19 @@ from typing import Any
 from msgspec import UNSET
 
 from netpulse.model.check import OWN_FAILURES, Failure, Reading, Result, Verdict
-from netpulse.model.monitor import CommonSpec, HttpSpec, HttpsSpec, MonitorSpec, TcpSpec
-from netpulse.model.time import DAY, SECOND, Millis
-from netpulse.rules import bodies, documents, patterns, targets
+from netpulse.model.monitor import (
+    CommonSpec,
+    DnsSpec,
+    HttpSpec,
+    HttpsSpec,
+    IcmpSpec,
+    MonitorSpec,
+    PushSpec,
+    SslSpec,
+    TcpSpec,
+)
+from netpulse.model.time import DAY, SECOND, Millis, rfc3339
+from netpulse.rules import bodies, documents, patterns, records, targets
 
 _UP = Verdict(Result.UP)
 _LONGEST_QUOTE = 100
@@ -66,11 +76,14 @@ def _judged(spec: MonitorSpec, reading: Reading, now: Millis) -> Verdict:
     if failure is not None:
         result = Result.INCONCLUSIVE if failure in OWN_FAILURES else Result.DOWN
         message = reading.error or f"the check failed: {failure.value}"
+        if isinstance(spec, SslSpec):
+            message += _ends(reading, now)
         return Verdict(result, failure, reading.detail, message)
     wrong = _JUDGES[type(spec)](spec, reading)
     if wrong is not None:
         return wrong
-    remarks = [remark for remark in (_slow(spec, reading), _expiry(spec, reading, now)) if remark]
+    seen = (_lossy(spec, reading), _slow(spec, reading), _expiry(spec, reading, now))
+    remarks = [remark for remark in seen if remark]
     if not remarks:
         return _UP
     detail = remarks[0][0]
@@ -92,11 +105,13 @@ def _slow(spec: CommonSpec, reading: Reading) -> tuple[str, str] | None:
         return None
     # A hair over the limit must not read "answered in 800 ms, more than 800 ms".
     shown = f"{took:.0f}" if round(took) > limit else f"{took:.1f}"
+    if isinstance(spec, PushSpec):
+        return "slow", f"the job took {shown} ms, more than {limit} ms"
     return "slow", f"answered in {shown} ms, more than {limit} ms"
 
 
 def _expiry(spec: MonitorSpec, reading: Reading, now: Millis) -> tuple[str, str] | None:
-    if not isinstance(spec, HttpSpec) or spec.alert_days_before_expiry is None:
+    if not isinstance(spec, HttpSpec | SslSpec) or spec.alert_days_before_expiry is None:
         return None
     certificate = reading.certificate
     if certificate is None:
@@ -105,12 +120,31 @@ def _expiry(spec: MonitorSpec, reading: Reading, now: Millis) -> tuple[str, str]
     limit = spec.alert_days_before_expiry
     if left >= limit * DAY:
         return None
-    host = _host(reading.final_url or spec.target)
+    if isinstance(spec, SslSpec):
+        host = spec.server_name or targets.ssl_endpoint(spec.target, spec.port).host
+    else:
+        host = _host(reading.final_url or spec.target)
     if left < 0:
         return "certificate_expired", f"certificate for {host} has expired"
+    return (
+        "certificate_expiring",
+        f"certificate for {host} expires in {_in_days(left)} (limit {limit})",
+    )
+
+
+def _in_days(left: int) -> str:
     days = left // DAY
-    when = "less than a day" if days == 0 else "1 day" if days == 1 else f"{days} days"
-    return "certificate_expiring", f"certificate for {host} expires in {when} (limit {limit})"
+    return "less than a day" if days == 0 else "1 day" if days == 1 else f"{days} days"
+
+
+def _ends(reading: Reading, now: Millis) -> str:
+    """Return when a certificate ends that is refused for another reason, to follow a sentence."""
+    certificate = reading.certificate
+    if certificate is None or reading.failure is Failure.TLS_EXPIRED:
+        return ""
+    ends = rfc3339(certificate.not_after - certificate.not_after % SECOND)[:10]
+    left = certificate.not_after - now
+    return f"; it ended on {ends}" if left < 0 else f"; it ends on {ends}, in {_in_days(left)}"
 
 
 def _host(url: str) -> str:
@@ -222,6 +256,97 @@ def _tcp(spec: TcpSpec, reading: Reading) -> Verdict | None:
     return _down(Failure.MISMATCH, f"answered {got}, expected {wanted}")
 
 
+# ------------------------------------------------------------------ ssl
+
+
+def _ssl(spec: SslSpec, reading: Reading) -> Verdict | None:
+    """Return what is wrong with a handshake that succeeded: nothing but no certificate at all."""
+    del spec
+    return _nothing() if reading.certificate is None else None
+
+
+# ------------------------------------------------------------------ push
+
+
+def _push(spec: PushSpec, reading: Reading) -> Verdict | None:
+    """Return what a ping says of a job that failed."""
+    del spec
+    if reading.exit_status is None:
+        return _nothing()
+    if reading.exit_status == 0:
+        return None
+    # One line: it stands in titles and in messages.
+    text = " ".join(reading.body.decode("utf-8", "replace").split())
+    said = f": {text}" if text else ""
+    if reading.detail == "fail":
+        return _down(Failure.STATUS, f"the job says that it failed{said}", "fail")
+    return _down(
+        Failure.STATUS, f"the job ended with exit status {reading.exit_status}{said}", "exit_status"
+    )
+
+
+# ------------------------------------------------------------------ icmp
+
+
+def _icmp(spec: IcmpSpec, reading: Reading) -> Verdict | None:
+    loss = reading.loss_percent
+    if loss is None:
+        return _nothing()
+    if loss < spec.max_loss_percent:
+        return None
+    if not reading.packets_received:
+        where = f" from {reading.address}" if reading.address else ""
+        sent = reading.packets_sent
+        pings = "the ping" if sent == 1 else f"any of {sent} pings"
+        return _down(Failure.LOSS, f"no answer{where} to {pings}")
+    return _down(Failure.LOSS, f"{_lost(reading)} (limit {spec.max_loss_percent}%)")
+
+
+def _lossy(spec: CommonSpec, reading: Reading) -> tuple[str, str] | None:
+    loss = reading.loss_percent
+    if not isinstance(spec, IcmpSpec) or loss is None or loss < spec.degraded_loss_percent:
+        return None
+    return "loss", f"{_lost(reading)} (limit {spec.degraded_loss_percent}%)"
+
+
+def _lost(reading: Reading) -> str:
+    """Return "1 of 3 pings lost, 33%", rounded so that it is never more than it was."""
+    sent, received = reading.packets_sent or 0, reading.packets_received or 0
+    percent = 100 * (sent - received) // sent
+    return f"{sent - received} of {sent} pings lost, {percent}%"
+
+
+# ------------------------------------------------------------------ dns
+
+
+def _dns(spec: DnsSpec, reading: Reading) -> Verdict | None:
+    if not reading.answers:
+        return _nothing()
+    wanted = spec.expected_value
+    if wanted is None:
+        return None
+    listed = (wanted,) if isinstance(wanted, str) else wanted
+    if records.difference(spec.record_type, listed, reading.answers, spec.match) is None:
+        return None
+    got, expected = _listed(reading.answers), _listed(listed)
+    if len(listed) > 1:
+        expected = f"{'any' if spec.match == 'any' else 'all'} of {expected}"
+    return _down(
+        Failure.MISMATCH,
+        f"the {spec.record_type} of {spec.target} is {got}, expected {expected}",
+    )
+
+
+def _listed(values: Sequence[str]) -> str:
+    shown = [_cut(_printable(value)) for value in values[:10]]
+    more = len(values) - len(shown)
+    return ", ".join(shown) + (f" and {more} more" if more else "")
+
+
+def _printable(text: str) -> str:
+    return text if text.isprintable() else json.dumps(text)
+
+
 # ------------------------------------------------------------------ words
 
 
@@ -258,5 +383,9 @@ _JUDGES: dict[type, Callable[[Any, Reading], Verdict | None]] = {
     HttpSpec: _http,
     HttpsSpec: _http,
     TcpSpec: _tcp,
+    SslSpec: _ssl,
+    IcmpSpec: _icmp,
+    DnsSpec: _dns,
+    PushSpec: _push,
 }
 """By type of spec: what is wrong with an answer. A new type is one function and one entry."""

@@ -147,6 +147,21 @@ def next_due(conn: Conn, now: Millis) -> Millis | None:
     return None if row is None or row[0] is None else max(now, int(row[0]))
 
 
+def hurry(conn: Conn, now: Millis) -> int:
+    """Make due at once what could not be delivered for want of a connection; returns how many.
+
+    Where a receiver answered and asked us to wait, it stays as it is.
+    """
+    conn.execute(
+        "UPDATE alert_events SET next_attempt_at = ?1 WHERE status = 'pending'"
+        " AND held_for IS NULL AND claimed_until IS NULL AND next_attempt_at > ?1"
+        " AND attempt_count > 0 AND (SELECT a.status_code FROM alert_attempts a"
+        " WHERE a.notice_id = alert_events.id ORDER BY a.id DESC LIMIT 1) IS NULL",
+        (now,),
+    )
+    return conn.changes
+
+
 def _resolve_held(conn: Conn, now: Millis) -> None:
     for row in conn.all(
         f"SELECT {COLUMNS} FROM alert_events e WHERE e.status = 'pending'"

@@ -12,16 +12,17 @@ from netpulse.model.ids import Id
 from netpulse.model.monitor import Monitor, MonitorSpec, type_of
 from netpulse.model.watch import Watch
 from netpulse.rules.monitors import join_secrets, split_secrets
-from netpulse.storage import watches
+from netpulse.storage import pushes, watches
 from netpulse.storage.conn import Conn, Row
 
 COLUMNS = (
     "m.id, m.key, m.org_id, m.config, m.secrets, m.is_paused, m.created_by, m.created_at,"
-    " m.deleted_at, m.version, m.source, m.external_id, m.managed_by"
+    " m.deleted_at, m.version, m.source, m.external_id, m.managed_by,"
+    " (SELECT p.token FROM pushes p WHERE p.monitor_id = m.id)"
 )
 """A select list (table alias `m`) that `of_row` takes."""
 
-_WIDTH = 13
+_WIDTH = 14
 
 JOINED = (
     f"SELECT {COLUMNS}, {watches.COLUMNS} FROM monitors m"
@@ -64,6 +65,7 @@ def of_row(conn: Conn, row: Row) -> Monitor:
         external_id=row[11],
         managed_by=row[12],
         damage=damage,
+        ping_token=pushes.opened(conn, row[0], row[2], row[13]),
     )
 
 

@@ -11,10 +11,10 @@ from msgspec.structs import replace as changed
 
 from netpulse.model.check import LOCAL
 from netpulse.model.ids import Id
-from netpulse.model.monitor import Monitor, MonitorSpec
+from netpulse.model.monitor import Monitor, MonitorSpec, PushSpec
 from netpulse.model.time import Millis
 from netpulse.model.watch import Span, Status, Watch
-from netpulse.storage import alert_rules, spans, watches
+from netpulse.storage import alert_rules, pushes, spans, watches
 from netpulse.storage.conn import Conn
 from netpulse.storage.errors import Missing, VersionConflict
 from netpulse.storage.monitor_rows import (
@@ -200,7 +200,10 @@ def insert(conn: Conn, monitor: Monitor) -> Monitor:
     status = Status.PAUSED if spec.is_paused else Status.PENDING
     watches.save(conn, stored.org_id, stored.id, Watch(status=status, since=stored.created_at))
     spans.put(conn, stored.id, Span(at=stored.created_at, status=status))
-    return stored
+    if not isinstance(spec, PushSpec):
+        return stored
+    pushes.follow(conn, stored.org_id, stored.id, spec, stored.created_at)
+    return get(conn, stored.org_id, stored.id) or stored
 
 
 def replace(
@@ -236,6 +239,7 @@ def replace(
         (*values(conn, monitor_id, org_id, spec), now, row[0]),
     )
     put_tags(conn, row[0], org_id, spec)
+    pushes.follow(conn, org_id, monitor_id, spec, now)
     watches.begin_again(conn, monitor_id)
     stored = get(conn, org_id, monitor_id)
     assert stored is not None, "it was just changed in this transaction"
@@ -261,6 +265,9 @@ def set_deleted(conn: Conn, key: int, now: Millis) -> None:
         (now, now, key),
     )
     conn.execute("DELETE FROM monitor_tags WHERE monitor_key = ?", (key,))
+    conn.execute(
+        "DELETE FROM pushes WHERE monitor_id = (SELECT id FROM monitors WHERE key = ?)", (key,)
+    )
 
 
 def status_counts(conn: Conn, org_id: Id) -> dict[Status, int]:

@@ -63,6 +63,16 @@ def add_gap(conn: Conn, gap: Gap) -> None:
         )
 
 
+def stretch_gap(conn: Conn, gap: Gap) -> None:
+    """Note a gap that lasts still: the one with the same beginning and reason grows to its end."""
+    conn.execute(
+        "UPDATE gaps SET to_ms = max(to_ms, ?) WHERE from_ms = ? AND reason = ?",
+        (gap.end, gap.start, gap.reason.value),
+    )
+    if not conn.changes:
+        add_gap(conn, gap)
+
+
 def gaps(conn: Conn, start: Millis, end: Millis) -> list[Gap]:
     """Return the gaps that touch [start, end), by their beginning; they may overlap."""
     rows = conn.all(

@@ -40,6 +40,8 @@ _ALWAYS = (
 )
 _HSTS = (b"strict-transport-security", b"max-age=31536000")
 
+OPEN = ("/ping/", "/api/push/", "/api/v1/endpoints/")
+"""Addresses that anything may send to: `web.pings`."""
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 BODY_SECONDS = 20.0
 """How long a request's body may take to arrive: granian has no such limit of its own."""
@@ -84,7 +86,9 @@ class Border:
             scope["method"] = "GET"
         try:
             if method not in SAFE:
-                self._refuse_foreign(headers, origin)
+                # A ping carries its right in its address; a browser has nothing to lend it.
+                if not scope["path"].startswith(OPEN):
+                    self._refuse_foreign(headers, origin)
                 receive = answer.body = _Body(receive)
             await self._inner(scope, receive, answer)
         except Exception as error:

@@ -14,6 +14,7 @@ from typing import Any, Final
 from litestar import Request, Response
 from litestar.connection import ASGIConnection
 from litestar.handlers import BaseRouteHandler, HTTPRouteHandler
+from litestar.types import Empty
 from msgspec import Struct
 
 from netpulse.model.user import Role
@@ -97,20 +98,28 @@ def endpoint(
     return declare
 
 
-def page(method: str, path: str, *, access: Access) -> Callable[[Handler], HTTPRouteHandler]:
+def page(
+    method: str, path: str, *, access: Access, max_body: int | None = None
+) -> Callable[[Handler], HTTPRouteHandler]:
     """Declare a page: a route for people, which is in no OpenAPI document.
 
-    The handler takes a Call and returns a whole Response.
+    The handler takes a Call and returns a whole Response. `max_body` (bytes) is how large the
+    request's body may be where that is less than usual.
     """
 
     def declare(handler: Handler) -> HTTPRouteHandler:
-        return _route(handler, method, path, access, None)
+        return _route(handler, method, path, access, None, max_body)
 
     return declare
 
 
 def _route(
-    handler: Handler, method: str, path: str, access: Access, declaration: Declaration | None
+    handler: Handler,
+    method: str,
+    path: str,
+    access: Access,
+    declaration: Declaration | None,
+    max_body: int | None = None,
 ) -> HTTPRouteHandler:
     status = declaration.status if declaration is not None else 200
 
@@ -126,6 +135,7 @@ def _route(
         status_code=status,
         opt={"access": access, "declaration": declaration},
         include_in_schema=False,
+        request_max_body_size=Empty if max_body is None else max_body,
     )(answer)
 
 

@@ -25,11 +25,13 @@ ErrorPage = Callable[[ApiError, Scope], str]
 signed in, the session."""
 
 _FOR_PROGRAMS = frozenset({"/healthz", "/readyz", "/metrics", "/live"})
+_PREFIXES = ("/v1/", "/ping/", "/api/")
+_TOKENS = ("/ping/", "/api/push/")
 
 
 def is_for_programs(path: str) -> bool:
     """Tell whether errors at `path` are told in JSON rather than as a page."""
-    return path == "/v1" or path.startswith("/v1/") or path in _FOR_PROGRAMS
+    return path == "/v1" or path.startswith(_PREFIXES) or path in _FOR_PROGRAMS
 
 
 def plain_page(error: ApiError, scope: Scope) -> str:
@@ -115,8 +117,16 @@ def _where(scope: Scope) -> dict[str, Any]:
     return {
         "request_id": scope["state"].get("request_id", ""),
         "method": scope.get("method"),
-        "path": scope.get("path"),
+        "path": _without_token(scope.get("path", "")),
     }
+
+
+def _without_token(path: str) -> str:
+    """Return a path as the log may have it: what stands behind these is a secret."""
+    for prefix in _TOKENS:
+        if path.startswith(prefix):
+            return f"{prefix}…"
+    return path
 
 
 def _allow(error: HTTPException) -> dict[str, str]:

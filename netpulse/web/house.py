@@ -14,6 +14,7 @@ from netpulse.engine.engine import Engine
 from netpulse.model.ids import Id
 from netpulse.storage.db import Database
 from netpulse.storage.raw import Raw
+from netpulse.web.rates import Rate
 from netpulse.web.setup_token import SetupToken
 from netpulse.web.tokens import Signer
 
@@ -41,3 +42,7 @@ class House(Struct, kw_only=True):
         default_factory=lambda: tuple(asyncio.Lock() for _ in range(64))
     )
     """Sign-ins from one address take turns; an address has the lock that its hash picks."""
+    pings: Rate = field(default_factory=lambda: Rate(120))
+    """By monitor: one of ten seconds that says start, log and end needs 18 a minute."""
+    stray_pings: Rate = field(default_factory=lambda: Rate(60))
+    """With an unknown token, by address."""

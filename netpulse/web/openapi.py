@@ -113,7 +113,7 @@ def _monitor_answer(components: dict[str, Any]) -> dict[str, Any]:
             "title": name,
             "description": f"{spec['description']} Write-only fields are null.",
             "type": "object",
-            "properties": spec["properties"] | extra | state["properties"],
+            "properties": spec["properties"] | extra | _of_type(word, state["properties"]),
             "required": sorted({"type", *spec["required"], *state["required"]}),
         }
         names[word] = name
@@ -124,6 +124,10 @@ def _monitor_answer(components: dict[str, Any]) -> dict[str, Any]:
         "oneOf": [{"$ref": ref} for ref in refs.values()],
         "discriminator": {"propertyName": "type", "mapping": refs},
     }
+
+
+def _of_type(word: str, properties: dict[str, Any]) -> dict[str, Any]:
+    return {name: each for name, each in properties.items() if name != "ping_url" or word == "push"}
 
 
 def _operation(

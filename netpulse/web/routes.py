@@ -5,7 +5,7 @@ from __future__ import annotations
 from litestar import Response
 from litestar.handlers import HTTPRouteHandler
 
-from netpulse.web import live, openapi, pages
+from netpulse.web import live, openapi, pages, pings
 from netpulse.web.api import health
 from netpulse.web.api.routes import ROUTES as API
 from netpulse.web.call import Call
@@ -25,5 +25,6 @@ ROUTES: tuple[HTTPRouteHandler, ...] = (
     openapi_json,
     *health.ROUTES,
     *live.ROUTES,
+    *pings.ROUTES,
     *pages.ROUTES,
 )

@@ -13,6 +13,7 @@ from netpulse.engine.clock import Clock
 from netpulse.model.check import Check, Failure, Result, Timings
 from netpulse.model.edge import Edge
 from netpulse.model.ids import check_id, is_id
+from netpulse.model.monitor import TYPES
 from netpulse.model.time import DAY, HOUR, MINUTE, SECOND, rfc3339
 from netpulse.model.watch import Flip, Status, Watch
 from netpulse.storage import edges, monitors
@@ -246,7 +247,7 @@ class TestValidation:
     async def test_types(self, alice: httpx.AsyncClient) -> None:
         response = await alice.post("/v1/monitors", json={"name": "x"})
         assert errors(response) == [
-            ("$.type", "this field is required; the types are http, https, tcp"),
+            ("$.type", "this field is required; the types are " + ", ".join(TYPES)),
             ("$.target", "this field is required"),
         ]
         for kind in ("gopher", 7, None, ["http"]):

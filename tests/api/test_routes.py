@@ -39,6 +39,17 @@ PUBLIC_PAGES = {
     ("GET", "/static/{path:path}"),
 }
 
+PINGS = {
+    ("GET", "/ping/{token:str}"),
+    ("POST", "/ping/{token:str}"),
+    ("GET", "/ping/{token:str}/{what:str}"),
+    ("POST", "/ping/{token:str}/{what:str}"),
+    ("GET", "/api/push/{token:str}"),
+    ("POST", "/api/push/{token:str}"),
+    ("POST", "/api/v1/endpoints/{key:str}/external"),
+}
+"""Strangers who know a token, which is not in the document."""
+
 VIEWERS_ROUTES = {
     ("GET", "/v1/monitors"),
     ("GET", "/v1/monitors/{id:str}"),
@@ -81,7 +92,7 @@ def test_every_route_declares_who_may_use_it() -> None:
 
 def test_strangers_have_these_and_no_others() -> None:
     found = {key(handler) for handler in routes.ROUTES if handler.opt["access"] is PUBLIC}
-    assert found == PUBLIC_ROUTES | PUBLIC_PAGES
+    assert found == PUBLIC_ROUTES | PUBLIC_PAGES | PINGS
 
 
 def test_viewers_change_nothing() -> None:

@@ -221,6 +221,28 @@ async def test_a_password_in_the_target_is_used_and_not_shown(
         assert server.requests[0].headers["authorization"] == "Basic YW5uOnNlY3JldA=="
 
 
+async def test_a_certificate(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    root = tmp_path / "ca.pem"
+    root.write_text(OURS.pem)
+    more = ["--type", "ssl", "--server-name", "localhost", "--cacert", str(root)]
+    async with TcpServer(tls=OURS.expiring(20)) as server:
+        target = f"127.0.0.1:{server.port}"
+        found = await said(capsys, target, *more)
+        assert found.status == 0
+        assert "the certificate is good, shown in" in found.out
+        for row in ("certificate ", "chain ", "key "):
+            assert f"  {row}" in found.out
+        found = await said(capsys, target, *more, "--alert-days", "30", "--json")
+        assert found.status == 1
+        told = json.loads(found.out)
+        assert told["error_message"] == "certificate for localhost expires in 19 days (limit 30)"
+        assert told["certificate"]["chain"][0]["not_after"].endswith("Z")
+        assert (await said(capsys, target, "--type", "ssl")).status == 2
+        assert (await said(capsys, target, *more[:4], "--no-chain")).status == 0
+        found = await said(capsys, target, *more, "--method", "PUT")
+        assert (found.status, "--method is not for ssl checks" in found.err) == (3, True)
+
+
 async def test_help_is_complete(capsys: pytest.CaptureFixture[str]) -> None:
     found = await said(capsys, "--help")
     assert found.status == 0

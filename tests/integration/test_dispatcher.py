@@ -43,6 +43,7 @@ class Post:
             hub=self.hub,
             figures=self.figures,
             worker="test",
+            on_accepted=lambda address: None,
             backoff=backoff,
             chance=lambda: 0.5,
         )

@@ -6,15 +6,24 @@ import asyncio
 import gzip
 import resource
 import time
-import zlib
 from collections.abc import AsyncIterator
 
-import brotli
 import pytest
 
 from netpulse import __version__
 from netpulse.egress.connect import Egress
 from netpulse.rules.addresses import AddressPolicy
+from tests.hostile.http import OK, encoded
+from tests.hostile.streams import (
+    BOMBS,
+    dripped_body,
+    dripped_head,
+    endless_body,
+    endless_chunks,
+    endless_interim,
+    silent,
+    stalled_body,
+)
 from tests.probing import Seen, check
 from tests.servers import (
     Exchange,
@@ -40,117 +49,6 @@ async def see(egress: Egress, script: object, path: str = "/", **fields: object)
         return await check(egress, server.url(path), **fields)  # type: ignore[arg-type]
 
 
-OK = b"HTTP/1.1 200 OK\r\n"
-CHUNKED = OK + b"Transfer-Encoding: chunked\r\n\r\n"
-HELLO = b"Content-Length: 5\r\n\r\nhello"
-PACKED = gzip.compress(b"hello" * 100)
-BARE = zlib.compressobj(wbits=-15)
-BARE_DEFLATE = BARE.compress(b"hello" * 100) + BARE.flush()
-
-
-def encoded(coding: str, body: bytes) -> bytes:
-    return answer(200, {"Content-Encoding": coding}, body)
-
-
-ANSWERS: list[tuple[str, bytes, str]] = [
-    # What curl and browsers take is up.
-    ("plain", OK + HELLO, "up"),
-    ("no reason phrase", b"HTTP/1.1 200\r\n" + HELLO, "up"),
-    ("reason glued to the status", b"HTTP/1.1 200OK\r\n" + HELLO, "up"),
-    ("HTTP/1.0", b"HTTP/1.0 200 OK\r\n\r\nhello", "up"),
-    ("HTTP/2 in words only", b"HTTP/2 200 OK\r\n" + HELLO, "up"),
-    ("lower-case http", b"http/1.1 200 OK\r\n" + HELLO, "up"),
-    ("line feeds only", b"HTTP/1.1 200 OK\nContent-Length: 5\n\nhello", "up"),
-    ("header without a colon", OK + b"nonsense\r\n" + HELLO, "up"),
-    ("space in a header's name", OK + b"X Y: 1\r\n" + HELLO, "up"),
-    ("space before the colon", OK + b"X : 1\r\n" + HELLO, "up"),
-    ("no name before the colon", OK + b": 1\r\n" + HELLO, "up"),
-    ("folded header", OK + b"X: 1\r\n  2\r\n" + HELLO, "up"),
-    ("bytes beyond ASCII", OK + b"X\xff: \xfe\x01\r\n" + HELLO, "up"),
-    ("9 KB header line", OK + b"X: " + b"a" * 9_000 + b"\r\n" + HELLO, "up"),
-    ("90 KB header line", OK + b"X: " + b"a" * 90_000 + b"\r\n" + HELLO, "up"),
-    ("200 headers", OK + b"".join(b"X%d: 1\r\n" % n for n in range(200)) + HELLO, "up"),
-    ("equal Content-Lengths", OK + b"Content-Length: 5\r\n" + HELLO, "up"),
-    ("Content-Length as a list", OK + b"Content-Length: 5, 5\r\n\r\nhello", "up"),
-    ("Content-Length beyond measure", OK + b"Content-Length: " + b"9" * 30 + b"\r\n\r\nx", "up"),
-    ("bytes after the body", OK + HELLO + b"HTTP/1.1 500 No\r\n\r\n", "up"),
-    ("no length, until close", OK + b"\r\nhello", "up"),
-    ("204 with a body", b"HTTP/1.1 204 No Content\r\n" + HELLO, "up"),
-    ("100 before the answer", b"HTTP/1.1 100 Continue\r\n\r\n" + OK + HELLO, "up"),
-    ("103 before the answer", b"HTTP/1.1 103 Hints\r\nLink: x\r\n\r\n" + OK + HELLO, "up"),
-    ("chunks", CHUNKED + b"5\r\nhello\r\n0\r\n\r\n", "up"),
-    ("chunk extension", CHUNKED + b"5;a=b\r\nhello\r\n0\r\n\r\n", "up"),
-    ("spaces behind a chunk size", CHUNKED + b"5  \r\nhello\r\n0\r\n\r\n", "up"),
-    ("chunks with line feeds", CHUNKED + b"5\nhello\n0\n\n", "up"),
-    ("chunks with a trailer", CHUNKED + b"5\r\nhello\r\n0\r\nX: 1\r\n\r\n", "up"),
-    ("chunks in HTTP/1.0", CHUNKED.replace(b"1.1", b"1.0") + b"0\r\n\r\n", "up"),
-    ("chunks and a length", OK + b"Content-Length: 9\r\n" + CHUNKED[17:] + b"0\r\n\r\n", "up"),
-    ("unknown transfer coding", OK + b"Transfer-Encoding: odd\r\n\r\nhello", "up"),
-    ("gzip", encoded("gzip", PACKED), "up"),
-    ("x-gzip", encoded("x-gzip", PACKED), "up"),
-    ("gzip in two members", encoded("gzip", PACKED * 2), "up"),
-    ("gzip with garbage behind", encoded("gzip", PACKED + b"garbage"), "up"),
-    ("gzip that lacks its end", encoded("gzip", PACKED[:-6]), "up"),
-    ("gzip of nothing", encoded("gzip", b""), "up"),
-    ("deflate", encoded("deflate", zlib.compress(b"hello")), "up"),
-    ("bare deflate", encoded("deflate", BARE_DEFLATE), "up"),
-    ("br", encoded("br", brotli.compress(b"hello")), "up"),
-    ("gzip in gzip", encoded("gzip, gzip", gzip.compress(PACKED)), "up"),
-    ("unknown content coding", encoded("utf-8", b"hello"), "up"),
-    # Statuses are judged as they are.
-    ("500", answer(500), "down status"),
-    ("404", answer(404), "down status"),
-    ("304", answer(304), "down status"),
-    ("999", answer(999), "down status"),
-    ("101", b"HTTP/1.1 101 Switching\r\nUpgrade: x\r\n\r\n", "down status"),
-    ("redirect without Location", answer(302), "down status"),
-    ("redirect with an empty Location", answer(302, {"Location": ""}), "down status"),
-    ("300 with a Location", answer(300, {"Location": "/x"}), "down status"),
-    # What is no HTTP.
-    ("not HTTP", b"hello world, who are you?\r\n", "down protocol"),
-    ("SSH", b"SSH-2.0-OpenSSH_9.2\r\n", "down protocol"),
-    ("blank line first", b"\r\n" + OK + HELLO, "down protocol"),
-    ("status 99", b"HTTP/1.1 99 No\r\n\r\n", "down protocol"),
-    ("status 000", b"HTTP/1.1 000 No\r\n\r\n", "down protocol"),
-    ("status 2000", b"HTTP/1.1 2000 No\r\n\r\n", "down protocol"),
-    ("status in letters", b"HTTP/1.1 abc No\r\n\r\n", "down protocol"),
-    ("NUL in a header", OK + b"X: a\0b\r\n" + HELLO, "down protocol"),
-    ("NUL in the status line", b"HTTP/1.1 200 O\0K\r\n" + HELLO, "down protocol"),
-    ("1 MB header", OK + b"X: " + b"a" * 1_000_000 + b"\r\n" + HELLO, "down protocol"),
-    ("headers without end", OK + b"X: 1\r\n" * 100_000, "down protocol"),
-    ("8,000 headers", OK + b"X: 1\r\n" * 8_000 + b"\r\n", "down protocol"),
-    ("two lengths", OK + b"Content-Length: 4\r\n" + HELLO, "down protocol"),
-    ("negative length", OK + b"Content-Length: -5\r\n\r\nhello", "down protocol"),
-    ("length in letters", OK + b"Content-Length: five\r\n\r\nhello", "down protocol"),
-    ("bad chunk size", CHUNKED + b"zz\r\nhello\r\n0\r\n\r\n", "down protocol"),
-    ("negative chunk size", CHUNKED + b"-5\r\nhello\r\n0\r\n\r\n", "down protocol"),
-    ("chunk size beyond measure", CHUNKED + b"f" * 17 + b"\r\n", "down protocol"),
-    ("empty chunk size", CHUNKED + b"\r\nhello\r\n0\r\n\r\n", "down protocol"),
-    ("chunk longer than it says", CHUNKED + b"3\r\nhello\r\n0\r\n\r\n", "down protocol"),
-    ("no chunks at all", CHUNKED + b"hello, this is no chunk", "down protocol"),
-    ("gzip that is none", encoded("gzip", b"hello"), "down protocol"),
-    ("br that is none", encoded("br", b"\xff" * 20), "down protocol"),
-    ("six layers of gzip", encoded("gzip," * 5 + "gzip", b"x"), "down protocol"),
-    # What ends too soon.
-    ("nothing at all", b"", "down closed"),
-    ("half a status line", b"HTTP/1.1 20", "down closed"),
-    ("half the headers", OK + b"X: 1\r\nY", "down closed"),
-    ("only a 100", b"HTTP/1.1 100 Continue\r\n\r\n", "down closed"),
-    ("short body", OK + b"Content-Length: 50\r\n\r\nhello", "down closed"),
-    ("cut chunk", CHUNKED + b"50\r\nhello", "down closed"),
-    ("no last chunk", CHUNKED + b"5\r\nhello\r\n", "down closed"),
-    ("cut last chunk", CHUNKED + b"5\r\nhello\r\n0\r\n", "down closed"),
-]
-
-
-@pytest.mark.parametrize(
-    ("sent", "said"), [each[1:] for each in ANSWERS], ids=[each[0] for each in ANSWERS]
-)
-async def test_answers(egress: Egress, sent: bytes, said: str) -> None:
-    seen = await see(egress, sent)
-    assert seen.said == said, seen.message
-
-
 async def test_what_a_reading_has(egress: Egress) -> None:
     seen = await see(egress, answer(200, {"Content-Type": "text/html; charset=latin-1"}, b"\xe9"))
     reading = seen.reading
@@ -169,34 +67,6 @@ async def test_what_a_reading_has(egress: Egress) -> None:
 
 
 # ------------------------------------------------------------------ deadlines
-
-
-async def silent(exchange: Exchange) -> None:
-    await exchange.hang()
-
-
-async def dripped_head(exchange: Exchange) -> None:
-    await exchange.drip(OK + b"X: " + b"a" * 500)
-
-
-async def dripped_body(exchange: Exchange) -> None:
-    await exchange.send(OK + b"Content-Length: 500\r\n\r\n")
-    await exchange.drip(b"a" * 500)
-
-
-async def endless_chunks(exchange: Exchange) -> None:
-    await exchange.send(CHUNKED)
-    await exchange.drip(b"1\r\na\r\n" * 500, 0.01)
-
-
-async def endless_interim(exchange: Exchange) -> None:
-    while True:
-        await exchange.send(b"HTTP/1.1 102 Processing\r\n\r\n" * 10)
-
-
-async def stalled_body(exchange: Exchange) -> None:
-    await exchange.send(OK + b"Content-Length: 5000\r\n\r\n" + b"a" * 1234)
-    await exchange.hang()
 
 
 @pytest.mark.parametrize(
@@ -639,51 +509,7 @@ async def test_https_monitors_must_stay_on_https(egress: Egress) -> None:
 # ------------------------------------------------------------------ bombs
 
 
-async def endless_body(exchange: Exchange) -> None:
-    await exchange.send(OK + b"\r\nneedle")
-    while True:
-        await exchange.send(b"a" * 65_536)
-
-
-async def endless_gzip(exchange: Exchange) -> None:
-    packer = zlib.compressobj(wbits=31)
-    await exchange.send(OK + b"Content-Encoding: gzip\r\n\r\n")
-    while True:
-        await exchange.send(packer.compress(bytes(1 << 20)))
-        await asyncio.sleep(0)
-
-
-async def one_byte_chunks(exchange: Exchange) -> None:
-    await exchange.send(CHUNKED)
-    while True:
-        await exchange.send(b"1\r\na\r\n" * 10_000)
-
-
-async def endless_nothing(exchange: Exchange) -> None:
-    """gzip that never yields a byte."""
-    await exchange.send(OK + b"Content-Encoding: gzip\r\n\r\n" + gzip.compress(b"")[:10])
-    while True:
-        await exchange.send(b"\x00\x00\x00\xff\xff" * 10_000)
-
-
-BOMB = gzip.compress(bytes(200 << 20), 9)
-DOUBLE_BOMB = gzip.compress(BOMB, 9)
-BROTLI_BOMB = brotli.compress(bytes(64 << 20), quality=1)
-
-
-@pytest.mark.parametrize(
-    "script",
-    [
-        pytest.param(endless_body, id="infinite body"),
-        pytest.param(endless_gzip, id="infinite gzip"),
-        pytest.param(one_byte_chunks, id="chunks of one byte"),
-        pytest.param(endless_nothing, id="gzip of nothing, for ever"),
-        pytest.param(encoded("gzip", BOMB), id="gzip bomb"),
-        pytest.param(encoded("gzip, gzip", DOUBLE_BOMB), id="bomb in a bomb"),
-        pytest.param(encoded("br", BROTLI_BOMB), id="brotli bomb"),
-        pytest.param(answer(200, body=bytes(8 << 20)), id="8 MiB body"),
-    ],
-)
+@pytest.mark.parametrize("script", [each[1] for each in BOMBS], ids=[each[0] for each in BOMBS])
 async def test_bombs_are_decided_early_and_harm_nobody(egress: Egress, script: object) -> None:
     lag = 0.0
 

@@ -4,22 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import socket
 import ssl
-import threading
 from collections.abc import AsyncIterator
 
 import pytest
 import uvloop
 
+from netpulse.egress.certificates import describe_certificate
 from netpulse.egress.connect import Egress
-from netpulse.egress.tls import CONTEXTS, TlsOptions, describe_certificate, make_context
-from tests.certificates import Authority, self_signed
+from netpulse.egress.tls import CONTEXTS, TlsOptions, make_context
+from tests.alerting import alerting
+from tests.certificates import self_signed
+from tests.hostile.tls import CERTIFICATES, OURS, THEIRS
 from tests.probing import check
 from tests.servers import HttpServer, TcpServer, answer, linger, redirect
-
-OURS = Authority()
-THEIRS = Authority()
 
 
 @pytest.fixture
@@ -27,111 +25,6 @@ async def egress() -> AsyncIterator[Egress]:
     egress = Egress()
     yield egress
     await egress.close()
-
-
-@contextlib.asynccontextmanager
-async def alerting(context: ssl.SSLContext, reply: bytes = answer(200)) -> AsyncIterator[int]:
-    """A blocking TLS server on a thread: unlike asyncio's it sends the alert when it refuses."""
-    listener = socket.create_server(("127.0.0.1", 0))
-
-    def serve() -> None:
-        while True:
-            try:
-                sock, _ = listener.accept()
-            except OSError:
-                return
-            # The copy keeps the connection open behind a refusal: closing it with the request
-            # unread would be a reset, which overtakes the alert.
-            with sock.dup() as copy, contextlib.suppress(OSError):
-                sock.settimeout(3)
-                copy.settimeout(3)
-                try:
-                    with context.wrap_socket(sock, server_side=True) as spoken:
-                        spoken.recv(4096)
-                        spoken.sendall(reply)
-                finally:
-                    copy.shutdown(socket.SHUT_WR)
-                    while copy.recv(4096):
-                        pass
-
-    thread = threading.Thread(target=serve)
-    thread.start()
-    try:
-        yield listener.getsockname()[1]
-    finally:
-        listener.shutdown(socket.SHUT_RDWR)
-        listener.close()
-        await asyncio.to_thread(thread.join)
-
-
-CERTIFICATES = [
-    ("good", OURS.good, "up", None, ""),
-    ("sent with its intermediate", OURS.complete, "up", None, ""),
-    ("expired", OURS.expired, "down tls_expired", "expired", "certificate of localhost expired on"),
-    (
-        "expired intermediate",
-        OURS.expired_intermediate,
-        "down tls_expired",
-        "chain_expired",
-        "a certificate in the chain of localhost has expired, not its own",
-    ),
-    (
-        "not yet valid",
-        OURS.not_yet_valid,
-        "down tls_not_yet_valid",
-        "not_yet_valid",
-        "if that is not in the future, the clock of this host is wrong",
-    ),
-    (
-        "for another host",
-        lambda: OURS.good("a.example", "b.example"),
-        "down tls_hostname",
-        "name_mismatch",
-        "the certificate is for a.example, b.example, not for localhost",
-    ),
-    (
-        "for an address only",
-        lambda: OURS.good("127.0.0.1"),
-        "down tls_hostname",
-        "name_mismatch",
-        "the certificate is for 127.0.0.1, not for localhost",
-    ),
-    (
-        "common name only",
-        OURS.common_name_only,
-        "down tls_hostname",
-        "name_mismatch",
-        "the certificate names no host at all, so it is not for localhost",
-    ),
-    (
-        "self-signed",
-        lambda: self_signed()[0],
-        "down tls_untrusted",
-        "self_signed",
-        "it is self-signed; if that is meant, give it as the CA certificate",
-    ),
-    (
-        "of another authority",
-        THEIRS.good,
-        "down tls_untrusted",
-        "missing_intermediate",
-        "its issuer Test Authority is neither sent by the server nor trusted by this host",
-    ),
-    (
-        "without its intermediate",
-        OURS.incomplete,
-        "down tls_untrusted",
-        "missing_intermediate",
-        "is neither sent by the server nor trusted by this host",
-    ),
-    (
-        "weak key",
-        OURS.weak_key,
-        "down tls_weak",
-        "key_too_small",
-        "the key of the certificate of localhost is too small",
-    ),
-]
 
 
 @pytest.mark.parametrize(

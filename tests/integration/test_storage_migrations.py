@@ -102,7 +102,7 @@ async def test_a_failing_step_leaves_the_version_before_it(tmp_path: Path) -> No
     assert look(
         main, "SELECT count(*) FROM pragma_table_info('organizations') WHERE name = 'motto'"
     ) == [(0,)]
-    migrate(main, (*steps[:2], ("0003_fails", add_column)))
+    migrate(main, (*steps[: LATEST + 1], ("0003_fails", add_column)))
     assert look(main, "SELECT motto FROM organizations") == [("up",)]
 
 

@@ -18,7 +18,15 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from cryptography.x509.oid import NameOID
 
-from netpulse.model.monitor import TYPES, BasicAuth, BearerAuth, HttpSpec, MonitorSpec, TcpSpec
+from netpulse.model.monitor import (
+    TYPES,
+    BasicAuth,
+    BearerAuth,
+    HttpSpec,
+    MonitorSpec,
+    SslSpec,
+    TcpSpec,
+)
 from netpulse.rules.monitors import (
     Problem,
     is_secret_header,
@@ -64,8 +72,10 @@ OTHER_CERTIFICATE, _, _ = pair()
 
 def spec(kind: str = "http", **fields: Any) -> MonitorSpec:
     """Return a spec as the border reads it: from JSON, types checked."""
-    target = "db.example:5432" if kind == "tcp" else "https://shop.example/"
-    raw = {"type": kind, "name": "shop", "target": target, **fields}
+    hosts = dict.fromkeys(("ssl", "icmp", "dns"), "shop.example")
+    targets = hosts | {"tcp": "db.example:5432", "push": ""}
+    target = targets.get(kind, "https://shop.example/")
+    raw = {"type": kind, "name": "shop", "target": target} | fields
     read: MonitorSpec = msgspec.json.decode(msgspec.json.encode(raw), type=MonitorSpec)
     return read
 
@@ -79,6 +89,41 @@ def http(**fields: Any) -> HttpSpec:
 @pytest.mark.parametrize("kind", TYPES)
 def test_the_simplest_monitor_has_no_problem(kind: str) -> None:
     assert problems(spec(kind)) == []
+
+
+def test_an_ssl_monitor_is_told_where_to_connect_in_one_way() -> None:
+    for target, port, found in (
+        ("shop.example", 443, ("shop.example", 443)),
+        ("Shop.example:8443", 443, ("shop.example", 8443)),
+        ("shop.example:8443", 8443, ("shop.example", 8443)),
+        ("[2001:DB8::1]:993", 443, ("2001:db8::1", 993)),
+        ("2001:db8::1", 443, ("2001:db8::1", 443)),
+        ("192.0.2.7", 465, ("192.0.2.7", 465)),
+    ):
+        read = normalised(spec("ssl", target=target, port=port))
+        assert isinstance(read, SslSpec)
+        assert (read.target, read.port) == found
+        assert problems(read) == []
+        assert normalised(read) == read
+
+
+@pytest.mark.parametrize(
+    ("fields", "path", "words"),
+    [
+        ({"target": "https://shop.example/"}, "$.target", "without a scheme"),
+        ({"target": "shop.example:1", "port": 2}, "$.target", "port 1 and port says 2"),
+        ({"target": "shop.example:0"}, "$.target", "0 is not a port"),
+        ({"target": "me@shop.example"}, "$.target", "no user name"),
+        ({"target": "fe80::1%eth0"}, "$.target", "zone id"),
+        ({"target": "shop example"}, "$.target", "space"),
+        ({"server_name": "a b"}, "$.server_name", "space"),
+        ({"ca_certificate": "no"}, "$.ca_certificate", "not a certificate in PEM form"),
+    ],
+)
+def test_what_an_ssl_monitor_cannot_be(fields: dict[str, Any], path: str, words: str) -> None:
+    (problem,) = problems(normalised(spec("ssl", **{"target": "shop.example"} | fields)))
+    assert problem.path == path
+    assert words in problem.message
 
 
 def test_a_monitor_with_every_field_has_no_problem() -> None:

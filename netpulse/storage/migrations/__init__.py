@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from sqlite_utils import Database, Migrations
 
-from netpulse.storage.migrations import m0001_foundation
+from netpulse.storage.migrations import m0001_foundation, m0002_push
 
 Step = Callable[[Database], None]
 
@@ -23,7 +23,10 @@ def _script(sql: str) -> Step:
     return run
 
 
-STEPS: tuple[tuple[str, Step], ...] = (("0001_foundation", _script(m0001_foundation.SQL)),)
+STEPS: tuple[tuple[str, Step], ...] = (
+    ("0001_foundation", _script(m0001_foundation.SQL)),
+    ("0002_push", _script(m0002_push.SQL)),
+)
 
 LATEST = len(STEPS)
 """The version (`user_version`) of the layout that this program knows."""

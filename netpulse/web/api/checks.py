@@ -52,6 +52,14 @@ class CheckAnswer(Struct, frozen=True, kw_only=True):
     timings: TimingsAnswer
 
 
+class ChainAnswer(Struct, frozen=True):
+    """One certificate of the chain."""
+
+    subject: str
+    issuer: str
+    not_after: str
+
+
 class CertificateAnswer(Struct, frozen=True, kw_only=True):
     """The certificate that the far side showed."""
 
@@ -62,6 +70,25 @@ class CertificateAnswer(Struct, frozen=True, kw_only=True):
     fingerprint: str
     names: tuple[str, ...]
     self_signed: bool
+    key: str
+    """Kind and size: "RSA 2048", "EC 256"."""
+    signature: str
+    """The digest that its issuer signed."""
+    chain: tuple[ChainAnswer, ...]
+    """What the far side sent, its own first."""
+
+
+class PacketsAnswer(Struct, frozen=True, kw_only=True):
+    """What came of the pings; round trips in milliseconds, null where none came back."""
+
+    sent: int
+    received: int
+    loss_percent: float
+    min_ms: float | None
+    average_ms: float | None
+    max_ms: float | None
+    jitter_ms: float | None
+    """The mean difference between one round trip and the next; null with fewer than two."""
 
 
 class TestAnswer(CheckAnswer, frozen=True, kw_only=True):
@@ -73,6 +100,9 @@ class TestAnswer(CheckAnswer, frozen=True, kw_only=True):
     final_url: str | None
     redirects: int
     certificate: CertificateAnswer | None
+    answers: tuple[str, ...]
+    """The records that a name server gave."""
+    packets: PacketsAnswer | None
 
 
 class ChecksQuery(Struct, frozen=True, kw_only=True, rename={"from_": "from"}):
@@ -104,6 +134,8 @@ def shown_test(check: Check, reading: Reading) -> TestAnswer:
         tls_version=reading.tls_version,
         final_url=reading.final_url,
         redirects=reading.redirects,
+        answers=reading.answers,
+        packets=_packets(reading),
         certificate=None
         if seen is None
         else CertificateAnswer(
@@ -114,7 +146,28 @@ def shown_test(check: Check, reading: Reading) -> TestAnswer:
             fingerprint=seen.fingerprint,
             names=seen.names,
             self_signed=seen.self_signed,
+            key=seen.key,
+            signature=seen.signature,
+            chain=tuple(
+                ChainAnswer(link.subject, link.issuer, rfc3339(link.not_after))
+                for link in seen.chain
+            ),
         ),
+    )
+
+
+def _packets(reading: Reading) -> PacketsAnswer | None:
+    sent, received, loss = reading.packets_sent, reading.packets_received, reading.loss_percent
+    if sent is None or received is None or loss is None:
+        return None
+    return PacketsAnswer(
+        sent=sent,
+        received=received,
+        loss_percent=round(loss, 1),
+        min_ms=reading.rtt_min_ms,
+        average_ms=reading.rtt_average_ms,
+        max_ms=reading.rtt_max_ms,
+        jitter_ms=reading.jitter_ms,
     )
 
 

@@ -97,11 +97,12 @@ async def uptime(call: Call) -> One[UptimeAnswer]:
     tag="monitors",
     summary="Check a monitor now; it confirms nothing and is in no figure",
     answer=CheckAnswer,
-    errors=(404,),
+    errors=(404, 409),
 )
 async def check_now(call: Call) -> One[CheckAnswer]:
     """Run one check and return it."""
     monitor = await _stored(call)
+    monitors_api.refuse_push(monitor.spec)
     check = await call.house.engine.check_now(call.session.org_id, monitor)
     return One.of(checks.shown(check, monitor.id))
 
@@ -114,10 +115,12 @@ async def check_now(call: Call) -> One[CheckAnswer]:
     summary="Try a configuration without storing it",
     body=MonitorSpec,
     answer=TestAnswer,
+    errors=(409,),
 )
 async def test(call: Call) -> One[TestAnswer]:
     """Run one check of a configuration and return it."""
     spec = monitors_api.checked(monitors_api.spec_of(await call.json()))
+    monitors_api.refuse_push(spec)
     reading_, _, check = await call.house.engine.test(spec)
     return One.of(checks.shown_test(check, reading_))
 

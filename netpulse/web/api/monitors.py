@@ -7,7 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from msgspec import Meta, Struct
 
 from netpulse.model.ids import Id, new_id
-from netpulse.model.monitor import TYPES, CommonSpec, Monitor, MonitorSpec
+from netpulse.model.monitor import TYPES, CommonSpec, Monitor, MonitorSpec, PushSpec
 from netpulse.model.time import rfc3339
 from netpulse.model.user import Role
 from netpulse.model.watch import Status
@@ -22,7 +22,7 @@ from netpulse.web.api.alert_rules import MAX_RULES_NOTED
 from netpulse.web.api.alert_rules import shown as shown_rule
 from netpulse.web.api.checks import CheckAnswer
 from netpulse.web.endpoint import ADMIN, VIEWER
-from netpulse.web.errors import Problem, invalid, not_found
+from netpulse.web.errors import Problem, conflict, invalid, not_found
 from netpulse.web.house import House
 from netpulse.web.resource import ListQuery, Noun, verbs
 from netpulse.web.session import Deed, OrgSession
@@ -69,6 +69,8 @@ class MonitorState(Struct, frozen=True, kw_only=True):
     created_by: Id | None
     created_at: str
     version: int
+    ping_url: str | None = None
+    """Of a push monitor: where its job pings, below this server's address. Null for viewers."""
 
 
 class MonitorAnswer(Struct, frozen=True):
@@ -205,7 +207,8 @@ def shown(house: House, session: OrgSession, row: MonitorRow) -> dict[str, Any]:
     """Return a monitor as the API answers it, for the eyes of `session`."""
     monitor, watch = row.monitor, row.watch
     last = house.engine.last_check(monitor.id)
-    fields = rules.redacted(monitor.spec, for_admin=session.role >= Role.ADMIN)
+    is_admin = session.role >= Role.ADMIN
+    fields = rules.redacted(monitor.spec, for_admin=is_admin)
     state = MonitorState(
         id=monitor.id,
         org_id=monitor.org_id,
@@ -215,8 +218,30 @@ def shown(house: House, session: OrgSession, row: MonitorRow) -> dict[str, Any]:
         created_by=monitor.created_by,
         created_at=rfc3339(monitor.created_at),
         version=monitor.version,
+        ping_url=ping_path(monitor) if is_admin else None,
     )
-    return {**fields, **{name: getattr(state, name) for name in state.__struct_fields__}}
+    answer = {**fields, **{name: getattr(state, name) for name in state.__struct_fields__}}
+    if not isinstance(monitor.spec, PushSpec):
+        del answer["ping_url"]
+    return answer
+
+
+def ping_path(monitor: Monitor) -> str | None:
+    """Return where a push monitor's job pings; None for another type."""
+    return None if monitor.ping_token is None else f"/ping/{monitor.ping_token}"
+
+
+def refuse_push(spec: MonitorSpec) -> None:
+    """Refuse to check what is not checked.
+
+    Raises:
+        ApiError: 409 for a push monitor.
+    """
+    if isinstance(spec, PushSpec):
+        raise conflict(
+            "NOTHING_TO_CHECK",
+            "A push monitor is not checked: it waits for pings. Call its ping URL instead",
+        )
 
 
 async def pause(house: House, session: OrgSession, monitor_id: Id) -> MonitorRow:

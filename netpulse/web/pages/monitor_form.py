@@ -3,9 +3,18 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, get_args
 
-from netpulse.model.monitor import HttpSpec, MonitorSpec, type_of
+from netpulse.model.monitor import (
+    DnsSpec,
+    HttpSpec,
+    MonitorSpec,
+    PushSpec,
+    RecordType,
+    SslSpec,
+    TcpSpec,
+    type_of,
+)
 from netpulse.rules import monitors as rules
 from netpulse.web.errors import Problem, invalid
 from netpulse.web.pages.forms import Form
@@ -42,10 +51,22 @@ LABELS = {
     "send": "Send after connecting",
     "tls": "Speak TLS",
     "port": "Port",
+    "packets": "Pings",
+    "max_loss_percent": "Down when as many are lost",
+    "degraded_loss_percent": "Degraded when as many are lost",
+    "record_type": "Record type",
+    "expected_value": "Expected records",
+    "match": "The answer must have",
+    "nameserver": "Name server",
     "description": "Description",
     "runbook_url": "Runbook",
     "ip_version": "Address family",
     "verify_tls": "Verify the certificate",
+    "server_name": "Server name",
+    "cron": "Crontab",
+    "timezone": "Time zone",
+    "grace_seconds": "Grace",
+    "check_chain": "Demand a trusted issuer",
     "ca_certificate": "Own certificate authority",
     "client_certificate": "Client certificate",
     "client_key": "Key of the client certificate",
@@ -53,14 +74,19 @@ LABELS = {
     "is_paused": "Paused",
 }
 
-BOXES = ("follow_redirects", "verify_tls", "tls", "invert", "is_paused")
+BOXES = ("follow_redirects", "verify_tls", "check_chain", "tls", "invert", "is_paused")
 SECRETS = ("auth.password", "auth.token", "client_key")
 
 TYPES = [
     {"value": "https", "label": "HTTPS"},
     {"value": "http", "label": "HTTP or HTTPS"},
     {"value": "tcp", "label": "TCP port"},
+    {"value": "ssl", "label": "TLS certificate"},
+    {"value": "icmp", "label": "Ping"},
+    {"value": "dns", "label": "DNS records"},
+    {"value": "push", "label": "Job that pings"},
 ]
+RECORDS = [{"value": word, "label": word} for word in get_args(RecordType)]
 METHODS = [
     {"value": word, "label": word}
     for word in ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
@@ -77,6 +103,17 @@ FRESH: dict[str, Any] = {
     "follow_redirects": True,
     "max_redirects": "10",
     "verify_tls": True,
+    "check_chain": True,
+    "ssl_days": "14",
+    "push_interval_seconds": "3600",
+    "push_confirmations": "1",
+    "timezone": "UTC",
+    "grace_seconds": "60",
+    "packets": "3",
+    "max_loss_percent": "100",
+    "degraded_loss_percent": "50",
+    "record_type": "A",
+    "match": "all",
 }
 """What a new monitor's form begins with: the API's own defaults."""
 
@@ -127,6 +164,48 @@ def values(form: Form) -> dict[str, Any]:
             "expect": form.raw("expect") or None,
             "tls": form.checked("tls"),
         }
+    elif kind == "ssl":
+        found |= {
+            "server_name": form.optional("server_name"),
+            "alert_days_before_expiry": form.number("ssl_days"),
+            "check_chain": form.checked("check_chain"),
+            "ca_certificate": form.optional("ca_certificate"),
+        }
+        if form.text("port"):
+            found["port"] = form.number("port")
+    elif kind == "push":
+        found |= _push(form)
+        # Nothing is dialled, so nothing times out or is tried again.
+        del found["timeout_seconds"], found["retry_interval_seconds"]
+    elif kind == "icmp":
+        limits = ("packets", "max_loss_percent", "degraded_loss_percent")
+        found |= {name: form.number(name) for name in limits if form.text(name)}
+    elif kind == "dns":
+        wanted = [line.strip() for line in form.raw("expected_value").splitlines() if line.strip()]
+        found |= {
+            "record_type": form.text("record_type") or "A",
+            "expected_value": wanted or None,
+            "match": form.text("match") or "all",
+            "nameserver": form.optional("nameserver"),
+        }
+    return found
+
+
+def _push(form: Form) -> dict[str, Any]:
+    # Fields of their own where the limits and defaults differ from those of checks.
+    found: dict[str, Any] = {
+        "target": form.text("push_target"),
+        "cron": form.optional("cron"),
+        "timezone": form.text("timezone") or "UTC",
+    }
+    numbers = {
+        "push_interval_seconds": "interval_seconds",
+        "push_confirmations": "confirmations",
+        "grace_seconds": "grace_seconds",
+    }
+    defaults = {"interval_seconds": 60, "confirmations": 1, "grace_seconds": 60}
+    for field, name in numbers.items():
+        found[name] = form.number(field) if form.text(field) else defaults[name]
     return found
 
 
@@ -205,8 +284,22 @@ def entered(spec: MonitorSpec) -> dict[str, Any]:
         found["auth.username"] = auth.get("username", "") if auth else ""
         if "json_value" in shown:
             found["json_value"] = json.dumps(shown["json_value"], ensure_ascii=False)
-    elif spec.port is not None and not spec.target.endswith(f":{spec.port}"):
-        found["target"] = f"{spec.target}:{spec.port}"
+    elif isinstance(spec, TcpSpec):
+        if spec.port is not None and not spec.target.endswith(f":{spec.port}"):
+            found["target"] = f"{spec.target}:{spec.port}"
+    elif isinstance(spec, SslSpec):
+        # A field of its own: what an empty one means differs from that of http.
+        found["ssl_days"] = _text(spec.alert_days_before_expiry)
+    elif isinstance(spec, PushSpec):
+        found |= {
+            "push_target": spec.target,
+            "push_interval_seconds": str(spec.interval_seconds),
+            "push_confirmations": str(spec.confirmations),
+        }
+    elif isinstance(spec, DnsSpec):
+        wanted_values = spec.expected_value or ()
+        records = (wanted_values,) if isinstance(wanted_values, str) else wanted_values
+        found["expected_value"] = "\n".join(records)
     return found
 
 

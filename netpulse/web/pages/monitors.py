@@ -10,8 +10,13 @@ from msgspec import Struct
 
 from netpulse.model.ids import Id
 from netpulse.model.incident import Incident
-from netpulse.model.monitor import HttpSpec, MonitorSpec, TcpSpec
+from netpulse.model.monitor import (
+    Monitor,
+    MonitorSpec,
+    PushSpec,
+)
 from netpulse.model.time import DAY, Millis, rfc3339
+from netpulse.model.user import Role
 from netpulse.model.watch import Status
 from netpulse.rules import targets
 from netpulse.rules.monitors import keep_secrets
@@ -28,6 +33,7 @@ from netpulse.web.call import Call
 from netpulse.web.endpoint import ADMIN, VIEWER, page
 from netpulse.web.errors import ApiError, not_found
 from netpulse.web.pages import chart, forms, monitor_form, render
+from netpulse.web.pages.monitor_facts import facts
 from netpulse.web.pages.render import redirect
 from netpulse.web.pages.rows import bars, incident_row, monitor_rows
 
@@ -180,6 +186,7 @@ async def detail(call: Call) -> Response[bytes]:
         facts=facts(monitor.spec),
         rules=seen.rules,
         certificate=_certificate(call, monitor.id),
+        pinging=_pinging(call, monitor),
     )
 
 
@@ -244,55 +251,34 @@ def _certificate(call: Call, monitor_id: Id) -> dict[str, Any] | None:
     return {
         "not_after": rfc3339(seen.not_after),
         "days_left": max(0, (seen.not_after - call.now) // DAY),
+        "has_ended": seen.not_after < call.now,
+        "not_before": rfc3339(seen.not_before),
         "subject": seen.subject,
         "issuer": seen.issuer,
+        "names": ", ".join(seen.names[:10]) + (" …" if len(seen.names) > 10 else ""),
+        "key": f"{seen.key}, signed with {seen.signature}",
+        "chain": [link.subject for link in seen.chain],
+        "fingerprint": seen.fingerprint,
     }
 
 
-def facts(spec: MonitorSpec) -> list[dict[str, str]]:
-    """Return what is checked, in words."""
-    in_a_row = f"{spec.confirmations} failed check{'' if spec.confirmations == 1 else 's in a row'}"
-    if spec.confirmations > 1:
-        in_a_row += f", {spec.retry_seconds} s apart"
-    good = f"{spec.recoveries} good check{'' if spec.recoveries == 1 else 's in a row'}"
-    found = [
-        ("Every", f"{spec.interval_seconds} s"),
-        ("Gives up after", f"{spec.timeout_seconds} s"),
-        ("Down after", in_a_row),
-        ("Up after", good),
-    ]
-    if spec.degraded_after_ms is not None:
-        found.append(("Degraded when", f"slower than {spec.degraded_after_ms} ms"))
-    if isinstance(spec, HttpSpec):
-        found += _http_facts(spec)
-    elif isinstance(spec, TcpSpec):
-        found.append(("Connects", "with TLS" if spec.tls else "without TLS"))
-        if spec.expect:
-            found.append(("Expects", f"“{spec.expect}” in the answer"))
-    if spec.invert:
-        found.append(("Inverted", "up means that it does not answer"))
-    return [{"label": label, "value": value} for label, value in found]
-
-
-def _http_facts(spec: HttpSpec) -> list[tuple[str, str]]:
-    follows = "redirects followed" if spec.follow_redirects else "redirects not followed"
-    wanted = spec.expected_status
-    listed = wanted if isinstance(wanted, tuple) else (wanted,)
-    expects = [f"status {', '.join(str(one) for one in listed)}"]
-    if spec.body_match:
-        expects.append(f"body contains “{spec.body_match}”")
-    if spec.body_not_match:
-        expects.append(f"body does not contain “{spec.body_not_match}”")
-    if spec.body_regex:
-        expects.append(f"body matches {spec.body_regex}")
-    if spec.json_path:
-        expects.append(f"JSON has {spec.json_path}")
-    found = [("Request", f"{spec.method}, {follows}"), ("Expects", "; ".join(expects))]
-    if not spec.verify_tls:
-        found.append(("Certificate", "not verified"))
-    if spec.alert_days_before_expiry is not None:
-        found.append(("Certificate", f"degraded under {spec.alert_days_before_expiry} days"))
-    return found
+def _pinging(call: Call, monitor: Monitor) -> dict[str, Any] | None:
+    """Return where and how a job pings, and how it stands; None for what is not a push monitor."""
+    if not isinstance(monitor.spec, PushSpec):
+        return None
+    origin = call.origin
+    here = f"{'https' if origin.is_https else 'http'}://{origin.host}"
+    base = call.house.config.server.public_url.rstrip("/") or here
+    path = api.ping_path(monitor) if call.session.role >= Role.ADMIN else None
+    beat = call.house.engine.pushes.beat(monitor.id)
+    known = beat is not None and not monitor.spec.is_paused
+    return {
+        "url": None if path is None else base + path,
+        "cron": monitor.spec.cron or "0 * * * *",
+        "last_at": rfc3339(beat.last_at) if beat is not None and beat.last_at else None,
+        "started_at": rfc3339(beat.started_at) if beat is not None and beat.started_at else None,
+        "deadline_at": rfc3339(beat.deadline_at) if beat is not None and known else None,
+    }
 
 
 # Making and changing
@@ -352,6 +338,7 @@ async def replace(call: Call) -> Response[bytes]:
 async def _tried(
     call: Call, form: forms.Form, row: MonitorRow | None, spec: MonitorSpec
 ) -> Response[bytes]:
+    api.refuse_push(spec)
     if row is not None:
         spec = keep_secrets(spec, row.monitor.spec)
     reading, _, check = await call.house.engine.test(api.checked(spec))
@@ -390,6 +377,7 @@ async def _form(
         form=forms.view(shown, errors, stored),
         types=monitor_form.TYPES,
         methods=monitor_form.METHODS,
+        records=monitor_form.RECORDS,
         groups=await call.session.read(monitors.groups),
         test_result=result,
         advanced_open=monitor_form.advanced_open(shown, errors or {}),
@@ -413,7 +401,26 @@ def _result(tried: TestAnswer) -> dict[str, Any]:
         "status": tried.status.value,
         "text": tried.error_message or good,
         "phases": [{"label": label, "ms": f"{ms:g}"} for label, ms in measured if ms is not None],
+        "certificate": tried.certificate,
+        "notes": _notes(tried),
     }
+
+
+def _notes(tried: TestAnswer) -> list[str]:
+    """Return what a ping or a name server brought back, a line each."""
+    notes = [f"Record: {each}" for each in tried.answers[:20]]
+    if len(tried.answers) > 20:
+        notes.append(f"and {len(tried.answers) - 20} more")
+    seen = tried.packets
+    if seen is not None:
+        notes.append(f"{seen.received} of {seen.sent} pings came back, {seen.loss_percent:g}% lost")
+        if seen.average_ms is not None:
+            jitter = "" if seen.jitter_ms is None else f"; jitter {seen.jitter_ms:g} ms"
+            notes.append(
+                f"Round trip: least {seen.min_ms:g} ms, average {seen.average_ms:g} ms, "
+                f"most {seen.max_ms:g} ms{jitter}"
+            )
+    return notes
 
 
 # Acts
@@ -423,6 +430,7 @@ def _result(tried: TestAnswer) -> dict[str, Any]:
 async def check_now(call: Call) -> Response[bytes]:
     """Check it now, by hand."""
     row = await _stored(call)
+    api.refuse_push(row.monitor.spec)
     await call.house.engine.check_now(call.session.org_id, row.monitor)
     await call.house.raw.flush()
     return redirect(f"/monitors/{row.monitor.id}", "checked")

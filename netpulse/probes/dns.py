@@ -1,0 +1,173 @@
+"""dns: the records of a name, asked of a name server anew at every check."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Sequence
+
+from netpulse.egress.connect import Egress
+from netpulse.egress.trace import Trace
+from netpulse.egress.trouble import DialError, shown_endpoint
+from netpulse.model.check import Failure, Reading
+from netpulse.model.monitor import DnsSpec
+from netpulse.probes import messages
+from netpulse.probes.asking import Answer, Silence, ask
+from netpulse.probes.messages import Found, Malformed
+from netpulse.rules import records
+from netpulse.rules.targets import Endpoint
+
+MOST_ALIASES = 8
+"""CNAMEs that are followed by asking again, where a server does not follow them itself."""
+
+_RCODES = {
+    "nxdomain": "{name} does not exist (NXDOMAIN, says {server})",
+    "servfail": "{server} cannot look {name} up (SERVFAIL)",
+    "refused": "{server} refuses to answer for {name} (REFUSED)",
+    "notimp": "{server} cannot answer such questions (NOTIMP)",
+    "formerr": "{server} does not understand the question for {name} (FORMERR)",
+}
+
+
+async def probe(spec: DnsSpec, deadline: float, egress: Egress) -> Reading:
+    """Ask once and measure. `deadline` is a moment of the loop's clock.
+
+    total is the wall time from the first question to the last answer, name servers that did not
+    answer included.
+    """
+    trace = Trace()
+    loop = asyncio.get_running_loop()
+    began, clock = time.perf_counter(), loop.time()
+    ours = spec.nameserver is None
+    answers: tuple[str, ...] = ()
+    failure: tuple[Failure, str | None, str] | None = None
+    try:
+        if spec.nameserver is None:
+            servers: Sequence[Endpoint] = egress.resolver.servers
+        else:
+            servers = (records.nameserver(spec.nameserver),)
+        # Who hears nobody of our own has to find out whether we are heard at all.
+        until = deadline - (deadline - clock) * 0.25 if ours else deadline
+        answers = await _look_up(spec, servers, egress, trace, until)
+        trace.resolved((time.perf_counter() - began) * 1000)
+    except Silence as silence:
+        if spec.nameserver is not None:
+            # Whose silence it was: that is evidence about our own network.
+            trace.address = records.nameserver(spec.nameserver).host
+        failure = await _silent(spec, egress, silence, clock, deadline)
+    except DialError as error:
+        trace.address = error.address or trace.address
+        failure = (error.failure, error.detail, error.message)
+        if ours and error.failure in {Failure.REFUSED, Failure.UNREACHABLE}:
+            failure = _nobody(egress, spec.target)
+    trace.stop()
+    word, detail, sentence = failure or (None, None, None)
+    return Reading(
+        timings=trace.timings(),
+        failure=word,
+        detail=detail,
+        error=sentence,
+        address=trace.address,
+        answers=answers,
+    )
+
+
+async def _look_up(
+    spec: DnsSpec, servers: Sequence[Endpoint], egress: Egress, trace: Trace, until: float
+) -> tuple[str, ...]:
+    """Return the records of the name, following its CNAMEs.
+
+    Raises:
+        Silence: no server answered.
+        DialError: they cannot be reached, or there are no records.
+    """
+    name = records.question(spec.target, spec.record_type)
+    ours = spec.nameserver is None
+    for _ in range(MOST_ALIASES):
+        asked = messages.question(name, spec.record_type)
+        answer = await ask(egress, servers, asked, ours=ours, deadline=until)
+        trace.address = answer.server.host
+        found = _found(answer, asked)
+        if found.records:
+            return found.records
+        end = messages.shown(found.end)
+        if found.final:
+            raise _no_data(spec, answer, end, name)
+        name, servers = end, (answer.server,)
+    raise DialError(
+        Failure.DNS,
+        "cname_chain",
+        f"{spec.target} leads through more than {MOST_ALIASES} CNAMEs",
+        address=trace.address,
+    )
+
+
+def _found(answer: Answer, asked: messages.Question) -> Found:
+    server = shown_endpoint(*answer.server)
+    word = messages.rcode(answer.message)
+    name = messages.shown(asked.name)
+    try:
+        found = messages.found(asked, answer.message)
+    except Malformed as error:
+        raise DialError(
+            Failure.DNS,
+            "malformed",
+            f"the answer of {server} for {name} is of no use: {error}",
+            address=answer.server.host,
+        ) from None
+    if word == "noerror":
+        return found
+    sentence = _RCODES.get(word, "{server} answers {word} for {name}")
+    # With NXDOMAIN it is the end of the CNAMEs that does not exist (RFC 6604).
+    end = messages.shown(found.end)
+    if end != name:
+        name = f"{end}, where the CNAME of {name} leads,"
+    raise DialError(
+        Failure.DNS,
+        word,
+        sentence.format(name=name, server=server, word=word.upper())
+        + messages.reasons(answer.message),
+        address=answer.server.host,
+    )
+
+
+def _no_data(spec: DnsSpec, answer: Answer, end: str, name: str) -> DialError:
+    server = shown_endpoint(*answer.server)
+    sentence = f"{end} has no {spec.record_type} record, says {server}"
+    if end != name:
+        sentence = f"{end}, where the CNAME of {name} leads, has no {spec.record_type} record"
+    elif messages.refers(answer.message):
+        sentence = f"{server} does not know {end} and refers to other name servers"
+    return DialError(Failure.DNS, "no_data", sentence, address=answer.server.host)
+
+
+async def _silent(
+    spec: DnsSpec, egress: Egress, silence: Silence, began: float, deadline: float
+) -> tuple[Failure, str, str]:
+    strays = ""
+    if silence.strays:
+        plural = "" if silence.strays == 1 else "s"
+        strays = f"; {silence.strays} packet{plural} with a wrong id ignored"
+    if spec.nameserver is not None:
+        server = shown_endpoint(*records.nameserver(spec.nameserver))
+        return (
+            Failure.TIMEOUT,
+            "dns",
+            f"no answer within {spec.timeout_seconds:g} s from {server}{strays}",
+        )
+    if await egress.resolver.heard(began, deadline):
+        return (
+            Failure.DNS,
+            "timeout",
+            f"the name servers of {spec.target} do not answer: our own do, not for it{strays}",
+        )
+    return _nobody(egress, spec.target)
+
+
+def _nobody(egress: Egress, target: str) -> tuple[Failure, str, str]:
+    servers = ", ".join(shown_endpoint(*server) for server in egress.resolver.servers)
+    return (
+        Failure.OWN_NETWORK,
+        "no_resolver",
+        f"no name server answers this host ({servers}), so {target} cannot be looked up",
+    )

@@ -1,0 +1,126 @@
+"""icmp: some pings to one address; how many come back, and how fast."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import itertools
+import socket
+import time
+from collections.abc import Sequence
+
+from netpulse.egress.connect import Egress
+from netpulse.egress.icmp import Pinged
+from netpulse.egress.resolver import Address
+from netpulse.egress.trace import Trace
+from netpulse.egress.trouble import DialError
+from netpulse.model.check import OWN_FAILURES, Failure, Reading, Timings, round_latency
+from netpulse.model.monitor import IcmpSpec
+from netpulse.rules import targets
+
+GAP = 0.2
+"""Seconds between two packets, where the deadline leaves room."""
+
+
+async def probe(spec: IcmpSpec, deadline: float, egress: Egress) -> Reading:
+    """Ping and measure. `deadline` is a moment of the loop's clock.
+
+    total is the average round trip, without the name look-up.
+    """
+    trace = Trace()
+    began = time.perf_counter()
+    try:
+        found = await egress.resolve(targets.ping_host(spec.target), 0, deadline=deadline)
+        trace.resolved((time.perf_counter() - began) * 1000)
+        pinged = await _ping(spec, _candidates(found), egress, deadline)
+    except DialError as error:
+        sentence = error.message
+        if error.failure is Failure.TIMEOUT:
+            sentence = f"no answer within {spec.timeout_seconds:g} s: looking up {spec.target}"
+        return Reading(
+            timings=Timings(dns_ms=trace.timings().dns_ms),
+            failure=error.failure,
+            detail=error.detail,
+            error=sentence,
+            address=error.address,
+        )
+    return _reading(pinged, trace)
+
+
+def _candidates(found: Sequence[Address]) -> list[Address]:
+    """Return the best address of each family, the resolver's first choice first."""
+    best: dict[int, Address] = {}
+    for each in found:
+        address = _unmapped(each)
+        best.setdefault(address.family, address)
+    return list(best.values())
+
+
+def _unmapped(address: Address) -> Address:
+    if address.family == socket.AF_INET6:
+        inner = ipaddress.IPv6Address(address.text).ipv4_mapped
+        if inner is not None:
+            return Address(socket.AF_INET, str(inner))
+    return address
+
+
+async def _ping(
+    spec: IcmpSpec, candidates: Sequence[Address], egress: Egress, deadline: float
+) -> Pinged:
+    """Ping the first address; the other family's only where nothing at all comes from it.
+
+    Raises:
+        DialError: this host can ping neither.
+    """
+    loop = asyncio.get_running_loop()
+    silent: Pinged | None = None
+    trouble: DialError | None = None
+    for number, address in enumerate(candidates):
+        left = deadline - loop.time()
+        rest = len(candidates) - number
+        gap = min(GAP, left / rest * 0.5 / max(1, spec.packets - 1))
+        try:
+            pinged = await egress.pinger.ping(
+                address, packets=spec.packets, gap=gap, deadline=loop.time() + left / rest
+            )
+        except DialError as error:
+            if error.failure not in OWN_FAILURES:
+                raise
+            trouble = trouble or error
+            continue
+        if pinged.round_trips:
+            return pinged
+        silent = silent or pinged
+    if silent is None:
+        assert trouble is not None  # there was at least one address
+        raise trouble
+    return silent
+
+
+def _reading(pinged: Pinged, trace: Trace) -> Reading:
+    trips = pinged.round_trips
+    average = sum(trips) / len(trips) if trips else None
+    steps = [abs(after - before) for before, after in itertools.pairwise(trips)]
+    failure = detail = sentence = None
+    if not trips and pinged.trouble is not None:
+        failure, detail = Failure.UNREACHABLE, pinged.trouble.detail
+        sentence = (
+            f"{pinged.address} cannot be reached: {pinged.trouble.source} says "
+            f"“{pinged.trouble.said}”"
+        )
+    return Reading(
+        timings=Timings(
+            dns_ms=trace.timings().dns_ms,
+            total_ms=None if average is None else round_latency(average),
+        ),
+        failure=failure,
+        detail=detail,
+        error=sentence,
+        address=pinged.address,
+        packets_sent=pinged.sent,
+        packets_received=len(trips),
+        rtt_min_ms=round(min(trips), 3) if trips else None,
+        rtt_average_ms=None if average is None else round(average, 3),
+        rtt_max_ms=round(max(trips), 3) if trips else None,
+        jitter_ms=round(sum(steps) / len(steps), 3) if steps else None,
+    )
