@@ -115,17 +115,20 @@ def run(arguments: argparse.Namespace) -> int:
     """Check once, print what came out and return the exit status."""
     try:
         spec = _spec(arguments)
-        reading, verdict, started_at = asyncio.run(_probed(spec, arguments.nameserver))
+        nameserver = _nameserver(arguments.nameserver)
+        reading, verdict, started_at = asyncio.run(_probed(spec, nameserver))
     except _UsageError as error:
         sys.stderr.write(f"netpulse check: {error}\n")
         return UNKNOWN
     except Exception as error:  # noqa: BLE001  # any other exit status would be a verdict
         sys.stderr.write(f"netpulse check: internal error: {type(error).__name__}: {error}\n")
         return UNKNOWN
+    from netpulse.cli.checked import as_json, in_words
+
     if arguments.json:
-        sys.stdout.write(_as_json(reading, verdict, started_at))
+        sys.stdout.write(as_json(reading, verdict, started_at))
     else:
-        sys.stdout.write(_in_words(spec, reading, verdict, started_at))
+        sys.stdout.write(in_words(spec, reading, verdict, started_at))
     return {"up": 0, "degraded": 1, "down": 2}.get(verdict.result.value, UNKNOWN)
 
 
@@ -186,6 +189,23 @@ def _spec(arguments: argparse.Namespace) -> MonitorSpec:
     if found:
         raise _UsageError("; ".join(_where(f"{each.message} - at `{each.path}`") for each in found))
     return spec
+
+
+def _nameserver(text: str | None) -> str | None:
+    """Return "address:port" for what --nameserver says."""
+    import ipaddress
+
+    from netpulse.rules.targets import TargetError, endpoint
+
+    if text is None:
+        return None
+    try:
+        has_port = "]:" in text or text.count(":") == 1
+        where = endpoint(text, None if has_port else 53)
+        ipaddress.ip_address(where.host)
+    except (TargetError, ValueError):
+        raise _UsageError(f"--nameserver {text}: write an address, or address:port") from None
+    return str(where)
 
 
 def _kind(arguments: argparse.Namespace) -> tuple[str, str]:
@@ -250,85 +270,3 @@ def _where(message: str) -> str:
     if option in {"", "target"}:
         return f"{option or 'check'}: {text}"
     return f"--{option.replace('_', '-')}{dot and f' {rest}'}: {text}"
-
-
-def _as_json(reading: Reading, verdict: Verdict, started_at: int) -> str:
-    """Return the check as the API answers it, and beside it what only a probe knows."""
-    import msgspec
-
-    from netpulse.model.check import LOCAL
-    from netpulse.model.time import rfc3339
-
-    certificate = None
-    if reading.certificate is not None:
-        certificate = msgspec.to_builtins(reading.certificate)
-        for moment in ("not_before", "not_after"):
-            certificate[moment] = rfc3339(certificate[moment])
-    check = {
-        # An id is computed from a monitor's, and there is none.
-        "id": None,
-        "status": verdict.result,
-        "response_time_ms": _response_time(reading),
-        "status_code": reading.status_code,
-        "error_message": verdict.message,
-        "failure": verdict.failure,
-        "failure_detail": verdict.detail,
-        "checked_at": rfc3339(started_at),
-        "region": LOCAL,
-        "timings": reading.timings,
-        "address": reading.address,
-        "final_url": reading.final_url,
-        "redirects": reading.redirects,
-        "tls_version": reading.tls_version,
-        "certificate": certificate,
-    }
-    return msgspec.json.format(msgspec.json.encode(check), indent=2).decode() + "\n"
-
-
-def _response_time(reading: Reading) -> int | None:
-    took = reading.timings.total_ms
-    return None if took is None or reading.failure is not None else round(took)
-
-
-def _in_words(spec: MonitorSpec, reading: Reading, verdict: Verdict, started_at: int) -> str:
-    from netpulse.model.time import DAY, rfc3339
-    from netpulse.rules.targets import shown
-
-    said = verdict.message
-    if said is None:
-        code = f"answered {reading.status_code}" if reading.status_code else "connected"
-        took = _response_time(reading)
-        said = code if took is None else f"{code} in {took} ms"
-    words = [word for word in (verdict.failure, verdict.detail) if word]
-    reason = f" ({', '.join(words)})" if words else ""
-    lines = [f"{verdict.result.upper()}  {shown(spec.target)}  {said}{reason}"]
-    timings = reading.timings
-    rows: list[tuple[str, str | None]] = [
-        ("address", reading.address),
-        ("dns", _milliseconds(timings.dns_ms)),
-        ("connect", _milliseconds(timings.connect_ms)),
-        ("tls", _milliseconds(timings.tls_ms, reading.tls_version)),
-        ("first byte", _milliseconds(timings.first_byte_ms)),
-        ("total", _milliseconds(timings.total_ms)),
-    ]
-    if reading.redirects:
-        rows.append(("redirects", f"{reading.redirects}, to {reading.final_url}"))
-    certificate = reading.certificate
-    if certificate is not None:
-        left = (certificate.not_after - started_at) // DAY
-        when = f"in {left} days" if left >= 0 else f"{-left} days ago"
-        ends = rfc3339(certificate.not_after - certificate.not_after % 1000)
-        rows.append(
-            (
-                "certificate",
-                f"{certificate.subject}, issued by {certificate.issuer}, ends {ends} ({when})",
-            )
-        )
-    lines += [f"  {label:<12}{value}" for label, value in rows if value is not None]
-    return "\n".join(lines) + "\n"
-
-
-def _milliseconds(value: float | None, more: str | None = None) -> str | None:
-    if value is None:
-        return None
-    return f"{value:g} ms" + (f"  {more}" if more else "")

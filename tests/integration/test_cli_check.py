@@ -196,6 +196,7 @@ async def test_tcp_options(capsys: pytest.CaptureFixture[str]) -> None:
         (["http://x.example/", "--header", "X"], '--header X: write "Name: value"'),
         (["http://x.example/", "--user", "a:b", "--bearer", "c"], "--user and --bearer: give one"),
         (["http://x.example/", "--cacert", "/nowhere"], "--cacert /nowhere: "),
+        (["http://x.example/", "--nameserver", "dns.example"], "write an address, or address:port"),
         (["http://x.example/", "-4", "-6"], "not allowed with argument"),
     ],
 )
