@@ -103,7 +103,7 @@ def test_the_first_day(
     for each in (page, beside):
         expect(badge(each, "Shop")).to_have_text("Down", timeout=25_000)
         expect(each.locator(".np-nav [data-live-count=down]")).not_to_have_text("0")
-    expect(page.locator("#checks")).to_contain_text("refused the connection")
+    expect(page.locator("#checks")).to_contain_text("connection refused by")
     incident = page.locator("#incidents a.np-name")
     expect(incident).to_contain_text("Shop is down")
     expect(page.locator("#incidents")).to_contain_text("Investigating")

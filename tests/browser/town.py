@@ -123,7 +123,7 @@ def cast(port: int) -> list[Watched]:
 
     unwell = "status 503, expected 200-299"
     timeout = "no answer within 10 s: connected after 12 ms, waiting for the first byte"
-    refused = f"127.0.0.1:{port} refused the connection"
+    refused = f"connection refused by 127.0.0.1:{port}"
     return [
         Watched(
             web("Checkout API", "shop", "/api/checkout", "Shop", "prod", "api"),

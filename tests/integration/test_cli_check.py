@@ -85,7 +85,7 @@ async def test_down(capsys: pytest.CaptureFixture[str]) -> None:
     found = await said(capsys, f"http://127.0.0.1:{port}/")
     assert found.status == 2
     assert found.out.startswith(
-        f"DOWN  http://127.0.0.1:{port}/  127.0.0.1:{port} refused the connection (refused)\n"
+        f"DOWN  http://127.0.0.1:{port}/  connection refused by 127.0.0.1:{port} (refused)\n"
     )
     async with HttpServer(answer(503)) as server:
         found = await said(capsys, server.url())

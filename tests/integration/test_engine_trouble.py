@@ -21,6 +21,7 @@ from netpulse.model.monitor import Monitor
 from netpulse.model.time import DAY, HOUR, Millis
 from netpulse.model.watch import Status, UnknownReason
 from netpulse.storage import monitors, notices, rollups, runs, spans, troubles
+from netpulse.storage.conn import Conn
 from netpulse.storage.raw.names import month_of
 from tests.clock import FakeClock
 from tests.home import Home, home, now, spec
@@ -248,10 +249,15 @@ async def test_the_edges_of_one_monitor_keep_their_order(ward: Ward) -> None:
     assert statuses[-40:] == [Status.DOWN, Status.UP] * 20
 
 
+def _made_at(conn: Conn, monitor_id: str, at: int) -> None:
+    conn.execute("UPDATE monitors SET created_at = ? WHERE id = ?", (at, monitor_id))
+
+
 async def test_hours_are_sealed_and_summed_up(ward: Ward) -> None:
     at, keeping = ward.at, ward.at.engine.housekeeping
     watched = await ward.on_duty()
     day = (ward.clock.now() // DAY - 2) * DAY
+    await at.db.write(_made_at, watched.id, day)
     for minute in range(24 * 60):
         due = day + minute * 60_000
         result = Result.DOWN if minute % 60 == 30 else Result.UP

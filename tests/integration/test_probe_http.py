@@ -287,7 +287,7 @@ async def test_refused(egress: Egress) -> None:
     port = free_port()
     seen = await check(egress, f"http://127.0.0.1:{port}/")
     assert seen.said == "down refused"
-    assert seen.message == f"127.0.0.1:{port} refused the connection"
+    assert seen.message == f"connection refused by 127.0.0.1:{port}"
     assert seen.reading.timings.connect_ms is None
     assert seen.reading.address == "127.0.0.1"
 
@@ -555,7 +555,7 @@ async def test_a_redirect_to_a_dead_port_says_where(egress: Egress) -> None:
     seen = await see(egress, redirect(f"http://127.0.0.1:{port}/x"))
     assert seen.said == "down refused"
     assert seen.message == (
-        f"127.0.0.1:{port} refused the connection (after a redirect, at http://127.0.0.1:{port}/x)"
+        f"connection refused by 127.0.0.1:{port} (after a redirect, at http://127.0.0.1:{port}/x)"
     )
 
 
