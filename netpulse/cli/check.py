@@ -160,6 +160,7 @@ def _spec(arguments: argparse.Namespace) -> MonitorSpec:
 
     from netpulse.model.monitor import TYPES
     from netpulse.rules.monitors import normalised, problems
+    from netpulse.wording import in_words
 
     kind, target = _kind(arguments)
     fields: dict[str, Any] = {
@@ -184,7 +185,8 @@ def _spec(arguments: argparse.Namespace) -> MonitorSpec:
     try:
         spec = normalised(msgspec.convert(fields, TYPES[kind]))
     except msgspec.ValidationError as error:
-        raise _UsageError(_where(str(error))) from None
+        text, at, path = str(error).partition(" - at `$")
+        raise _UsageError(_where(in_words(text) + at + path)) from None
     found = problems(spec)
     if found:
         raise _UsageError("; ".join(_where(f"{each.message} - at `{each.path}`") for each in found))

@@ -20,6 +20,7 @@ def as_json(reading: Reading, verdict: Verdict, started_at: Millis) -> str:
     check = {
         # An id is computed from a monitor's, and there is none.
         "id": None,
+        "monitor_id": None,
         "status": verdict.result,
         "response_time_ms": _response_time(reading),
         "status_code": reading.status_code,
@@ -28,11 +29,13 @@ def as_json(reading: Reading, verdict: Verdict, started_at: Millis) -> str:
         "failure_detail": verdict.detail,
         "checked_at": rfc3339(started_at),
         "region": LOCAL,
+        "counted": False,
         "timings": reading.timings,
         "address": reading.address,
+        "http_version": reading.http_version,
+        "tls_version": reading.tls_version,
         "final_url": reading.final_url,
         "redirects": reading.redirects,
-        "tls_version": reading.tls_version,
         "certificate": certificate,
     }
     return msgspec.json.format(msgspec.json.encode(check), indent=2).decode() + "\n"

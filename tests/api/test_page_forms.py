@@ -103,8 +103,8 @@ class TestMonitorForm:
             'JSON value: this is not JSON; write a text in quotes: "ok".',
             "Tags: must have at most 64 characters.",
             "Check every: must be at least 10.",
-            "Give up after: must be a whole number.",
-            "Failed checks until it is down: must be a whole number.",
+            "Give up after: must be a whole number, not text.",
+            "Failed checks until it is down: must be a whole number, not null.",
         ]
         assert SECRET not in refused.text
         page = unescape(refused.text)
@@ -148,7 +148,7 @@ class TestAlertForms:
         for changes, line in (
             ({"config.url": "gopher://x"}, "Address: "),
             ({"config.secret": SECRET}, "Signing secret: "),
-            ({"retry_for_seconds": "long"}, "Keep trying for: must be a whole number."),
+            ({"retry_for_seconds": "long"}, "Keep trying for: must be a whole number, not text."),
             ({"name": ""}, "Name: must not be empty."),
         ):
             refused = await alice.post("/alerts/channels/new", data=form | changes)

@@ -9,9 +9,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from netpulse.cli import main
+from netpulse.web.api import checks
 from tests.certificates import Authority
 from tests.servers import DnsServer, HttpServer, TcpServer, answer, free_port, redirect
 
@@ -124,6 +126,8 @@ async def test_json(capsys: pytest.CaptureFixture[str]) -> None:
     assert isinstance(check["response_time_ms"], int)
     assert check["region"] == "local"
     assert check["checked_at"].endswith("Z")
+    # Every field that the API answers to POST /v1/monitors/test.
+    assert set(check) == {field.encode_name for field in msgspec.structs.fields(checks.TestAnswer)}
     assert set(check["timings"]) == {
         "dns_ms",
         "connect_ms",
@@ -189,7 +193,7 @@ async def test_tcp_options(capsys: pytest.CaptureFixture[str]) -> None:
         (["http://a b/"], "target: it has a space or control character"),
         (["ftp://files.example/"], "target: the scheme is ftp; use http or https"),
         (["http://x.example/", "--type", "https"], "an https monitor needs an https:// target"),
-        (["http://x.example/", "--timeout", "0"], "--timeout: Expected `int` >= 1"),
+        (["http://x.example/", "--timeout", "0"], "--timeout: must be at least 1"),
         (["http://x.example/", "--regex", "("], "--regex: RE2 does not take it"),
         (["http://x.example/", "--json-value", "1"], "--json-value: is compared with json_path"),
         (["http://x.example/", "--json-value", "good"], "--json-value good is not JSON"),
