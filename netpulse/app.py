@@ -31,7 +31,7 @@ from netpulse.model.user import Actor
 from netpulse.rules.addresses import AddressPolicy
 from netpulse.storage import directory, users
 from netpulse.storage.db import Database
-from netpulse.storage.errors import StartRefused
+from netpulse.storage.errors import StartRefused, StorageTrouble
 from netpulse.storage.lock import DataLock
 from netpulse.storage.opening import open_database
 from netpulse.storage.raw import Raw
@@ -69,6 +69,10 @@ def serve(loaded: Loaded) -> int:
             runner.run(_run(loaded))
     except (StartRefused, KeyTrouble, PortTaken, CannotListen, AdminRefused) as refusal:
         sys.stderr.write(f"netpulse: {refusal}\n")
+        return 1
+    except StorageTrouble as trouble:
+        # Only the start lets it through: what runs lives with it.
+        sys.stderr.write(f"netpulse: cannot start: {trouble}\n")
         return 1
     return 0
 

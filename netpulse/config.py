@@ -17,6 +17,8 @@ from urllib.parse import urlsplit
 import msgspec
 from msgspec import Meta, Struct
 
+from netpulse.wording import in_words
+
 PREFIX = "NETPULSE_"
 
 Port = Annotated[int, Meta(ge=1, le=65535)]
@@ -218,7 +220,10 @@ def _in_words(message: str, path: Path | None) -> str:
     text, _, where = message.partition(" - at `$")
     key = where.strip("`").lstrip(".")
     source = f"{path}: " if path is not None else ""
-    return f"{source}{key or 'configuration'}: {text[:1].lower()}{text[1:]}"
+    section, _, name = key.partition(".")
+    fields = msgspec.structs.fields(SECTIONS[section]) if section in SECTIONS else ()
+    kind = next((field.type for field in fields if field.name == name), None)
+    return f"{source}{key or 'configuration'}: {in_words(text, kind)}"
 
 
 def _check_values(config: Config) -> None:

@@ -121,12 +121,17 @@ class Server:
 
     async def stop(self) -> None:
         """Close the listening socket and everything that is under way."""
+        # A connection that is being accepted while its server closes is left open by asyncio.
+        for _ in range(5):
+            await asyncio.sleep(0)
         self._server.close()
-        for task in tuple(self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        # The loop closes an aborted transport in its next turn.
-        await asyncio.sleep(0)
+        # What was accepted just before still arrives in the loop's next turns, and aborted
+        # transports are closed in them.
+        for _ in range(10):
+            for task in tuple(self._tasks):
+                task.cancel()
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+            await asyncio.sleep(0)
 
     async def start_again(self) -> None:
         """Listen on the same port as before."""
@@ -144,15 +149,19 @@ class Server:
             writer.transport.abort()
         finally:
             self._tasks.discard(task)
-            writer.close()
+            if not writer.is_closing():
+                writer.close()
             try:
                 async with asyncio.timeout(1):
                     await writer.wait_closed()
-            except (ConnectionError, ssl.SSLError, TimeoutError, asyncio.CancelledError):
+            except (TimeoutError, asyncio.CancelledError):
                 # What the client did not take within a second, it never will. (A TLS transport that
                 # is closed already trips over itself.)
                 with contextlib.suppress(AttributeError):
                     writer.transport.abort()
+            except (ConnectionError, ssl.SSLError):
+                # The client is gone already.
+                return
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Talk on one connection."""

@@ -181,7 +181,8 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         spec = _spec(arguments)
         # The name server of a dns check is part of what is checked.
-        nameserver = None if spec.__struct_config__.tag == "dns" else arguments.nameserver
+        is_dns = spec.__struct_config__.tag == "dns"
+        nameserver = None if is_dns else _nameserver(arguments.nameserver)
         reading, verdict, started_at = asyncio.run(_probed(spec, nameserver))
     except _UsageError as error:
         sys.stderr.write(f"netpulse check: {error}\n")
@@ -189,10 +190,12 @@ def run(arguments: argparse.Namespace) -> int:
     except Exception as error:  # noqa: BLE001  # any other exit status would be a verdict
         sys.stderr.write(f"netpulse check: internal error: {type(error).__name__}: {error}\n")
         return UNKNOWN
+    from netpulse.cli.checked import as_json, in_words
+
     if arguments.json:
-        sys.stdout.write(_as_json(reading, verdict, started_at))
+        sys.stdout.write(as_json(reading, verdict, started_at))
     else:
-        sys.stdout.write(_in_words(spec, reading, verdict, started_at))
+        sys.stdout.write(in_words(spec, reading, verdict, started_at))
     return {"up": 0, "degraded": 1, "down": 2}.get(verdict.result.value, UNKNOWN)
 
 
@@ -224,6 +227,7 @@ def _spec(arguments: argparse.Namespace) -> MonitorSpec:
 
     from netpulse.model.monitor import TYPES
     from netpulse.rules.monitors import normalised, problems
+    from netpulse.wording import in_words
 
     kind, target = _kind(arguments)
     fields: dict[str, Any] = {
@@ -250,11 +254,29 @@ def _spec(arguments: argparse.Namespace) -> MonitorSpec:
     try:
         spec = normalised(msgspec.convert(fields, TYPES[kind]))
     except msgspec.ValidationError as error:
-        raise _UsageError(_where(str(error))) from None
+        text, at, path = str(error).partition(" - at `$")
+        raise _UsageError(_where(in_words(text) + at + path)) from None
     found = problems(spec)
     if found:
         raise _UsageError("; ".join(_where(f"{each.message} - at `{each.path}`") for each in found))
     return spec
+
+
+def _nameserver(text: str | None) -> str | None:
+    """Return "address:port" for what --nameserver says."""
+    import ipaddress
+
+    from netpulse.rules.targets import TargetError, endpoint
+
+    if text is None:
+        return None
+    try:
+        has_port = "]:" in text or text.count(":") == 1
+        where = endpoint(text, None if has_port else 53)
+        ipaddress.ip_address(where.host)
+    except (TargetError, ValueError):
+        raise _UsageError(f"--nameserver {text}: write an address, or address:port") from None
+    return str(where)
 
 
 def _kind(arguments: argparse.Namespace) -> tuple[str, str]:
@@ -319,124 +341,3 @@ def _where(message: str) -> str:
     if option in {"", "target"}:
         return f"{option or 'check'}: {text}"
     return f"--{option.replace('_', '-')}{dot and f' {rest}'}: {text}"
-
-
-def _as_json(reading: Reading, verdict: Verdict, started_at: int) -> str:
-    """Return the check as the API answers it, and beside it what only a probe knows."""
-    import msgspec
-
-    from netpulse.model.check import LOCAL
-    from netpulse.model.time import rfc3339
-
-    certificate = None
-    if reading.certificate is not None:
-        certificate = msgspec.to_builtins(reading.certificate)
-        for each in (certificate, *certificate["chain"]):
-            for moment in {"not_before", "not_after"} & each.keys():
-                each[moment] = rfc3339(each[moment])
-    check = {
-        # An id is computed from a monitor's, and there is none.
-        "id": None,
-        "status": verdict.result,
-        "response_time_ms": _response_time(reading),
-        "status_code": reading.status_code,
-        "error_message": verdict.message,
-        "failure": verdict.failure,
-        "failure_detail": verdict.detail,
-        "checked_at": rfc3339(started_at),
-        "region": LOCAL,
-        "timings": reading.timings,
-        "address": reading.address,
-        "final_url": reading.final_url,
-        "redirects": reading.redirects,
-        "tls_version": reading.tls_version,
-        "certificate": certificate,
-        "answers": reading.answers,
-        "packets": None if reading.packets_sent is None else _packets(reading),
-    }
-    return msgspec.json.format(msgspec.json.encode(check), indent=2).decode() + "\n"
-
-
-def _packets(reading: Reading) -> dict[str, float | None]:
-    return {
-        "sent": reading.packets_sent,
-        "received": reading.packets_received,
-        "loss_percent": None if reading.loss_percent is None else round(reading.loss_percent, 1),
-        "min_ms": reading.rtt_min_ms,
-        "average_ms": reading.rtt_average_ms,
-        "max_ms": reading.rtt_max_ms,
-        "jitter_ms": reading.jitter_ms,
-    }
-
-
-def _response_time(reading: Reading) -> int | None:
-    took = reading.timings.total_ms
-    return None if took is None or reading.failure is not None else round(took)
-
-
-def _in_words(spec: MonitorSpec, reading: Reading, verdict: Verdict, started_at: int) -> str:
-    from netpulse.model.monitor import type_of
-    from netpulse.model.time import DAY, rfc3339
-    from netpulse.rules.targets import shown
-
-    kind = type_of(spec)
-    said = verdict.message
-    if said is None:
-        code = f"answered {reading.status_code}" if reading.status_code else "connected"
-        if kind == "ssl":
-            code = "the certificate is good, shown"
-        elif kind in {"icmp", "dns"}:
-            code = "answered"
-        took = _response_time(reading)
-        said = code if took is None else f"{code} in {took} ms"
-        if reading.rtt_average_ms is not None:
-            said = f"answered in {reading.rtt_average_ms:g} ms on average"
-    words = [word for word in (verdict.failure, verdict.detail) if word]
-    reason = f" ({', '.join(words)})" if words else ""
-    lines = [f"{verdict.result.upper()}  {shown(spec.target)}  {said}{reason}"]
-    timings = reading.timings
-    rows: list[tuple[str, str | None]] = [
-        ("address", reading.address),
-        ("dns", _milliseconds(timings.dns_ms)),
-        ("connect", _milliseconds(timings.connect_ms)),
-        ("tls", _milliseconds(timings.tls_ms, reading.tls_version)),
-        ("first byte", _milliseconds(timings.first_byte_ms)),
-        ("total", _milliseconds(timings.total_ms)),
-    ]
-    if reading.packets_sent is not None:
-        came = f"{reading.packets_received} of {reading.packets_sent} came back"
-        rows[-1] = ("pings", came)
-        trips = (reading.rtt_min_ms, reading.rtt_average_ms, reading.rtt_max_ms, reading.jitter_ms)
-        if trips[0] is not None:
-            told = " / ".join("-" if each is None else f"{each:g}" for each in trips)
-            rows.append(("round trip", f"{told} ms (least / average / most / jitter)"))
-    rows += [("record", _in_one_line(each)) for each in reading.answers]
-    if reading.redirects:
-        rows.append(("redirects", f"{reading.redirects}, to {reading.final_url}"))
-    certificate = reading.certificate
-    if certificate is not None:
-        left = (certificate.not_after - started_at) // DAY
-        when = f"in {left} days" if left >= 0 else f"{-left} days ago"
-        ends = rfc3339(certificate.not_after - certificate.not_after % 1000)
-        rows.append(
-            (
-                "certificate",
-                f"{certificate.subject}, issued by {certificate.issuer}, ends {ends} ({when})",
-            )
-        )
-        if kind == "ssl":
-            chain = " < ".join(link.subject for link in certificate.chain)
-            rows.append(("chain", chain or None))
-            rows.append(("key", f"{certificate.key}, signed with {certificate.signature}"))
-    lines += [f"  {label:<12}{value}" for label, value in rows if value is not None]
-    return "\n".join(lines) + "\n"
-
-
-def _in_one_line(text: str) -> str:
-    return "".join(sign if sign.isprintable() else "\ufffd" for sign in text)
-
-
-def _milliseconds(value: float | None, more: str | None = None) -> str | None:
-    if value is None:
-        return None
-    return f"{value:g} ms" + (f"  {more}" if more else "")

@@ -51,14 +51,14 @@ def _follow_parent() -> None:
             f"({os.strerror(error)}); after kill -9, end both processes\n"
         )
         return
-    # The parent may have died before the call: then nobody will send the signal.
+    # The parent may have died before the call: then nobody will send the signal, and whoever is
+    # the parent now has another name. (What it runs, /proc/<pid>/exe, is not always readable.)
     try:
-        parent = Path(f"/proc/{os.getppid()}/exe").readlink()
+        parent = Path(f"/proc/{os.getppid()}/comm").read_bytes()
     except OSError:
-        # Another user's parent, or none: only an executable of ours would be readable for sure.
-        parent = None
-    if parent is None or parent != Path("/proc/self/exe").readlink():
-        sys.exit(1)
+        parent = b""
+    if parent != Path("/proc/self/comm").read_bytes():
+        sys.exit("netpulse: the process that started this one has ended")
 
 
 def _hold(folder: Path) -> None:

@@ -28,7 +28,7 @@ def register(commands: Any) -> None:
     add = actions.add_parser(
         "add", help="add a person (the first one founds an organization and is its super admin)"
     )
-    add.add_argument("email")
+    add.add_argument("email", metavar="EMAIL", help="their email address, to sign in with")
     add.add_argument("--org", metavar="SLUG", help="organization to join (default: the only one)")
     add.add_argument("--role", choices=("viewer", "admin"), help="role there (default: viewer)")
     add.add_argument("--org-name", metavar="NAME", help="name of the first organization")
@@ -36,7 +36,7 @@ def register(commands: Any) -> None:
     password = actions.add_parser(
         "password", help="set a person's password and end all their sessions"
     )
-    password.add_argument("email")
+    password.add_argument("email", metavar="EMAIL", help="whose")
     for action in (add, password):
         action.add_argument(
             "--password-stdin",

@@ -9,6 +9,7 @@ resolver is told from a silent zone, for the one is our own trouble and the othe
 from __future__ import annotations
 
 import asyncio
+import functools
 import ipaddress
 import secrets
 import socket
@@ -271,6 +272,7 @@ async def _finished(task: Awaitable[Any], seconds: float) -> bool:
     return bool(done)
 
 
+@functools.lru_cache(maxsize=8192)
 def _literal(host: str) -> Address | None:
     if ":" in host:
         return Address(socket.AF_INET6, str(ipaddress.IPv6Address(host)))

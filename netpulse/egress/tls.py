@@ -58,12 +58,15 @@ class _SslObject(Protocol):
     def getpeercert(self, binary_form: bool) -> bytes | None: ...
 
 
+_Making = tuple[asyncio.AbstractEventLoop, TlsOptions]
+
+
 class Contexts:
     """The contexts of this process, made when first wanted and shared."""
 
     def __init__(self) -> None:
         self._made: OrderedDict[TlsOptions, ssl.SSLContext] = OrderedDict()
-        self._making: dict[TlsOptions, asyncio.Task[ssl.SSLContext]] = {}
+        self._making: dict[_Making, asyncio.Task[ssl.SSLContext]] = {}
 
     async def get(self, options: TlsOptions) -> ssl.SSLContext:
         """Return the context for `options`. Reading the roots takes 24 to 35 ms, in a thread.
@@ -75,17 +78,18 @@ class Contexts:
         if made is not None:
             self._made.move_to_end(options)
             return made
-        task = self._making.get(options)
+        loop = asyncio.get_running_loop()
+        task = self._making.get((loop, options))
         if task is None:
-            task = asyncio.get_running_loop().create_task(asyncio.to_thread(make_context, options))
-            self._making[options] = task
-            task.add_done_callback(lambda done: self._finish(options, done))
+            task = loop.create_task(asyncio.to_thread(make_context, options))
+            self._making[loop, options] = task
+            task.add_done_callback(lambda done: self._finish((loop, options), done))
         return await asyncio.shield(task)
 
-    def _finish(self, options: TlsOptions, task: asyncio.Task[ssl.SSLContext]) -> None:
-        del self._making[options]
+    def _finish(self, making: _Making, task: asyncio.Task[ssl.SSLContext]) -> None:
+        del self._making[making]
         if not task.cancelled() and task.exception() is None:
-            self._made[options] = task.result()
+            self._made[making[1]] = task.result()
             if len(self._made) > MOST_CONTEXTS:
                 self._made.popitem(last=False)
 

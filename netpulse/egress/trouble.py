@@ -62,7 +62,7 @@ def from_connect(error: OSError, family: int, address: str, port: int) -> DialEr
     told: tuple[Failure, str | None, str]
     where = shown_endpoint(address, port)
     if code == errno.ECONNREFUSED:
-        told = (Failure.REFUSED, None, f"{where} refused the connection")
+        told = (Failure.REFUSED, None, f"connection refused by {where}")
     elif code in RESETS:
         told = (Failure.RESET, None, f"{where} reset the connection while it was being made")
     elif code == errno.ETIMEDOUT:

@@ -159,6 +159,7 @@ class Engine:
         )
         self._by_hand = asyncio.Semaphore(BY_HAND_AT_ONCE)
         self._gaps: set[asyncio.Task[None]] = set()
+        self._ending = asyncio.Lock()
         self._run_id: int | None = None
         self.started_at: Millis | None = None
         self.stopping = False
@@ -203,11 +204,15 @@ class Engine:
     async def stop(self) -> None:
         """Stop within 5 s: abandon the probes, write what is measured, return claims.
 
-        Storage that fails now costs nothing that was acknowledged; it is logged.
+        Storage that fails now costs nothing that was acknowledged; it is logged. Who asks a second
+        time waits for the same end: only then may what is beneath be closed.
         """
-        if self.stopping:
-            return
-        self.stopping = True
+        async with self._ending:
+            if not self.stopping:
+                self.stopping = True
+                await self._stop()
+
+    async def _stop(self) -> None:
         self.live.close()
         self.scheduler.stop()
         await self.pushes.stop(STOP_SECONDS)

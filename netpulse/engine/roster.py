@@ -6,13 +6,19 @@ import asyncio
 from collections import Counter
 from collections.abc import Iterator
 
+from msgspec.structs import replace
+
 from netpulse.model.check import Certificate, Check, Failure
+from netpulse.model.edge import Edge
 from netpulse.model.ids import Id
 from netpulse.model.monitor import Monitor, PushSpec
 from netpulse.model.time import SECOND, Millis
-from netpulse.model.watch import Status, Watch
+from netpulse.model.watch import Flip, Status, Watch
 from netpulse.rules import push
 from netpulse.rules.schedule import phase_ms, vouched_until
+
+MOST_OWED = 20
+"""Edges of one monitor that wait for the disk: those of 10,000 flapping monitors fit in memory."""
 
 
 class Watched:
@@ -28,6 +34,7 @@ class Watched:
         "last",
         "lock",
         "monitor",
+        "owed",
         "own_failure",
         "phase",
         "probing",
@@ -43,6 +50,9 @@ class Watched:
         self.monitor = monitor
         self.watch = watch
         self.phase = phase_ms(monitor.id, self.interval_ms)
+        self.owed: list[Edge] = []
+        """Edges that the disk has not taken yet, the oldest first: they are written together with
+        the next one, so that an outage during a full disk is neither lost nor counted as up."""
         self.last: Check | None = None
         """The last counted check, conclusive or not."""
         self.certificate: Certificate | None = None
@@ -77,6 +87,11 @@ class Watched:
         return self.monitor.id
 
     @property
+    def latest(self) -> Watch:
+        """What is known, whether it is on disk or not: what the next check is held against."""
+        return self.owed[-1].watch if self.owed else self.watch
+
+    @property
     def interval_ms(self) -> int:
         """Milliseconds between two slots."""
         return self.monitor.spec.interval_seconds * SECOND
@@ -90,6 +105,18 @@ class Watched:
     def is_push(self) -> bool:
         """Tell whether it waits for pings instead of being checked."""
         return isinstance(self.monitor.spec, PushSpec)
+
+    def owe(self, watch: Watch, flip: Flip | None) -> None:
+        """Note an edge that is to be written; of the steps within a streak the last one counts."""
+        if self.owed and self.owed[-1].flip is None:
+            self.owed.pop()
+        self.owed.append(Edge(monitor=self.monitor, watch=watch, flip=flip))
+        # One that flaps for days on a full disk: the latest of it must do.
+        del self.owed[:-MOST_OWED]
+
+    def owe_still(self, watch: Watch) -> None:
+        """Note how long the last owed state is vouched for: nothing else has changed."""
+        self.owed[-1] = replace(self.owed[-1], watch=watch)
 
     def vouched_until(self, check: Check) -> Millis:
         """Return until when the verdict of `check` speaks: its next slot + timeout."""

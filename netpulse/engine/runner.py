@@ -23,7 +23,7 @@ from netpulse.engine.measuring import Measuring
 from netpulse.engine.roster import Roster, Watched
 from netpulse.engine.scheduler import Scheduler
 from netpulse.model.check import Check, Failure
-from netpulse.model.edge import Edge, Outcome
+from netpulse.model.edge import Outcome
 from netpulse.model.ids import Id
 from netpulse.model.incident import Incident
 from netpulse.model.time import Millis, rfc3339
@@ -159,7 +159,7 @@ class Runner:
             self._note_freshness(watched, check)
             watched.last = check
             watch, flip = incidents.step(
-                watched.monitor.spec, watched.watch, check, now=self._clock.now()
+                watched.monitor.spec, watched.latest, check, now=self._clock.now()
             )
             if check.conclusive:
                 watch = replace(watch, vouched_until=watched.vouched_until(check))
@@ -177,40 +177,48 @@ class Runner:
         async with watched.lock:
             if watched.gone or watched.paused:
                 return False
-            watch, flip = incidents.lapse(watched.watch, at, reason, now=self._clock.now())
+            watch, flip = incidents.lapse(watched.latest, at, reason, now=self._clock.now())
             return await self._settle(watched, watch, flip)
 
     async def _settle(self, watched: Watched, watch: Watch, flip: Flip | None) -> bool:
         """Make `watch` what is known: on disk first, where a restart must know it too.
 
-        Returns False if it could not be written; then what was known before stays.
+        Returns False if it could not be written; then it is owed, and what was known before is
+        what people see.
         """
-        if flip is None and not incidents.worth_saving(watched.watch, watch):
+        if flip is not None or incidents.worth_saving(watched.latest, watch):
+            watched.owe(watch, flip)
+        elif not watched.owed:
             watched.watch = watch
             return True
+        else:
+            watched.owe_still(watch)
         try:
-            edge = Edge(monitor=watched.monitor, watch=watch, flip=flip)
-            outcome = await self._db.write(edges.record, edge)
+            outcomes = await self._db.write(edges.record_all, tuple(watched.owed))
         except StorageTrouble as trouble:
             self._note_trouble(trouble)
             return False
         except Exception:
+            # A mistake of ours, in what is owed perhaps: it must not spoil what comes after it.
+            watched.owed.clear()
             if not watched.unsaved:
                 log.exception("an edge could not be written", extra={"monitor_id": watched.id})
             watched.unsaved = True
             return False
+        written, watched.owed = watched.owed, []
         self._note_written(watched)
-        if outcome.dropped:
+        if outcomes[-1].dropped:
             watched.gone = True
             self._on_dropped(watched.id)
             return True
-        saved = outcome.watch or watch
+        saved = outcomes[-1].watch or watch
         self._roster.remember(
             watched,
             replace(saved, vouched_until=watch.vouched_until, silent_since=watch.silent_since),
         )
-        if flip is not None:
-            self._tell(watched, flip, outcome)
+        for edge, outcome in zip(written, outcomes, strict=True):
+            if edge.flip is not None:
+                self._tell(watched, edge.flip, outcome)
         return True
 
     def _tell(self, watched: Watched, flip: Flip, outcome: Outcome) -> None:

@@ -35,6 +35,9 @@ def watchdog_seconds() -> float | None:
     """Return how often to send WATCHDOG=1 (half of WatchdogSec), or None when it is not wanted."""
     micros = os.environ.get("WATCHDOG_USEC", "")
     pid = os.environ.get("WATCHDOG_PID", "")
-    if not micros.isdigit() or int(micros) == 0 or (pid and pid != str(os.getpid())):
+    # A one-file executable was started as our parent, whose process id this then is.
+    if pid and pid not in {str(os.getpid()), str(os.getppid())}:
+        return None
+    if not micros.isdigit() or int(micros) == 0:
         return None
     return int(micros) / 2_000_000

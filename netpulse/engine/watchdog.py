@@ -158,7 +158,7 @@ class Watchdog:
         return UnknownReason.STALE
 
     def _ended_vouching(self, watched: Watched) -> Millis:
-        now, watch = self._clock.now(), watched.watch
+        now, watch = self._clock.now(), watched.latest
         vouched = watch.since if watch.vouched_until is None else watch.vouched_until
         return max(watch.since, min(vouched, now))
 

@@ -23,7 +23,7 @@ from netpulse.model.monitor import HttpSpec, HttpsSpec
 from netpulse.probes import http1
 from netpulse.probes.decoding import BadEncoding, Decoder, decoded, layers
 from netpulse.probes.http1 import Cut, Head, Malformed
-from netpulse.probes.request import REDIRECTS, Ask, BadRedirect, first, onward, written
+from netpulse.probes.request import REDIRECTS, Ask, BadRedirect, first, onward, shown, written
 from netpulse.probes.turns import LONG, turn
 from netpulse.probes.wire import Wire, open_wire
 from netpulse.probes.words import out_of_time
@@ -32,6 +32,8 @@ BODY_LIMIT = 1 << 20
 """Bytes of a body, decoded, on which the verdict is reached."""
 _RAW_LIMIT = 2 * BODY_LIMIT
 """Bytes of a body as sent: encodings that yield nothing, and chunks of one byte, end here."""
+_A_TURN = 262_144
+"""Decoded bytes after which other checks have their turn: a bomb unpacks a mebibyte at once."""
 _PATIENT = 100
 """Interim answers (1xx) after which reading slows down: an endless stream of them must wait for
 the deadline without taking the processor."""
@@ -146,13 +148,14 @@ async def _followed(
             )
         seen.add((ask.method, ask.url, ask.cookies))
         if (following.method, following.url, following.cookies) in seen:
-            shown = following.url.with_user(None)
-            raise BadRedirect("loop", f"the redirects go in a circle: {shown} comes again")
-        if len(visits) > spec.max_redirects:
-            shown = following.url.with_user(None)
-            limit = spec.max_redirects
             raise BadRedirect(
-                "too_many", f"more than {limit} redirects; the last one leads to {shown}"
+                "loop", f"the redirects go in a circle: {shown(following.url)} comes again"
+            )
+        if len(visits) > spec.max_redirects:
+            raise BadRedirect(
+                "too_many",
+                f"more than {spec.max_redirects} redirects; "
+                f"the last one leads to {shown(following.url)}",
             )
         visits.append(_Hop(following))
 
@@ -199,12 +202,16 @@ async def _read_body(wire: Wire, head: Head, data: bytes, hop: _Hop, trace: Trac
     hop.expected = getattr(framing, "length", None)
     stack = _decoders(head)
     body = bytearray()
+    rested = 0
     while True:
         hop.got += len(data)
         for piece in decoded(framing.feed(data), stack):
             body += piece
             if len(body) > BODY_LIMIT:
                 return _Body(bytes(body[:BODY_LIMIT]), complete=False)
+            if len(body) - rested >= _A_TURN:
+                rested = len(body)
+                await asyncio.sleep(0)
         if framing.done:
             return _Body(bytes(body), complete=True)
         if hop.got > _RAW_LIMIT:
@@ -259,7 +266,7 @@ def _failed(
     if hop and len(visits) > 1:
         count = len(visits) - 1
         times = "a redirect" if count == 1 else f"{count} redirects"
-        sentence = f"{sentence} (after {times}, at {visits[-1].ask.url.with_user(None)})"
+        sentence = f"{sentence} (after {times}, at {shown(visits[-1].ask.url)})"
     return _reading(trace, visits, failure=failure, detail=detail, error=sentence)
 
 

@@ -224,7 +224,17 @@ def _quoted(text: str) -> str:
     return _UNSAFE.sub(lambda found: b"%%%02X" % found[0][0], text.encode()).decode()
 
 
+def shown(target: URL) -> str:
+    """Return a URL as a sentence has it: without user and password, and without its query, which
+    is where redirects carry their secrets.
+    """
+    text = str(target.with_user(None).with_query(None))
+    return f"{text}?…" if target.raw_query_string else text
+
+
 def _cut(location: str) -> str:
+    location, mark, _ = location.partition("?")
+    location += "?…" if mark else ""
     clean = "".join(char if char.isprintable() else "\N{MIDDLE DOT}" for char in location.strip())
     without = re.sub(r"//[^/@]*@", "//", clean)
     return without if len(without) <= 200 else f"{without[:200]}…"

@@ -36,6 +36,7 @@ class Wire(asyncio.Protocol):
         """The last piece did not empty the buffer."""
         self._waiter: asyncio.Future[None] | None = None
         self._ended = False
+        self._lost = False
         self._error: BaseException | None = None
         self.first_at: float | None = None
         """`time.perf_counter` at the first byte."""
@@ -70,7 +71,7 @@ class Wire(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Called by the loop."""
-        self._ended = True
+        self._ended = self._lost = True
         self._error = exc
         self._wake()
 
@@ -118,6 +119,8 @@ class Wire(asyncio.Protocol):
         if self._transport is None:
             self._sock.close()
             return
+        if self._lost:
+            return
         if not self._ended:
             # The loop may have closed it this very moment.
             with contextlib.suppress(OSError):
@@ -125,11 +128,15 @@ class Wire(asyncio.Protocol):
         self._transport.abort()
 
     async def finish(self) -> None:
-        """Close so that what was sent arrives."""
-        if self._transport is not None:
+        """Close so that what was sent arrives; wait until the system has it all."""
+        if self._transport is None:
+            return
+        # Closing asyncio's TLS transport a second time breaks it.
+        if not self._transport.is_closing():
             self._transport.close()
-            # Lets the loop flush and close; nothing is waited for.
-            await asyncio.sleep(0)
+        while not self._lost:
+            self._waiter = asyncio.get_running_loop().create_future()
+            await self._waiter
 
 
 async def open_wire(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Collection
 
 from netpulse.model.alert import Event, Rule
@@ -10,6 +11,8 @@ from netpulse.model.time import Millis
 from netpulse.rules import condition
 from netpulse.storage.conn import Conn, Row
 from netpulse.storage.table import Page, Table, Values
+
+_log = logging.getLogger("netpulse.storage")
 
 _COLUMNS = (
     "id, org_id, name, is_active, monitor_id, tag, channel_id, condition, cooldown_seconds,"
@@ -68,14 +71,18 @@ def delete(conn: Conn, org_id: Id, rule_id: Id) -> Rule:
 
 
 def for_monitor(conn: Conn, org_id: Id, monitor_id: Id, tags: Collection[str]) -> list[Rule]:
-    """Return the active rules that cover the monitor: by its id, by a tag, or as any of the org."""
+    """Return the active rules that cover the monitor: by its id, by a tag, or as any of the org.
+
+    One whose condition cannot be read (any more) is left out and logged: it must not keep a
+    monitor's edges from being written.
+    """
     rows = conn.all(
         f"SELECT {_COLUMNS} FROM alert_rules WHERE org_id = ? AND is_active"
         " AND (monitor_id = ? OR (monitor_id IS NULL"
         f" AND (tag IS NULL OR tag IN ({', '.join('?' * len(tags))})))) ORDER BY id",
         (org_id, monitor_id, *tags),
     )
-    return [_rule(conn, row) for row in rows]
+    return [rule for rule in (_rule(conn, row) for row in rows) if _is_readable(rule)]
 
 
 def for_system(conn: Conn, org_id: Id | None = None) -> list[Rule]:
@@ -110,6 +117,15 @@ def events(rule: Rule) -> frozenset[Event]:
         return condition.parse(rule.condition).events
     except ValueError:
         return frozenset()
+
+
+def _is_readable(rule: Rule) -> bool:
+    try:
+        condition.parse(rule.condition)
+    except ValueError as error:
+        _log.error("alert rule %s tells nobody, its condition cannot be read: %s", rule.id, error)
+        return False
+    return True
 
 
 def _rule(conn: Conn, row: Row) -> Rule:

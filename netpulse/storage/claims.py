@@ -12,13 +12,13 @@ from collections.abc import Collection
 
 from msgspec import Struct
 
-from netpulse.model.alert import Attempt, Notice, Suppressed
+from netpulse.model.alert import Attempt, Event, Notice, Suppressed
 from netpulse.model.channel import Channel
 from netpulse.model.ids import Id
 from netpulse.model.time import MINUTE, Millis
 from netpulse.model.watch import Status
 from netpulse.rules import alerting
-from netpulse.storage import channels, incidents, watches
+from netpulse.storage import alert_rules, channels, incidents, watches
 from netpulse.storage.conn import Conn
 from netpulse.storage.notice_rows import COLUMNS, of_row
 
@@ -27,6 +27,8 @@ PER_CHANNEL = 16
 
 _DAMAGED_WAIT = 15 * MINUTE
 """Until a channel whose configuration does not open is looked at again (milliseconds)."""
+
+_PROBLEMS = (Event.MONITOR_DOWN.value, Event.MONITOR_DEGRADED.value)
 
 _UNCLAIM = "claimed_by = NULL, claimed_until = NULL"
 
@@ -59,7 +61,10 @@ def claim(
     for channel_row in conn.all(
         f"SELECT {channels.COLUMNS} FROM alert_channels WHERE EXISTS (SELECT 1 FROM alert_events e"
         " WHERE e.channel_id = alert_channels.id AND e.status = 'pending'"
-        " AND e.held_for IS NULL) ORDER BY id"
+        " AND e.held_for IS NULL) ORDER BY (SELECT count(*) FROM alert_events f"
+        # Who has the least on its way comes first: slow receivers must not take every place.
+        " WHERE f.channel_id = alert_channels.id AND f.claimed_until > ?), id",
+        (now,),
     ):
         if len(claimed) >= limit:
             break
@@ -102,7 +107,11 @@ def retry(conn: Conn, notice_id: Id, attempt: Attempt, next_attempt_at: Millis, 
 
 
 def failed(conn: Conn, notice_id: Id, attempt: Attempt, error: str) -> None:
-    """Settle a notice that will not be told: no further attempt is made."""
+    """Settle a notice that will not be told: no further attempt is made.
+
+    A recovery that waits behind it falls away with it: who never heard of a problem is not told
+    that it is over.
+    """
     conn.execute(
         "UPDATE alert_events SET status = 'failed', next_attempt_at = NULL,"
         f" attempt_count = attempt_count + 1, error = ?, {_UNCLAIM}"
@@ -113,6 +122,7 @@ def failed(conn: Conn, notice_id: Id, attempt: Attempt, error: str) -> None:
     _note_attempt(conn, notice_id, attempt)
     if settled:
         _tell_story(conn, notice_id, attempt.at, "Could not tell")
+        _withdraw_recovery(conn, notice_id)
 
 
 def suppress(conn: Conn, notice_id: Id, reason: Suppressed) -> None:
@@ -228,6 +238,34 @@ def _take(conn: Conn, notice_id: Id, worker: str, now: Millis, lease_ms: int) ->
         (worker, now + lease_ms, notice_id, now),
     )
     return conn.changes == 1
+
+
+def _withdraw_recovery(conn: Conn, notice_id: Id) -> None:
+    """Suppress the recovery that waits behind a problem nobody could be told of, if its channel
+    has not heard of any problem since the recovery before, and no rule asks for `up` itself."""
+    found = conn.one(
+        f"SELECT e.seq, {COLUMNS} FROM alert_events o JOIN alert_events e"
+        " ON e.channel_id = o.channel_id AND e.monitor_id = o.monitor_id AND e.seq > o.seq"
+        " AND e.status = 'pending' AND e.held_for IS NULL AND e.event = ?2"
+        " WHERE o.id = ?1 AND o.event IN (?3, ?4) ORDER BY e.seq LIMIT 1",
+        (notice_id, Event.MONITOR_UP.value, *_PROBLEMS),
+    )
+    if found is None:
+        return
+    seq, recovery = found[0], of_row(found[1:])
+    heard = conn.one(
+        "SELECT 1 FROM alert_events WHERE channel_id = ?1 AND monitor_id = ?2 AND seq < ?3"
+        " AND event IN (?5, ?6) AND status IN ('sent', 'pending') AND held_for IS NULL"
+        " AND seq > coalesce((SELECT max(seq) FROM alert_events WHERE channel_id = ?1"
+        " AND monitor_id = ?2 AND seq < ?3 AND event = ?4 AND status = 'sent'), 0)",
+        (recovery.channel_id, recovery.monitor_id, seq, Event.MONITOR_UP.value, *_PROBLEMS),
+    )
+    rule = None
+    if recovery.rule_id is not None:
+        rule = alert_rules.get(conn, recovery.org_id, recovery.rule_id)
+    asked = rule is not None and Event.MONITOR_UP in alert_rules.events(rule)
+    if heard is None and not asked:
+        suppress(conn, recovery.id, Suppressed.COLLAPSED)
 
 
 def _note_attempt(conn: Conn, notice_id: Id, attempt: Attempt) -> None:

@@ -7,6 +7,8 @@ attached files is not atomic in WAL mode).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import msgspec
 from msgspec.structs import replace as changed
 
@@ -23,6 +25,11 @@ from netpulse.storage.conn import Conn
 from netpulse.storage.errors import Missing
 
 _TITLE_LENGTH = 300
+
+
+def record_all(conn: Conn, owed: Sequence[Edge]) -> list[Outcome]:
+    """Write edges of one monitor in their order, as `record` does each: all of them or none."""
+    return [record(conn, edge) for edge in owed]
 
 
 def record(conn: Conn, edge: Edge) -> Outcome:

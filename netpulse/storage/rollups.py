@@ -45,7 +45,8 @@ def put_hour(conn: Conn, rollups: Iterable[Rollup], cursor: Millis | None = None
     """Write rows of an hour (at most a thousand at once), again where they are there already.
 
     A row that knows of fewer checks than the one that is there is left out: it was computed from
-    what a damaged file has left. `cursor`, given with the last of them, says until when all hours are done now.
+    what a damaged file has left. `cursor`, given with the last of them, says until when all hours
+    are done now.
     """
     conn.many(
         f"INSERT INTO rollups_hour (monitor_key, region, from_ms, {_SUMS})"

@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
-from netpulse.web.errors import forbidden, of_status
+from netpulse.web.errors import ApiError, forbidden, of_status
 from netpulse.web.failures import Failures
 from netpulse.web.proxies import Network, Origin, origin_of
 
@@ -163,7 +163,7 @@ class _Body:
         """Read on for a little while what nobody wants: where a connection is closed on a client
         that still sends, the client may never see the answer."""
         left = DRAIN_BYTES
-        with contextlib.suppress(TimeoutError):
+        with contextlib.suppress(TimeoutError, ApiError):
             async with asyncio.timeout(DRAIN_SECONDS):
                 while not self._complete and left > 0:
                     left -= len((await self()).get("body", b""))

@@ -110,7 +110,8 @@ def _to_login(request: Request[Any, Any, Any]) -> Response[bytes]:
     wanted = path + ("?" + query.decode("latin-1") if query else "")
     # Only what was asked for by GET can be asked for again.
     back = "?next=" + quote(wanted, safe="/") if request.method == "GET" and path != "/" else ""
-    return Response(b"", status_code=303, headers={"Location": "/login" + back})
+    location = {"Location": "/login" + back}
+    return Response(b"", status_code=303, media_type="text/html", headers=location)
 
 
 def _where(scope: Scope) -> dict[str, Any]:

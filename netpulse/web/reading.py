@@ -18,6 +18,7 @@ from litestar import Request
 from msgspec import NODEFAULT, Struct
 
 from netpulse.web.errors import Problem, invalid, of_status
+from netpulse.wording import in_words
 
 S = TypeVar("S", bound=Struct)
 
@@ -78,7 +79,7 @@ def type_problems(kind: type[Struct], values: Mapping[str, Any]) -> list[Problem
         try:
             msgspec.convert(values[name], annotation)
         except msgspec.ValidationError as error:
-            problems.append(_in_words(f"$.{name}", str(error)))
+            problems.append(_problem(f"$.{name}", str(error), annotation))
     return problems[:MAX_PROBLEMS]
 
 
@@ -106,7 +107,7 @@ def query_into(kind: type[S], query: bytes) -> S:
             try:
                 values[name] = msgspec.convert(text, fields[name][0], strict=False)
             except msgspec.ValidationError as error:
-                problems.append(_in_words(f"?{name}", str(error)))
+                problems.append(_problem(f"?{name}", str(error), fields[name][0]))
     problems += [
         Problem(f"?{name}", "this parameter is required")
         for name, (_, required) in fields.items()
@@ -133,8 +134,9 @@ def _fields(kind: type[Struct]) -> dict[str, tuple[Any, bool]]:
 _AT = re.compile(r"^(?P<what>.*?)(?: - at `(?P<path>.*)`)?$", re.DOTALL)
 
 
-def _in_words(where: str, message: str) -> Problem:
-    """Turn msgspec's message about a part of a value into ours, with the whole path."""
+def _problem(where: str, message: str, annotation: Any) -> Problem:
+    """Turn msgspec's message about a value of the type `annotation`, or about a part of it, into
+    ours with the whole path."""
     found = _AT.match(message)
     assert found is not None  # the pattern matches every text
     inner = (found["path"] or "").removeprefix("$")
@@ -145,7 +147,7 @@ def _in_words(where: str, message: str) -> Problem:
     missing = re.fullmatch(r"Object missing required field `(.*)`", what)
     if missing:
         return Problem(f"{where}{inner}.{missing[1]}", "this field is required")
-    return Problem(f"{where}{inner}", what[:1].lower() + what[1:])
+    return Problem(f"{where}{inner}", in_words(what, None if inner else annotation))
 
 
 def at_least_one(problems: Sequence[Any]) -> None:

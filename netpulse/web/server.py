@@ -7,7 +7,7 @@ import contextlib
 import socket
 from typing import Any, cast
 
-from granian.constants import Interfaces
+from granian.constants import HTTPModes, Interfaces
 from granian.http import HTTP1Settings
 from granian.log import LogLevels
 from granian.server.embed import Server
@@ -113,6 +113,9 @@ async def serve_embedded(app: ASGIApp, host: str, port: int, stop: asyncio.Event
         address=address,
         port=port,
         interface=Interfaces.ASGINL,
+        # No browser speaks HTTP/2 on a plain connection, and granian, looking for it, waits without
+        # end for somebody who says nothing: 4,096 silent connections would lock everybody out.
+        http=HTTPModes.http1,
         backlog=BACKLOG,
         backpressure=MAX_CONNECTIONS,
         http1_settings=HTTP1Settings(header_read_timeout=HEADER_READ_MS),

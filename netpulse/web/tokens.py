@@ -8,6 +8,7 @@ the family of refresh tokens it came from).
 from __future__ import annotations
 
 import secrets
+from typing import Literal, cast
 
 import jwt
 from litestar.datastructures import Cookie
@@ -101,6 +102,11 @@ class Signer:
         return Claims(claims["sub"], claims["sid"])
 
 
+# Spelled as RFC 6265bis, section 4.1.2.7, does; Litestar writes what it is given.
+_LAX = cast(Literal["lax"], "Lax")
+_STRICT = cast(Literal["strict"], "Strict")
+
+
 def session_cookie_name(is_https: bool) -> str:
     """Return the name of the page session's cookie (RFC 6265bis, section 4.1.3.2)."""
     return "__Host-np_session" if is_https else "np_session"
@@ -120,7 +126,7 @@ def session_cookie(token: str | None, is_https: bool) -> Cookie:
         max_age=0 if token is None else SESSION_MS // SECOND,
         httponly=True,
         secure=is_https,
-        samesite="lax",
+        samesite=_LAX,
     )
 
 
@@ -133,5 +139,5 @@ def refresh_cookie(token: str | None, is_https: bool) -> Cookie:
         max_age=0 if token is None else REFRESH_MS // SECOND,
         httponly=True,
         secure=is_https,
-        samesite="strict",
+        samesite=_STRICT,
     )

@@ -130,7 +130,7 @@ class TestLogin:
         assert set(data) == {"access_token", "token_type", "expires_in"}
         assert (data["token_type"], data["expires_in"]) == ("Bearer", 900)
         refresh = cookie(answer, "np_refresh")
-        for part in ("HttpOnly", "SameSite=strict", "Path=/v1/auth", "Max-Age=604800"):
+        for part in ("HttpOnly", "SameSite=Strict", "Path=/v1/auth", "Max-Age=604800"):
             assert part in refresh
         assert "Secure" not in refresh
         assert "no-store" in answer.headers["cache-control"]

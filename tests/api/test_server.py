@@ -16,6 +16,7 @@ import pytest
 from netpulse.engine.clock import Clock
 from netpulse.storage import sessions, users
 from netpulse.web import live
+from netpulse.web import server as web_server
 from netpulse.web.server import PortTaken, probe_port, serve_embedded
 from tests.api.test_monitors import SPEC, fresh, sent
 from tests.conftest import Opener, Stage
@@ -201,3 +202,28 @@ async def test_over_the_wire(running: tuple[Stage, str]) -> None:
             lambda conn: conn.all("SELECT DISTINCT ip_address FROM audit_logs")
         )
         assert rows == [("127.0.0.1",)]
+
+
+class TestConnections:
+    @pytest.mark.parametrize(
+        "said",
+        [
+            b"",
+            b"GET / HT",
+            b"GET / HTTP/1.1\r\nHost: netpulse.example\r\n",
+            # HTTP/2 on a plain connection is not spoken here; nobody waits for its frames.
+            b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+        ],
+    )
+    async def test_those_that_ask_nothing_are_closed(
+        self, open_stage: Opener, monkeypatch: pytest.MonkeyPatch, said: bytes
+    ) -> None:
+        monkeypatch.setattr(web_server, "HEADER_READ_MS", 200)
+        stage = await open_stage(clock=Clock())
+        async with served(stage) as base, asyncio.timeout(3):
+            reader, writer = await asyncio.open_connection("127.0.0.1", httpx.URL(base).port)
+            writer.write(said)
+            with suppress(ConnectionResetError):
+                while await reader.read(4096):
+                    pass
+            writer.close()

@@ -95,7 +95,7 @@ def test_from_setup_token_to_signed_webhook(instance: Instance, environ: dict[st
     try:
         instance.start(environ=environ)
         instance.register()
-        for path in ("/login", "/static/app.css"):
+        for path in ("/docs", "/static/app.css"):
             assert instance.call("GET", path)[0] == 200, path
         common = {"interval_seconds": 10, "timeout_seconds": 2, "retry_interval_seconds": 1}
         http = instance.ok(

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
+import uvloop
 
 from netpulse.egress.connect import Egress
 from netpulse.model.check import Failure
-from tests.hostile import document
+from tests.hostile import document, http
 from tests.hostile.rows import Row
 from tests.hostile.table import CHAPTERS, ROWS
 from tests.probing import check
@@ -29,6 +31,22 @@ async def test_verdicts(egress: Egress, row: Row) -> None:
     assert bool(seen.message) is (seen.said != "up")
     timeout = row.fields.get("timeout_seconds", 5)
     assert seen.seconds < timeout + 0.5
+
+
+def test_http_verdicts_are_the_same_on_uvloop() -> None:
+    async def all_of_them() -> list[tuple[str, str, str]]:
+        egress = Egress()
+        wrong = []
+        for row in (row for chapter in http.CHAPTERS for row in chapter.rows):
+            async with row.serve() as target:
+                seen = await check(egress, target, row.kind, **row.fields)
+            if seen.said != row.said:
+                wrong.append((row.name, row.said, seen.said))
+        await egress.close()
+        return wrong
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        assert runner.run(all_of_them()) == []
 
 
 def test_the_table_is_wide_enough() -> None:

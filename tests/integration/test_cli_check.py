@@ -9,9 +9,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from netpulse.cli import main
+from netpulse.web.api import checks
 from tests.certificates import Authority
 from tests.servers import DnsServer, HttpServer, TcpServer, answer, free_port, redirect
 
@@ -85,7 +87,7 @@ async def test_down(capsys: pytest.CaptureFixture[str]) -> None:
     found = await said(capsys, f"http://127.0.0.1:{port}/")
     assert found.status == 2
     assert found.out.startswith(
-        f"DOWN  http://127.0.0.1:{port}/  127.0.0.1:{port} refused the connection (refused)\n"
+        f"DOWN  http://127.0.0.1:{port}/  connection refused by 127.0.0.1:{port} (refused)\n"
     )
     async with HttpServer(answer(503)) as server:
         found = await said(capsys, server.url())
@@ -124,6 +126,8 @@ async def test_json(capsys: pytest.CaptureFixture[str]) -> None:
     assert isinstance(check["response_time_ms"], int)
     assert check["region"] == "local"
     assert check["checked_at"].endswith("Z")
+    # Every field that the API answers to POST /v1/monitors/test.
+    assert set(check) == {field.encode_name for field in msgspec.structs.fields(checks.TestAnswer)}
     assert set(check["timings"]) == {
         "dns_ms",
         "connect_ms",
@@ -189,13 +193,14 @@ async def test_tcp_options(capsys: pytest.CaptureFixture[str]) -> None:
         (["http://a b/"], "target: it has a space or control character"),
         (["ftp://files.example/"], "target: the scheme is ftp; use http or https"),
         (["http://x.example/", "--type", "https"], "an https monitor needs an https:// target"),
-        (["http://x.example/", "--timeout", "0"], "--timeout: Expected `int` >= 1"),
+        (["http://x.example/", "--timeout", "0"], "--timeout: must be at least 1"),
         (["http://x.example/", "--regex", "("], "--regex: RE2 does not take it"),
         (["http://x.example/", "--json-value", "1"], "--json-value: is compared with json_path"),
         (["http://x.example/", "--json-value", "good"], "--json-value good is not JSON"),
         (["http://x.example/", "--header", "X"], '--header X: write "Name: value"'),
         (["http://x.example/", "--user", "a:b", "--bearer", "c"], "--user and --bearer: give one"),
         (["http://x.example/", "--cacert", "/nowhere"], "--cacert /nowhere: "),
+        (["http://x.example/", "--nameserver", "dns.example"], "write an address, or address:port"),
         (["http://x.example/", "-4", "-6"], "not allowed with argument"),
     ],
 )

@@ -254,6 +254,17 @@ async def test_forbidden_addresses_behind_names(names: DnsServer, egress: Egress
         assert server.connections == 1
 
 
+async def test_our_own_address_is_named_though_another_was_tried(egress: Egress) -> None:
+    """A name for ourselves (localhost: 127.0.0.1 and ::1) is blocked, not refused by the address
+    on which we do not listen."""
+    async with TcpServer() as server:
+        ours = egress.under(AddressPolicy(own=frozenset({("127.0.0.1", server.port)})))
+        trouble = await failure(ours, "both.example", server.port)
+        assert server.connections == 0
+    assert trouble.failure is Failure.BLOCKED
+    assert "where NetPulse itself listens" in str(trouble)
+
+
 # ------------------------------------------------------------------ whose fault
 
 

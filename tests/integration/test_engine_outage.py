@@ -392,3 +392,12 @@ async def test_many_monitors_are_all_checked_and_the_lag_is_small(
     assert stats.count >= 600
     assert at.engine.stale_count() == 0
     assert stats.p50_ms < 500
+
+
+async def test_a_second_stop_waits_for_the_first(at: Home, target: Receiver) -> None:
+    """Whoever closes the files after its own stop must find nobody at work on them."""
+    await at.monitor(spec(target.url))
+    first = asyncio.create_task(at.engine.stop())
+    await asyncio.sleep(0)
+    await at.engine.stop()
+    assert first.done()

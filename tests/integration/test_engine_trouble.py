@@ -21,6 +21,7 @@ from netpulse.model.monitor import Monitor
 from netpulse.model.time import DAY, HOUR, Millis
 from netpulse.model.watch import Status, UnknownReason
 from netpulse.storage import monitors, notices, rollups, runs, spans, troubles
+from netpulse.storage.conn import Conn
 from netpulse.storage.raw.names import month_of
 from tests.clock import FakeClock
 from tests.home import Home, home, now, spec
@@ -117,6 +118,11 @@ class Ward:
         made = Check(due_at=at, started_at=at, result=result, failure=failure, message="because")
         await self.at.engine.runner.take(watched, made)
         return made
+
+    async def impatient(self) -> None:
+        """Let writes fail at once while somebody else holds the file, and time pass."""
+        await self.at.db.write(lambda conn: conn.execute("PRAGMA busy_timeout = 20"))
+        self.clock.advance(5)
 
     async def spans(self, watched: Watched) -> list[tuple[Status, UnknownReason | None, Millis]]:
         found = await self.at.db.read(spans.between, watched.id, 0, self.clock.now() + DAY)
@@ -217,22 +223,55 @@ async def test_an_edge_that_cannot_be_written_moves_nothing(
     caplog.set_level(logging.INFO)
     watched = await ward.on_duty(confirmations=1)
     before = watched.watch
+    await ward.impatient()
     other = apsw.Connection(str(ward.at.db.path))
     other.execute("BEGIN IMMEDIATE")
     try:
-        await ward.check(watched, Result.DOWN)
+        first = await ward.check(watched, Result.DOWN)
         assert watched.watch == before
         assert ward.at.engine.trouble is not None
+        ward.clock.advance(60)
     finally:
         other.execute("ROLLBACK")
         other.close()
     await ward.check(watched, Result.DOWN)
     assert watched.watch.status is Status.DOWN
+    assert watched.watch.since == first.started_at, "the minute was down, and is not counted as up"
     assert ward.at.engine.trouble is None
     told = [one.getMessage() for one in caplog.records if "edges" in one.getMessage()]
     assert len(told) == 2
     assert told[0].startswith("edges cannot be written: the database is busy")
     assert told[1] == "edges are written again"
+
+
+async def test_an_outage_that_began_and_ended_on_a_full_disk_is_written_when_there_is_room(
+    ward: Ward,
+) -> None:
+    at = ward.at
+    watched = await ward.on_duty(confirmations=2)
+    await at.rule(await at.channel("http://127.0.0.1:1/"))
+    await ward.impatient()
+    other = apsw.Connection(str(at.db.path))
+    other.execute("BEGIN IMMEDIATE")
+    seen = []
+    try:
+        for result in (Result.DOWN, Result.DOWN, Result.UP):
+            ward.clock.advance(10)
+            seen.append(await ward.check(watched, result))
+    finally:
+        other.execute("ROLLBACK")
+        other.close()
+    assert watched.watch.status is Status.UP, "what people see is on disk"
+    ward.clock.advance(10)
+    await ward.check(watched, Result.UP)  # steady, and yet it is written now
+    assert watched.owed == []
+    assert (await ward.spans(watched))[-2:] == [
+        (Status.DOWN, None, seen[0].started_at),
+        (Status.UP, None, seen[2].started_at),
+    ]
+    told = await at.db.read(notices.recent, at.org.id)
+    assert [notice.event for notice in told] == [Event.MONITOR_UP, Event.MONITOR_DOWN]
+    at.engine.roster.remove(watched.id)
 
 
 async def test_the_edges_of_one_monitor_keep_their_order(ward: Ward) -> None:
@@ -248,10 +287,15 @@ async def test_the_edges_of_one_monitor_keep_their_order(ward: Ward) -> None:
     assert statuses[-40:] == [Status.DOWN, Status.UP] * 20
 
 
+def _made_at(conn: Conn, monitor_id: str, at: int) -> None:
+    conn.execute("UPDATE monitors SET created_at = ? WHERE id = ?", (at, monitor_id))
+
+
 async def test_hours_are_sealed_and_summed_up(ward: Ward) -> None:
     at, keeping = ward.at, ward.at.engine.housekeeping
     watched = await ward.on_duty()
     day = (ward.clock.now() // DAY - 2) * DAY
+    await at.db.write(_made_at, watched.id, day)
     for minute in range(24 * 60):
         due = day + minute * 60_000
         result = Result.DOWN if minute % 60 == 30 else Result.UP

@@ -7,6 +7,7 @@ import gzip
 import resource
 import time
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 
@@ -58,7 +59,8 @@ async def test_what_a_reading_has(egress: Egress) -> None:
     assert reading.address == "127.0.0.1"
     assert ("Content-Length", "1") in reading.headers
     timings = reading.timings
-    assert timings.dns_ms == 0.0
+    assert timings.dns_ms is not None
+    assert timings.dns_ms < 1
     assert timings.tls_ms is None
     assert timings.connect_ms is not None
     assert timings.first_byte_ms is not None
@@ -133,7 +135,7 @@ async def test_refused(egress: Egress) -> None:
     port = free_port()
     seen = await check(egress, f"http://127.0.0.1:{port}/")
     assert seen.said == "down refused"
-    assert seen.message == f"127.0.0.1:{port} refused the connection"
+    assert seen.message == f"connection refused by 127.0.0.1:{port}"
     assert seen.reading.timings.connect_ms is None
     assert seen.reading.address == "127.0.0.1"
 
@@ -401,7 +403,7 @@ async def test_a_redirect_to_a_dead_port_says_where(egress: Egress) -> None:
     seen = await see(egress, redirect(f"http://127.0.0.1:{port}/x"))
     assert seen.said == "down refused"
     assert seen.message == (
-        f"127.0.0.1:{port} refused the connection (after a redirect, at http://127.0.0.1:{port}/x)"
+        f"connection refused by 127.0.0.1:{port} (after a redirect, at http://127.0.0.1:{port}/x)"
     )
 
 
@@ -509,6 +511,17 @@ async def test_https_monitors_must_stay_on_https(egress: Egress) -> None:
 # ------------------------------------------------------------------ bombs
 
 
+def peak() -> int:
+    """Return the most memory this process ever held since `forget_peak`, in KiB."""
+    status = Path("/proc/self/status").read_text()
+    return int(status.partition("VmHWM:")[2].split()[0])
+
+
+def forget_peak() -> None:
+    """Let the peak begin anew (proc(5), clear_refs)."""
+    Path("/proc/self/clear_refs").write_text("5")
+
+
 @pytest.mark.parametrize("script", [each[1] for each in BOMBS], ids=[each[0] for each in BOMBS])
 async def test_bombs_are_decided_early_and_harm_nobody(egress: Egress, script: object) -> None:
     lag = 0.0
@@ -520,12 +533,13 @@ async def test_bombs_are_decided_early_and_harm_nobody(egress: Egress, script: o
             await asyncio.sleep(0.005)
             lag = max(lag, time.perf_counter() - began - 0.005)
 
-    # The probe in a process of its own would be purer; the server's own work is in the lag here.
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    # The server's own work is in both figures.
+    forget_peak()
+    before = peak()
     task = asyncio.create_task(ticker())
     seen = await see(egress, script, timeout_seconds=10)
     task.cancel()
-    grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+    grown = peak() - before
     assert seen.said == "up"
     assert not seen.reading.body_complete
     assert len(seen.reading.body) <= 1 << 20

@@ -114,7 +114,7 @@ async def test_refused(egress: Egress) -> None:
     port = free_port()
     seen = await check(egress, f"127.0.0.1:{port}", "tcp")
     assert seen.said == "down refused"
-    assert seen.message == f"127.0.0.1:{port} refused the connection"
+    assert seen.message == f"connection refused by 127.0.0.1:{port}"
     assert (await check(egress, f"127.0.0.1:{port}", "tcp", invert=True)).said == "up"
 
 

@@ -584,6 +584,20 @@ async def test_a_damaged_page_is_found_by_looking_through(tmp_path: Path) -> Non
     await raw.close()
 
 
+async def test_closing_does_not_wait_for_the_looking_through(tmp_path: Path) -> None:
+    await filled(tmp_path)
+    sql(
+        tmp_path / "checks" / MONTH,
+        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 300000)"
+        " INSERT INTO days SELECT 1000 + i, 1, 1, zeroblob(40) FROM n",
+    )
+    raw = Raw(tmp_path)
+    looking = asyncio.create_task(raw.verify(30.0))
+    await asyncio.sleep(0)
+    await raw.close()
+    assert await looking == []
+
+
 async def test_a_damaged_blob_costs_only_itself(tmp_path: Path) -> None:
     await filled(tmp_path)
     path = tmp_path / "checks" / MONTH

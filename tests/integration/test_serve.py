@@ -146,6 +146,21 @@ def test_newer_database_wrong_and_missing_key(instance: Instance) -> None:
     instance.login()
 
 
+def test_a_disk_that_takes_nothing_is_said_in_a_sentence(instance: Instance) -> None:
+    instance.start()
+    instance.stop()
+    other = sqlite3.connect(instance.data / "netpulse.db", isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    try:
+        with pytest.raises(AssertionError, match="it ended with 1"):
+            instance.start()
+    finally:
+        other.close()
+    said = eventually("the reason", lambda: "cannot start" in instance.text and instance.text)
+    assert "netpulse: cannot start: the database is busy" in said
+    assert "Traceback" not in said
+
+
 def test_damaged_main_file_is_never_replaced(instance: Instance) -> None:
     instance.start()
     instance.register()

@@ -10,7 +10,7 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
-from netpulse.model.alert import Event, Notice, NoticeStatus, Suppressed
+from netpulse.model.alert import Attempt, Event, Notice, NoticeStatus, Suppressed
 from netpulse.model.check import Check, Result
 from netpulse.model.edge import Edge, Outcome
 from netpulse.model.ids import new_id
@@ -411,6 +411,36 @@ async def test_a_held_problem_that_ends_is_told_to_nobody(tmp_path: Path) -> Non
     await play(tmp_path, act)
 
 
+@pytest.mark.parametrize("wanted", ["down", "down or up"])
+async def test_a_recovery_falls_away_with_the_problem_nobody_could_be_told_of(
+    tmp_path: Path, wanted: str
+) -> None:
+    """The receiver refuses the first for good, with the second waiting behind it."""
+
+    def act(conn: Conn) -> None:
+        scene = Scene(conn)
+        channel = add_channel(conn, scene.org.id)
+        add_rule(conn, scene.org.id, channel.id, wanted, cooldown_seconds=0)
+        scene.saw(DOWN)
+        (first,) = scene.saw(DOWN).notice_ids
+        scene.saw(UP)
+        refusal = Attempt(at=scene.at, ok=False, status_code=400)
+        notices.failed(conn, first, refusal, "HTTP 400")
+        behind = scene.told()[1]
+        if wanted == "down":
+            assert behind == (Event.MONITOR_UP, NoticeStatus.SUPPRESSED, Suppressed.COLLAPSED)
+        else:
+            assert behind == (Event.MONITOR_UP, NoticeStatus.PENDING, None), "asked for by itself"
+        # The next outage is told whole, though its first attempt fails too.
+        scene.saw(DOWN)
+        (again,) = scene.saw(DOWN).notice_ids
+        notices.retry(conn, again, refusal, scene.at, "HTTP 500")
+        scene.saw(UP)
+        assert [row[1] for row in scene.told()[2:]] == [NoticeStatus.PENDING] * 2
+
+    await play(tmp_path, act)
+
+
 async def test_degraded_has_its_recovery_and_no_incident(tmp_path: Path) -> None:
     def act(conn: Conn) -> None:
         scene = Scene(conn)
@@ -461,6 +491,25 @@ async def test_every_rule_leaves_a_trace(tmp_path: Path) -> None:
             (Event.MONITOR_DOWN, NoticeStatus.SUPPRESSED, Suppressed.CHANNEL_INACTIVE),
         ]
         assert notices.recent(conn, other.id) == []
+
+    await play(tmp_path, act)
+
+
+async def test_a_rule_that_cannot_be_read_keeps_no_edge_from_disk(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A condition of a newer version, or one written by hand, must not hide an outage."""
+
+    def act(conn: Conn) -> None:
+        scene = Scene(conn)
+        channel = add_channel(conn, scene.org.id)
+        broken = add_rule(conn, scene.org.id, channel.id, "moon_phase > 3 and")
+        add_rule(conn, scene.org.id, channel.id, at=NOW + 1)
+        scene.saw(DOWN)
+        assert len(scene.saw(DOWN).notice_ids) == 1
+        assert scene.watch.status is Status.DOWN
+        assert scene.told() == [(Event.MONITOR_DOWN, NoticeStatus.PENDING, None)]
+        assert broken.id in caplog.text
 
     await play(tmp_path, act)
 

@@ -157,6 +157,21 @@ async def test_sixteen_at_once_for_a_channel(tmp_path: Path) -> None:
     await play(tmp_path, act)
 
 
+async def test_slow_channels_do_not_take_every_place(tmp_path: Path) -> None:
+    def act(conn: Conn) -> None:
+        outbox = Outbox(conn)
+        other = add_channel(conn, outbox.org.id, "Other")
+        slow, quick = sorted((outbox.channel, other), key=lambda channel: channel.id)
+        shops = [add_monitor(conn, outbox.org.id) for _ in range(8)]
+        for shop in shops:
+            outbox.add(shop, channel=slow)
+        assert len(outbox.claim(limit=4)) == 4, "on their way, and not answered"
+        news = outbox.add(outbox.shop, channel=quick)
+        assert outbox.claim(limit=1) == [news]
+
+    await play(tmp_path, act)
+
+
 async def test_limit_and_what_the_worker_is_busy_with(tmp_path: Path) -> None:
     def act(conn: Conn) -> None:
         outbox = Outbox(conn)

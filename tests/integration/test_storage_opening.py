@@ -212,12 +212,13 @@ async def test_a_file_in_the_way(tmp_path: Path) -> None:
 
 
 _AS_NOBODY = """
-import asyncio, os, sys
+import os, sys
 from pathlib import Path
-os.setgid(65534); os.setuid(65534)
 sys.path.insert(0, {root!r})
+# Imported as root: the interpreter may live where nobody else may look.
 from netpulse.storage import directory
 from netpulse.storage.db import StartRefused
+os.setgid(65534); os.setuid(65534)
 try:
     directory.prepare(Path({data!r}))
 except StartRefused as refusal:

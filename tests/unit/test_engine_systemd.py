@@ -41,6 +41,7 @@ def test_nobody_to_tell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     [
         ("30000000", None, 15.0),
         ("30000000", "self", 15.0),
+        ("30000000", "parent", 15.0),
         ("30000000", "1", None),
         ("0", None, None),
         ("", None, None),
@@ -50,6 +51,7 @@ def test_nobody_to_tell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
 def test_how_often_the_watchdog_wants_to_hear(
     monkeypatch: pytest.MonkeyPatch, usec: str, pid: str | None, expected: float | None
 ) -> None:
+    words = {"self": str(os.getpid()), "parent": str(os.getppid())}
     monkeypatch.setenv("WATCHDOG_USEC", usec)
-    monkeypatch.setenv("WATCHDOG_PID", str(os.getpid()) if pid == "self" else pid or "")
+    monkeypatch.setenv("WATCHDOG_PID", words.get(pid or "", pid or ""))
     assert systemd.watchdog_seconds() == expected

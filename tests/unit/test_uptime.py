@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from netpulse.model.time import SECOND
@@ -221,3 +223,36 @@ def test_a_hundred_percent_is_said_only_without_any_loss() -> None:
     assert percent(31_535_999, 31_536_000) == 99.9999
     assert percent(31_536_000, 31_536_000) == 100.0
     assert percent(5, 0) is None
+
+
+def test_gaps_over_gaps_and_over_several_states() -> None:
+    one = of(
+        [
+            span(-5, UP),
+            span(20, DOWN, "i1"),
+            span(30, UP),
+            span(60, Status.PAUSED, reason="paused"),
+        ],
+        [gap(10, 40), gap(15, 25, "starved"), gap(35, 45, "isolated"), gap(50, 70), gap(65, 80)],
+    )
+
+    assert parts(one) == (10 + 5, 0, 0, 0, 85)
+    assert one.unknown_reasons == {
+        UnknownReason.PAUSED: 40,
+        UnknownReason.STOPPED: 30 + 10,
+        UnknownReason.ISOLATED: 5,
+        UnknownReason.STARVED: 0,
+        UnknownReason.STALE: 0,
+    }
+
+
+def test_a_quarter_of_flapping_is_accounted_for_at_once() -> None:
+    """Every 5 minutes a change, every hour a gap: spans times gaps took 4.5 s."""
+    flaps = [span(300 * n, DOWN if n % 2 else UP, f"i{n}") for n in range(25_920)]
+    holes = [gap(3_600 * n + 10, 3_600 * n + 15) for n in range(2_160)]
+    began = time.process_time()
+    one = account(T, T + 7_776_000 * SECOND, flaps, holes, T + 7_776_000 * SECOND)
+
+    assert time.process_time() - began < 1.0
+    assert sum(parts(one)) == 7_776_000
+    assert one.unknown_seconds == 2_160 * 5

@@ -218,11 +218,11 @@ class Raw:
         return await self._in(self._seal_thread, self._sealer.drop_before, month)
 
     async def verify(self, within_seconds: float) -> list[str]:
-        """Let SQLite look through the month files, newest first, for as long as given.
+        """Let SQLite look through the month files, newest first, for as long as given at most.
 
         Damaged ones are put aside. Returns the months that were looked through and are sound.
         """
-        return await self._read(self._reader.verify, within_seconds)
+        return await self._read(self._reader.verify, within_seconds, self._stopping.is_set)
 
     def months(self) -> list[str]:
         """Return the months that have a file, oldest first."""

@@ -177,8 +177,9 @@ class Reader:
                     break
         return best
 
-    def verify(self, within_seconds: float) -> list[str]:
-        """Let SQLite look through the months, newest first, for as long as given.
+    def verify(self, within_seconds: float, stopping: Callable[[], bool]) -> list[str]:
+        """Let SQLite look through the months, newest first, for as long as given, or until
+        `stopping` says so: whoever closes the store waits for this thread.
 
         Returns those it could look through and found sound.
         """
@@ -191,7 +192,9 @@ class Reader:
             try:
                 with self._months.borrow(path) as connection:
                     if connection is not None:
-                        month.quick_check(connection, path, lambda: time.monotonic() > until)
+                        month.quick_check(
+                            connection, path, lambda: stopping() or time.monotonic() > until
+                        )
                         sound.append(name)
             except DamagedFile as damaged:
                 self._on_damage(damaged)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Annotated, TypeVar
 
 from msgspec import UNSET, Meta, Struct, UnsetType
+from msgspec.structs import replace
 
 from netpulse.engine.runner import incident_event
 from netpulse.model.ids import Id, is_id, new_id
@@ -284,6 +285,7 @@ async def add_update(
             user_id=deed.actor.user_id,
             status=spec.status,
         )
+        entry = replace(entry, author=session.user.email)
         after = {"message": entry.message, "status": spec.status}
         deed.note("incident.update_added", "incident", incident_id, after=after)
         incident = incidents.get(deed.conn, deed.org_id, incident_id)

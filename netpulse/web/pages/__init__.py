@@ -10,6 +10,7 @@ from netpulse.web.pages import (
     dashboard,
     docs,
     incidents,
+    monitor_changes,
     monitors,
     static,
 )
@@ -21,6 +22,7 @@ ROUTES = (
     *access.ROUTES,
     *dashboard.ROUTES,
     *monitors.ROUTES,
+    *monitor_changes.ROUTES,
     *incidents.ROUTES,
     *alerts.ROUTES,
     *alert_channels.ROUTES,

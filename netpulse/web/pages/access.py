@@ -58,7 +58,7 @@ async def setup(call: Call) -> Response[bytes]:
             return redirect("/login")
         found = forms.problems(error, _SETUP_LABELS)
         if error.status == 403:
-            found = {"setup_token": f"Setup token: {error.message}."}
+            found = {"setup_token": error.message + "."}
         shown = form.again([], ["password", "setup_token"])
         return _setup(call, forms.view(shown, found), status=error.status)
     token = await sign_in.open_page_session(call.house, call.stranger, user)

@@ -96,6 +96,13 @@ async def test(call: Call) -> Response[bytes]:
     return await alerts.shown(call, [{"kind": "error", "text": text}])
 
 
+@page("GET", "/alerts/channels/{id:str}/test", access=ADMIN)
+async def tested(call: Call) -> Response[bytes]:
+    """Lead back: the result of a test stands at this address, and only its sending shows it."""
+    await _stored(call)
+    return redirect("/alerts")
+
+
 @page("GET", "/alerts/channels/{id:str}/delete", access=ADMIN)
 async def delete_form(call: Call) -> Response[bytes]:
     """Ask, and name what goes."""
@@ -176,7 +183,8 @@ async def _refused(
     call: Call, form: forms.Form, channel: Channel | None, error: ApiError
 ) -> Response[bytes]:
     found = forms.problems(error, LABELS)
-    return await _form(call, channel, form.again(BOXES, SECRETS), found, status=error.status)
+    shown = form.again(BOXES, SECRETS, "config.headers")
+    return await _form(call, channel, shown, found, status=error.status)
 
 
 async def _form(
@@ -202,4 +210,4 @@ async def _form(
     )
 
 
-ROUTES = (new_form, create, edit_form, replace, test, delete_form, delete)
+ROUTES = (new_form, create, edit_form, replace, test, tested, delete_form, delete)

@@ -18,7 +18,7 @@ from netpulse.web.call import Call
 from netpulse.web.endpoint import VIEWER, page
 from netpulse.web.pages import render
 from netpulse.web.pages.monitors import pager
-from netpulse.web.pages.rows import notice_rows
+from netpulse.web.pages.rows import is_system, notice_rows
 
 LIMIT = 20
 MOST = 500
@@ -74,6 +74,7 @@ def _rule(rule: Rule, ways: dict[Id, str], names: dict[Id, str]) -> dict[str, An
         "monitor_id": rule.monitor_id,
         "monitor_name": names.get(rule.monitor_id or "", "a deleted monitor"),
         "tag": rule.tag,
+        "is_system": is_system(rule),
         "channel_name": ways.get(rule.channel_id, "a deleted channel"),
         "notify_recovery": rule.notify_recovery,
         "is_active": rule.is_active,

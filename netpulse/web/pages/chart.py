@@ -10,7 +10,7 @@ from litestar import Response
 
 from netpulse.model.ids import Id
 from netpulse.model.monitor import Monitor
-from netpulse.model.time import DAY, HOUR, SECOND, Millis
+from netpulse.model.time import DAY, HOUR, MINUTE, SECOND, Millis
 from netpulse.model.watch import Gap, Span, Status
 from netpulse.storage import monitors, runs, spans
 from netpulse.storage.db import Conn
@@ -26,6 +26,7 @@ PERIODS: dict[str, tuple[str, Millis]] = {
     "30d": ("30 days", 30 * DAY),
 }
 POINTS = 360
+SHORTEST = 10 * MINUTE
 
 _BANDS = {Status.DOWN: "down", Status.UNKNOWN: "unknown", Status.MAINTENANCE: "maintenance"}
 
@@ -60,9 +61,10 @@ async def chart(call: Call) -> Response[bytes]:
         raise not_found("monitor")
     _, length = PERIODS[period_of(call)]
     end = call.now
-    start = end - length
-    step = max(monitor.spec.interval_seconds * SECOND, length // POINTS)
-    points = max(1, length // step)
+    # The few points of a new monitor would hide at the end of an empty month.
+    start = max(end - length, min(monitor.created_at, end - SHORTEST))
+    step = max(monitor.spec.interval_seconds * SECOND, (end - start) // POINTS)
+    points = max(1, (end - start) // step)
     buckets = await call.house.raw.series(monitor.key, start, end, points)
     known, gaps = await call.session.read(_states, monitor.id, start, end)
     # Building and encoding a few hundred points takes about a millisecond; off the loop anyway.

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 from urllib.parse import parse_qsl
 
+from netpulse.rules.monitors import is_secret_header
 from netpulse.web.call import Call
 from netpulse.web.errors import ApiError, of_status
 
@@ -61,20 +62,35 @@ class Form:
     def headers(self, name: str) -> dict[str, str | None]:
         """Return `Name: value` lines as headers; a line without a value keeps a secret one."""
         found: dict[str, str | None] = {}
-        for line in self.raw(name).splitlines():
+        for line in self._lines(name):
             if line.strip():
                 key, _, value = line.partition(":")
                 found[key.strip()] = value.strip() or None
         return found
 
-    def again(self, boxes: Iterable[str], secrets: Iterable[str]) -> dict[str, Any]:
-        """Return what to show again: texts, boxes as booleans, and no secret."""
+    def again(
+        self, boxes: Iterable[str], secrets: Iterable[str], headers: str | None = None
+    ) -> dict[str, Any]:
+        """Return what to show again: texts, boxes as booleans, and no secret.
+
+        `headers` names the field of `Name: value` lines, of which secret ones lose their value.
+        """
         hidden = set(secrets)
         shown: dict[str, Any] = {
             name: values[-1] for name, values in self._values.items() if name not in hidden
         }
         shown.update({name: self.checked(name) for name in boxes})
+        if headers in shown:
+            shown[headers] = "\n".join(_without_secret(line) for line in self._lines(headers))
         return shown
+
+    def _lines(self, name: str) -> list[str]:
+        return self.raw(name).splitlines()
+
+
+def _without_secret(line: str) -> str:
+    name = line.partition(":")[0]
+    return f"{name.strip()}:" if is_secret_header(name.strip()) else line
 
 
 async def read(call: Call) -> Form:
@@ -120,13 +136,37 @@ def problems(error: ApiError, labels: Mapping[str, str]) -> dict[str, str]:
         raise error
     listed = error.details.get("errors")
     if not listed:
-        return {"": error.message + "."}
+        return {"": _sentence(error.message)}
     found: dict[str, str] = {}
     for each in listed:
         path = re.sub(r"\[[0-9]+\]", "", each["path"]).removeprefix("$").lstrip(".")
         field = path
         while field and field not in labels:
             field = field.rpartition(".")[0]
-        message = f"{labels[field]}: {each['message']}." if field else f"{each['message']}."
+        said = _sentence(_plain(each["message"]))
+        message = f"{labels[field]}: {said}" if field else said
         found[field] = f"{found[field]} {message}" if field in found else message
     return found
+
+
+def _sentence(text: str) -> str:
+    return text if text.endswith((".", "?", "!")) else text + "."
+
+
+_BOUNDS = (
+    (r"expected `int` >= (\S+)", r"must be at least \1"),
+    (r"expected `int` <= (\S+)", r"must be at most \1"),
+    (r"expected `(?:str|array|object)` of length >= 1", "must not be empty"),
+    (r"expected `str` of length <= (\S+)", r"must have at most \1 characters"),
+    (r"expected `(?:array|object)` of length <= (\S+)", r"there may be at most \1"),
+    (r"expected `int(?: \| null)?`, got .*", "must be a whole number"),
+)
+
+
+def _plain(message: str) -> str:
+    """Return what the API says of a bound in words for people who never saw a type."""
+    for pattern, words in _BOUNDS:
+        found = re.fullmatch(pattern, message)
+        if found:
+            return found.expand(words)
+    return message

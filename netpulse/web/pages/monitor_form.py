@@ -16,7 +16,8 @@ from netpulse.model.monitor import (
     type_of,
 )
 from netpulse.rules import monitors as rules
-from netpulse.web.errors import Problem, invalid
+from netpulse.web.api import monitors as api
+from netpulse.web.errors import ApiError, Problem, invalid
 from netpulse.web.pages.forms import Form
 
 LABELS = {
@@ -37,7 +38,7 @@ LABELS = {
     "body_not_match": "The body must not contain",
     "body_regex": "The body must match",
     "json_path": "JSON path",
-    "json_value": "and it must be",
+    "json_value": "JSON value",
     "expect": "The answer must contain",
     "method": "Method",
     "auth.type": "Sign in with",
@@ -132,12 +133,35 @@ _ADVANCED = frozenset(
 _ALWAYS = frozenset({"name", "target", "type", "confirmations", "recoveries"})
 
 
-def values(form: Form) -> dict[str, Any]:
-    """Return the sent form as the body of POST /v1/monitors.
+def spec(form: Form) -> MonitorSpec:
+    """Return the sent form as a spec.
 
     Raises:
-        ApiError: 400 for a JSON value that is none.
+        ApiError: 400 with every problem of types and bounds.
     """
+    mistakes = []
+    if _is_http(form) and form.text("json_value"):
+        try:
+            json.loads(form.text("json_value"))
+        except ValueError:
+            hint = 'this is not JSON; write a text in quotes: "ok"'
+            mistakes.append({"path": "$.json_value", "message": hint})
+    try:
+        found = api.spec_of(_values(form, with_json=not mistakes))
+    except ApiError as error:
+        mistakes += error.details["errors"]
+    else:
+        if not mistakes:
+            return found
+    raise invalid([Problem(**each) for each in mistakes])
+
+
+def _is_http(form: Form) -> bool:
+    return form.text("type") in {"http", "https"}
+
+
+def _values(form: Form, *, with_json: bool) -> dict[str, Any]:
+    """Return the sent form as the body of POST /v1/monitors."""
     kind = form.text("type")
     found: dict[str, Any] = {
         "type": kind,
@@ -156,8 +180,10 @@ def values(form: Form) -> dict[str, Any]:
         "invert": form.checked("invert"),
         "is_paused": form.checked("is_paused"),
     }
-    if kind in {"http", "https"}:
+    if _is_http(form):
         found |= _http(form)
+        if with_json and form.text("json_value"):
+            found["json_value"] = json.loads(form.text("json_value"))
     elif kind == "tcp":
         found |= {
             "send": form.raw("send") or None,
@@ -230,13 +256,6 @@ def _http(form: Form) -> dict[str, Any]:
     }
     if form.text("max_redirects"):
         found["max_redirects"] = form.number("max_redirects")
-    wanted = form.text("json_value")
-    if wanted:
-        try:
-            found["json_value"] = json.loads(wanted)
-        except ValueError:
-            hint = 'this is not JSON; write a text in quotes: "ok"'
-            raise invalid([Problem("$.json_value", hint)]) from None
     return found
 
 

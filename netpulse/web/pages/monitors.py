@@ -1,4 +1,4 @@
-"""The pages of monitors: the list, one of them, making, changing, trying and deleting it."""
+"""The pages of monitors: the list, and one of them."""
 
 from __future__ import annotations
 
@@ -10,36 +10,31 @@ from msgspec import Struct
 
 from netpulse.model.ids import Id
 from netpulse.model.incident import Incident
-from netpulse.model.monitor import (
-    Monitor,
-    MonitorSpec,
-    PushSpec,
-)
-from netpulse.model.time import DAY, Millis, rfc3339
+from netpulse.model.monitor import Monitor, PushSpec
+from netpulse.model.time import DAY, HOUR, Millis, rfc3339
 from netpulse.model.user import Role
 from netpulse.model.watch import Status
 from netpulse.rules import targets
-from netpulse.rules.monitors import keep_secrets
 from netpulse.storage import alert_rules, channels, incidents, monitors
 from netpulse.storage.db import Conn
 from netpulse.storage.incidents import IncidentFilter
 from netpulse.storage.monitors import SORTS, MonitorFilter, MonitorRow
-from netpulse.web import resource
 from netpulse.web.api import checks as checks_api
 from netpulse.web.api import monitors as api
-from netpulse.web.api.checks import CheckAnswer, ChecksQuery, TestAnswer
+from netpulse.web.api.checks import CheckAnswer, ChecksQuery
 from netpulse.web.api.uptime import UptimeQuery, uptime_of
 from netpulse.web.call import Call
-from netpulse.web.endpoint import ADMIN, VIEWER, page
-from netpulse.web.errors import ApiError, not_found
-from netpulse.web.pages import chart, forms, monitor_form, render
+from netpulse.web.endpoint import VIEWER, page
+from netpulse.web.errors import not_found
+from netpulse.web.pages import chart, monitor_form, render
 from netpulse.web.pages.monitor_facts import facts
-from netpulse.web.pages.render import redirect
-from netpulse.web.pages.rows import bars, incident_row, monitor_rows
+from netpulse.web.pages.rows import bars, incident_row, is_system, monitor_rows
 
 LIMIT = 20
 RECENT_CHECKS = 12
 RECENT_INCIDENTS = 5
+NEW_FOR = HOUR
+"""How long a monitor's page fetches its figures again after checks, and not only after changes."""
 ORDERS = [
     {"value": "status", "label": "Trouble first"},
     {"value": "name", "label": "By name"},
@@ -131,7 +126,8 @@ def pager(path: str, filters: dict[str, str], at: int, limit: int, total: int) -
 # One monitor
 
 
-async def _stored(call: Call) -> MonitorRow:
+async def stored(call: Call) -> MonitorRow:
+    """Return the monitor that the address names. Raises ApiError (404) where there is none."""
     row = await call.session.read(api.MONITORS.get, call.id("id", "monitor"))
     if row is None:
         raise not_found("monitor")
@@ -141,14 +137,14 @@ async def _stored(call: Call) -> MonitorRow:
 @page("GET", "/monitors/{id:str}", access=VIEWER)
 async def detail(call: Call) -> Response[bytes]:
     """Show one, or the part that `part` names."""
-    row = await _stored(call)
+    row = await stored(call)
     monitor = row.monitor
     part = call.request.query_params.get("part")
     if part == "checks":
         return await render.page(
             call,
             "monitors/_checks.html",
-            monitor=_shown(call, row, covered=True),
+            monitor=in_full(call, row, covered=True),
             checks=await _checks(call, row),
         )
     if part == "incidents":
@@ -156,6 +152,31 @@ async def detail(call: Call) -> Response[bytes]:
         listed = [incident_row(one, call.now) for one in recent]
         return await render.page(call, "monitors/_incidents.html", incidents=listed)
     seen = await call.session.read(_seen, row, call.now)
+    account = {
+        "figures": await _figures(call, monitor),
+        "bar": seen.bar["bar"],
+        "days": seen.bar["days"],
+    }
+    if part == "figures":
+        return await render.page(call, "monitors/_figures.html", **account)
+    return await render.page(
+        call,
+        "monitors/detail.html",
+        active="Monitors",
+        monitor=in_full(call, row, covered=monitor.id in seen.covered),
+        is_new=call.now - monitor.created_at < NEW_FOR,
+        chart=chart.control(monitor.id, chart.period_of(call)),
+        checks=await _checks(call, row),
+        incidents=[incident_row(one, call.now) for one in seen.incidents],
+        facts=facts(monitor.spec),
+        rules=seen.rules,
+        certificate=_certificate(call, monitor.id),
+        pinging=_pinging(call, monitor),
+        **account,
+    )
+
+
+async def _figures(call: Call, monitor: Monitor) -> list[dict[str, Any]]:
     figures = []
     for period, label in FIGURES:
         account = await uptime_of(
@@ -172,22 +193,7 @@ async def detail(call: Call) -> Response[bytes]:
                 "down_seconds": account.down_seconds,
             }
         )
-    return await render.page(
-        call,
-        "monitors/detail.html",
-        active="Monitors",
-        monitor=_shown(call, row, covered=monitor.id in seen.covered),
-        figures=figures,
-        bar=seen.bar["bar"],
-        days=seen.bar["days"],
-        chart=chart.control(monitor.id, chart.period_of(call)),
-        checks=await _checks(call, row),
-        incidents=[incident_row(one, call.now) for one in seen.incidents],
-        facts=facts(monitor.spec),
-        rules=seen.rules,
-        certificate=_certificate(call, monitor.id),
-        pinging=_pinging(call, monitor),
-    )
+    return figures
 
 
 class _Seen(Struct, frozen=True):
@@ -201,6 +207,8 @@ def _seen(conn: Conn, org_id: Id, row: MonitorRow, now: Millis) -> _Seen:
     monitor = row.monitor
     telling = []
     for rule in alert_rules.for_monitor(conn, org_id, monitor.id, monitor.spec.tags):
+        if is_system(rule):
+            continue
         channel = channels.get(conn, org_id, rule.channel_id)
         telling.append(
             {
@@ -230,12 +238,13 @@ async def _checks(call: Call, row: MonitorRow) -> list[CheckAnswer]:
     return found.data
 
 
-def _shown(call: Call, row: MonitorRow, *, covered: bool) -> dict[str, Any]:
+def in_full(call: Call, row: MonitorRow, *, covered: bool) -> dict[str, Any]:
+    """Return a monitor as its own pages show it."""
     spec = row.monitor.spec
     alone = {row.monitor.id} if covered else set()
-    shown: dict[str, Any] = monitor_rows(call.house, [row], alone, {})[0]
-    shown["target"] = targets.shown(spec.target)
-    return shown | {
+    found: dict[str, Any] = monitor_rows(call.house, [row], alone, {})[0]
+    found["target"] = targets.shown(spec.target)
+    return found | {
         "description": spec.description,
         "runbook_url": spec.runbook_url,
         "is_paused": spec.is_paused,
@@ -281,219 +290,4 @@ def _pinging(call: Call, monitor: Monitor) -> dict[str, Any] | None:
     }
 
 
-# Making and changing
-
-
-@page("GET", "/monitors/new", access=ADMIN)
-async def new_form(call: Call) -> Response[bytes]:
-    """Show an empty form."""
-    return await _form(call, None, monitor_form.FRESH)
-
-
-@page("POST", "/monitors/new", access=ADMIN)
-async def create(call: Call) -> Response[bytes]:
-    """Make one, or try it."""
-    form = await forms.read(call)
-    try:
-        spec = api.spec_of(monitor_form.values(form))
-        if form.text("action") == "test":
-            return await _tried(call, form, None, spec)
-        row = await resource.create(api.MONITORS, call.house, call.session, spec)
-    except ApiError as error:
-        return await _refused(call, form, None, error)
-    told = "saved" if row.monitor.spec.is_paused else "watching"
-    return redirect(f"/monitors/{row.monitor.id}", told)
-
-
-@page("GET", "/monitors/{id:str}/edit", access=ADMIN)
-async def edit_form(call: Call) -> Response[bytes]:
-    """Show the form with what is stored."""
-    row = await _stored(call)
-    return await _form(call, row, monitor_form.entered(row.monitor.spec))
-
-
-@page("POST", "/monitors/{id:str}/edit", access=ADMIN)
-async def replace(call: Call) -> Response[bytes]:
-    """Change it, or try the change."""
-    row = await _stored(call)
-    form = await forms.read(call)
-    version = form.number("version")
-    try:
-        spec = api.spec_of(monitor_form.values(form))
-        if form.text("action") == "test":
-            return await _tried(call, form, row, spec)
-        await resource.replace(
-            api.MONITORS,
-            call.house,
-            call.session,
-            row.monitor.id,
-            spec,
-            version if isinstance(version, int) else None,
-        )
-    except ApiError as error:
-        return await _refused(call, form, row, error)
-    return redirect(f"/monitors/{row.monitor.id}", "saved")
-
-
-async def _tried(
-    call: Call, form: forms.Form, row: MonitorRow | None, spec: MonitorSpec
-) -> Response[bytes]:
-    api.refuse_push(spec)
-    if row is not None:
-        spec = keep_secrets(spec, row.monitor.spec)
-    reading, _, check = await call.house.engine.test(api.checked(spec))
-    shown = form.again(monitor_form.BOXES, monitor_form.SECRETS)
-    return await _form(call, row, shown, result=_result(checks_api.shown_test(check, reading)))
-
-
-async def _refused(
-    call: Call, form: forms.Form, row: MonitorRow | None, error: ApiError
-) -> Response[bytes]:
-    found = forms.problems(error, monitor_form.LABELS)
-    shown = form.again(monitor_form.BOXES, monitor_form.SECRETS)
-    return await _form(call, row, shown, found, status=error.status)
-
-
-async def _form(
-    call: Call,
-    row: MonitorRow | None,
-    shown: dict[str, Any],
-    errors: dict[str, str] | None = None,
-    *,
-    result: dict[str, Any] | None = None,
-    status: int = 200,
-) -> Response[bytes]:
-    stored = () if row is None else monitor_form.stored_secrets(row.monitor.spec)
-    monitor = None
-    if row is not None:
-        spec = row.monitor.spec
-        monitor = {"id": row.monitor.id, "name": spec.name, "version": row.monitor.version}
-    return await render.page(
-        call,
-        "monitors/form.html",
-        active="Monitors",
-        status=status,
-        monitor=monitor,
-        form=forms.view(shown, errors, stored),
-        types=monitor_form.TYPES,
-        methods=monitor_form.METHODS,
-        records=monitor_form.RECORDS,
-        groups=await call.session.read(monitors.groups),
-        test_result=result,
-        advanced_open=monitor_form.advanced_open(shown, errors or {}),
-    )
-
-
-_PHASES = (
-    ("dns_ms", "name"),
-    ("connect_ms", "connect"),
-    ("tls_ms", "TLS"),
-    ("first_byte_ms", "first byte"),
-    ("total_ms", "in all"),
-)
-
-
-def _result(tried: TestAnswer) -> dict[str, Any]:
-    took = f"answered in {tried.response_time_ms} ms"
-    good = f"HTTP {tried.status_code}, {took}" if tried.status_code else took
-    measured = [(label, getattr(tried.timings, name)) for name, label in _PHASES]
-    return {
-        "status": tried.status.value,
-        "text": tried.error_message or good,
-        "phases": [{"label": label, "ms": f"{ms:g}"} for label, ms in measured if ms is not None],
-        "certificate": tried.certificate,
-        "notes": _notes(tried),
-    }
-
-
-def _notes(tried: TestAnswer) -> list[str]:
-    """Return what a ping or a name server brought back, a line each."""
-    notes = [f"Record: {each}" for each in tried.answers[:20]]
-    if len(tried.answers) > 20:
-        notes.append(f"and {len(tried.answers) - 20} more")
-    seen = tried.packets
-    if seen is not None:
-        notes.append(f"{seen.received} of {seen.sent} pings came back, {seen.loss_percent:g}% lost")
-        if seen.average_ms is not None:
-            jitter = "" if seen.jitter_ms is None else f"; jitter {seen.jitter_ms:g} ms"
-            notes.append(
-                f"Round trip: least {seen.min_ms:g} ms, average {seen.average_ms:g} ms, "
-                f"most {seen.max_ms:g} ms{jitter}"
-            )
-    return notes
-
-
-# Acts
-
-
-@page("POST", "/monitors/{id:str}/check", access=ADMIN)
-async def check_now(call: Call) -> Response[bytes]:
-    """Check it now, by hand."""
-    row = await _stored(call)
-    api.refuse_push(row.monitor.spec)
-    await call.house.engine.check_now(call.session.org_id, row.monitor)
-    await call.house.raw.flush()
-    return redirect(f"/monitors/{row.monitor.id}", "checked")
-
-
-@page("POST", "/monitors/{id:str}/pause", access=ADMIN)
-async def pause(call: Call) -> Response[bytes]:
-    """Pause it."""
-    row = await api.pause(call.house, call.session, call.id("id", "monitor"))
-    return redirect(f"/monitors/{row.monitor.id}", "paused")
-
-
-@page("POST", "/monitors/{id:str}/resume", access=ADMIN)
-async def resume(call: Call) -> Response[bytes]:
-    """Resume it."""
-    row = await api.resume(call.house, call.session, call.id("id", "monitor"))
-    return redirect(f"/monitors/{row.monitor.id}", "resumed")
-
-
-@page("GET", "/monitors/{id:str}/delete", access=ADMIN)
-async def delete_form(call: Call) -> Response[bytes]:
-    """Ask, and name what goes."""
-    row = await _stored(call)
-    return await render.page(
-        call,
-        "monitors/delete.html",
-        active="Monitors",
-        monitor=_shown(call, row, covered=True),
-        consequences=await call.session.read(_consequences, row),
-    )
-
-
-def _consequences(conn: Conn, org_id: Id, row: MonitorRow) -> list[str]:
-    found = ["Its figures and checks leave the lists."]
-    if row.watch.incident_id is not None:
-        found.append("Its open incident is resolved; no recovery is told.")
-    bound = alert_rules.page(conn, org_id, monitor_id=row.monitor.id, limit=5)
-    if bound.total:
-        names = ", ".join(rule.name for rule in bound.rows)
-        more = f" and {bound.total - len(bound.rows)} more" if bound.total > 5 else ""
-        verb = "rule names only this monitor and goes" if bound.total == 1 else "rules go"
-        found.append(f"{bound.total} {verb} with it: {names}{more}.")
-    return found
-
-
-@page("POST", "/monitors/{id:str}/delete", access=ADMIN)
-async def delete(call: Call) -> Response[bytes]:
-    """Delete it."""
-    await resource.delete(api.MONITORS, call.house, call.session, call.id("id", "monitor"))
-    return redirect("/monitors", "deleted")
-
-
-ROUTES = (
-    list_all,
-    new_form,
-    create,
-    detail,
-    edit_form,
-    replace,
-    check_now,
-    pause,
-    resume,
-    delete_form,
-    delete,
-    *chart.ROUTES,
-)
+ROUTES = (list_all, detail, *chart.ROUTES)

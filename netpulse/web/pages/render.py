@@ -80,7 +80,7 @@ def redirect(to: str, told: str | None = None) -> Response[bytes]:
     """Return a 303 to `to`, a path of ours; `told` is a key of FLASH."""
     if told is not None:
         to += ("&" if "?" in to else "?") + "told=" + told
-    return Response(b"", status_code=303, headers={"Location": to})
+    return Response(b"", status_code=303, media_type="text/html", headers={"Location": to})
 
 
 def error_page(error: ApiError, scope: Scope) -> str:

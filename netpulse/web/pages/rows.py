@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from netpulse.engine.live import monitor_event
-from netpulse.model.alert import Event, Notice, Suppressed
+from netpulse.model.alert import Event, Notice, Rule, Suppressed
 from netpulse.model.ids import Id
 from netpulse.model.incident import Incident
 from netpulse.model.monitor import type_of
 from netpulse.model.time import DAY, SECOND, Millis, rfc3339
 from netpulse.rules import uptime
 from netpulse.rules.days import Day, days, runs
-from netpulse.storage import channels, monitors, spans
+from netpulse.storage import alert_rules, channels, monitors, spans
 from netpulse.storage import runs as running
 from netpulse.storage.db import Conn
 from netpulse.storage.monitors import MonitorRow
@@ -133,6 +133,12 @@ def incident_row(incident: Incident, now: Millis) -> dict[str, Any]:
         "reason": incident.reason,
         "acknowledged_by": None,
     }
+
+
+def is_system(rule: Rule) -> bool:
+    """Tell whether a rule is about NetPulse itself and no monitor."""
+    events = alert_rules.events(rule)
+    return bool(events) and events <= {Event.SYSTEM_ISOLATED, Event.SYSTEM_RECOVERED}
 
 
 def notice_rows(conn: Conn, org_id: Id, notices: list[Notice]) -> list[dict[str, Any]]:

@@ -78,7 +78,8 @@ function draw(box, data) {
   const moment = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" });
   const single = data.series.length === 1;
   const from = beginning(data);
-  const few = data.at.filter((at) => at >= from).length < 60;
+  // A value between two gaps has no line; while there are few of any, each is a dot.
+  const few = data.series[0].values.filter((value) => value !== null).length < 60;
   const limit = document.getElementById(box.dataset.threshold);
   if (limit) {
     limit.hidden = !data.threshold_ms;

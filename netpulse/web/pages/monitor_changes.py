@@ -1,0 +1,236 @@
+"""The pages that change a monitor: making, changing, trying, pausing and deleting it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from litestar import Response
+
+from netpulse.model.ids import Id
+from netpulse.model.monitor import MonitorSpec
+from netpulse.rules.monitors import keep_secrets
+from netpulse.storage import alert_rules, monitors
+from netpulse.storage.db import Conn
+from netpulse.storage.monitors import MonitorRow
+from netpulse.web import resource
+from netpulse.web.api import checks as checks_api
+from netpulse.web.api import monitors as api
+from netpulse.web.api.checks import TestAnswer
+from netpulse.web.call import Call
+from netpulse.web.endpoint import ADMIN, page
+from netpulse.web.errors import ApiError
+from netpulse.web.pages import forms, monitor_form, render
+from netpulse.web.pages.monitors import in_full, stored
+from netpulse.web.pages.render import redirect
+
+
+@page("GET", "/monitors/new", access=ADMIN)
+async def new_form(call: Call) -> Response[bytes]:
+    """Show an empty form."""
+    return await _form(call, None, monitor_form.FRESH)
+
+
+@page("POST", "/monitors/new", access=ADMIN)
+async def create(call: Call) -> Response[bytes]:
+    """Make one, or try it."""
+    form = await forms.read(call)
+    try:
+        spec = monitor_form.spec(form)
+        if form.text("action") == "test":
+            return await _tried(call, form, None, spec)
+        row = await resource.create(api.MONITORS, call.house, call.session, spec)
+    except ApiError as error:
+        return await _refused(call, form, None, error)
+    told = "saved" if row.monitor.spec.is_paused else "watching"
+    return redirect(f"/monitors/{row.monitor.id}", told)
+
+
+@page("GET", "/monitors/{id:str}/edit", access=ADMIN)
+async def edit_form(call: Call) -> Response[bytes]:
+    """Show the form with what is stored."""
+    row = await stored(call)
+    return await _form(call, row, monitor_form.entered(row.monitor.spec))
+
+
+@page("POST", "/monitors/{id:str}/edit", access=ADMIN)
+async def replace(call: Call) -> Response[bytes]:
+    """Change it, or try the change."""
+    row = await stored(call)
+    form = await forms.read(call)
+    version = form.number("version")
+    try:
+        spec = monitor_form.spec(form)
+        if form.text("action") == "test":
+            return await _tried(call, form, row, spec)
+        await resource.replace(
+            api.MONITORS,
+            call.house,
+            call.session,
+            row.monitor.id,
+            spec,
+            version if isinstance(version, int) else None,
+        )
+    except ApiError as error:
+        return await _refused(call, form, row, error)
+    return redirect(f"/monitors/{row.monitor.id}", "saved")
+
+
+async def _tried(
+    call: Call, form: forms.Form, row: MonitorRow | None, spec: MonitorSpec
+) -> Response[bytes]:
+    api.refuse_push(spec)
+    if row is not None:
+        spec = keep_secrets(spec, row.monitor.spec)
+    reading, _, check = await call.house.engine.test(api.checked(spec))
+    shown = form.again(monitor_form.BOXES, monitor_form.SECRETS, "headers")
+    return await _form(call, row, shown, result=_result(checks_api.shown_test(check, reading)))
+
+
+async def _refused(
+    call: Call, form: forms.Form, row: MonitorRow | None, error: ApiError
+) -> Response[bytes]:
+    found = forms.problems(error, monitor_form.LABELS)
+    shown = form.again(monitor_form.BOXES, monitor_form.SECRETS, "headers")
+    return await _form(call, row, shown, found, status=error.status)
+
+
+async def _form(
+    call: Call,
+    row: MonitorRow | None,
+    shown: dict[str, Any],
+    errors: dict[str, str] | None = None,
+    *,
+    result: dict[str, Any] | None = None,
+    status: int = 200,
+) -> Response[bytes]:
+    stored = () if row is None else monitor_form.stored_secrets(row.monitor.spec)
+    monitor = None
+    if row is not None:
+        spec = row.monitor.spec
+        monitor = {"id": row.monitor.id, "name": spec.name, "version": row.monitor.version}
+    return await render.page(
+        call,
+        "monitors/form.html",
+        active="Monitors",
+        status=status,
+        monitor=monitor,
+        form=forms.view(shown, errors, stored),
+        types=monitor_form.TYPES,
+        methods=monitor_form.METHODS,
+        records=monitor_form.RECORDS,
+        groups=await call.session.read(monitors.groups),
+        test_result=result,
+        advanced_open=monitor_form.advanced_open(shown, errors or {}),
+    )
+
+
+_PHASES = (
+    ("dns_ms", "name"),
+    ("connect_ms", "connect"),
+    ("tls_ms", "TLS"),
+    ("first_byte_ms", "first byte"),
+    ("total_ms", "in all"),
+)
+
+
+def _result(tried: TestAnswer) -> dict[str, Any]:
+    took = f"answered in {tried.response_time_ms} ms"
+    good = f"HTTP {tried.status_code}, {took}" if tried.status_code else took
+    measured = [(label, getattr(tried.timings, name)) for name, label in _PHASES]
+    return {
+        "status": tried.status.value,
+        "text": tried.error_message or good,
+        "phases": [{"label": label, "ms": f"{ms:g}"} for label, ms in measured if ms is not None],
+        "certificate": tried.certificate,
+        "notes": _notes(tried),
+    }
+
+
+def _notes(tried: TestAnswer) -> list[str]:
+    """Return what a ping or a name server brought back, a line each."""
+    notes = [f"Record: {each}" for each in tried.answers[:20]]
+    if len(tried.answers) > 20:
+        notes.append(f"and {len(tried.answers) - 20} more")
+    seen = tried.packets
+    if seen is not None:
+        notes.append(f"{seen.received} of {seen.sent} pings came back, {seen.loss_percent:g}% lost")
+        if seen.average_ms is not None:
+            jitter = "" if seen.jitter_ms is None else f"; jitter {seen.jitter_ms:g} ms"
+            notes.append(
+                f"Round trip: least {seen.min_ms:g} ms, average {seen.average_ms:g} ms, "
+                f"most {seen.max_ms:g} ms{jitter}"
+            )
+    return notes
+
+
+# Acts
+
+
+@page("POST", "/monitors/{id:str}/check", access=ADMIN)
+async def check_now(call: Call) -> Response[bytes]:
+    """Check it now, by hand."""
+    row = await stored(call)
+    api.refuse_push(row.monitor.spec)
+    await call.house.engine.check_now(call.session.org_id, row.monitor)
+    await call.house.raw.flush()
+    return redirect(f"/monitors/{row.monitor.id}", "checked")
+
+
+@page("POST", "/monitors/{id:str}/pause", access=ADMIN)
+async def pause(call: Call) -> Response[bytes]:
+    """Pause it."""
+    row = await api.pause(call.house, call.session, call.id("id", "monitor"))
+    return redirect(f"/monitors/{row.monitor.id}", "paused")
+
+
+@page("POST", "/monitors/{id:str}/resume", access=ADMIN)
+async def resume(call: Call) -> Response[bytes]:
+    """Resume it."""
+    row = await api.resume(call.house, call.session, call.id("id", "monitor"))
+    return redirect(f"/monitors/{row.monitor.id}", "resumed")
+
+
+@page("GET", "/monitors/{id:str}/delete", access=ADMIN)
+async def delete_form(call: Call) -> Response[bytes]:
+    """Ask, and name what goes."""
+    row = await stored(call)
+    return await render.page(
+        call,
+        "monitors/delete.html",
+        active="Monitors",
+        monitor=in_full(call, row, covered=True),
+        consequences=await call.session.read(_consequences, row),
+    )
+
+
+def _consequences(conn: Conn, org_id: Id, row: MonitorRow) -> list[str]:
+    found = ["Its figures and checks leave the lists."]
+    if row.watch.incident_id is not None:
+        found.append("Its open incident is resolved; no recovery is told.")
+    bound = alert_rules.page(conn, org_id, monitor_id=row.monitor.id, limit=5)
+    if bound.total:
+        names = ", ".join(rule.name for rule in bound.rows)
+        more = f" and {bound.total - len(bound.rows)} more" if bound.total > 5 else ""
+        verb = "rule names only this monitor and goes" if bound.total == 1 else "rules go"
+        found.append(f"{bound.total} {verb} with it: {names}{more}.")
+    return found
+
+
+@page("POST", "/monitors/{id:str}/delete", access=ADMIN)
+async def delete(call: Call) -> Response[bytes]:
+    """Delete it."""
+    await resource.delete(api.MONITORS, call.house, call.session, call.id("id", "monitor"))
+    return redirect("/monitors", "deleted")
+
+
+ROUTES = (
+    new_form,
+    create,
+    edit_form,
+    replace,
+    check_now,
+    pause,
+    resume,
+    delete_form,
+    delete,
+)

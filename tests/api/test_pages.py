@@ -1,0 +1,334 @@
+"""The pages over HTTP: who sees what, the ways in, and the lists."""
+
+from __future__ import annotations
+
+import re
+from html import unescape
+
+import httpx
+import pytest
+
+from netpulse.model.time import HOUR
+from netpulse.web.pages import access, render
+from tests.api.test_monitors import make, sent
+from tests.cast import PASSWORD
+from tests.conftest import Opener, Stage
+
+RANDOM = "019b0000-0000-7000-8000-00000000dead"
+
+
+def text_of(response: httpx.Response, status: int = 200) -> str:
+    assert response.status_code == status, (response.status_code, response.text)
+    assert response.headers["content-type"].startswith("text/html")
+    return unescape(response.text)
+
+
+def led_to(response: httpx.Response) -> str:
+    assert response.status_code == 303, (response.status_code, response.text)
+    return response.headers["location"]
+
+
+def problems(response: httpx.Response, status: int = 400) -> list[str]:
+    """Return what the sum of errors above a form says."""
+    page = text_of(response, status)
+    box = re.search(r'id="form-errors".*?</div></div>', page, re.DOTALL)
+    assert box is not None, page
+    lines = re.findall(r"<li><a [^>]*>(.*?)</a></li>", box[0])
+    return lines or re.findall(r"<p>(.*?)</p>", box[0])
+
+
+async def furnish(client: httpx.AsyncClient) -> dict[str, str]:
+    """Make one of everything; return the ids."""
+    monitor = (await make(client))["id"]
+    config = {"url": "https://hooks.example/T0", "secret": "whsec_" + "c2VjcmV0" * 4}
+    body = {"name": "Ops", "type": "webhook", "config": config}
+    channel = sent(await client.post("/v1/alert-channels", json=body), 201)["id"]
+    body = {"name": "Down", "channel_id": channel, "monitor_id": monitor}
+    rule = sent(await client.post("/v1/alert-rules", json=body), 201)["id"]
+    body = {"title": "Fire", "monitor_id": monitor, "message": "We look into it"}
+    incident = sent(await client.post("/v1/incidents", json=body), 201)["id"]
+    return {"monitor": monitor, "channel": channel, "rule": rule, "incident": incident}
+
+
+VIEWERS = [
+    "/dashboard",
+    "/dashboard?part=problems",
+    "/dashboard?part=incidents",
+    "/dashboard?part=figures",
+    "/monitors",
+    "/monitors?q=shop&status=pending&type=http&sort=name",
+    "/monitors?q=nothing-like-it",
+    "/monitors/{monitor}",
+    "/monitors/{monitor}?period=30d",
+    "/monitors/{monitor}?part=checks",
+    "/monitors/{monitor}?part=incidents",
+    "/monitors/{monitor}?part=figures",
+    "/incidents",
+    "/incidents?status=open",
+    "/incidents?status=resolved&part=list",
+    "/incidents/{incident}",
+    "/incidents/{incident}?part=story",
+    "/alerts",
+    "/alerts?part=deliveries",
+]
+ADMINS = [
+    "/monitors/new",
+    "/monitors/{monitor}/edit",
+    "/monitors/{monitor}/delete",
+    "/alerts/channels/new",
+    "/alerts/channels/{channel}",
+    "/alerts/channels/{channel}/delete",
+    "/alerts/rules/new",
+    "/alerts/rules/new?monitor_id={monitor}",
+    "/alerts/rules/{rule}",
+    "/alerts/rules/{rule}/delete",
+]
+
+
+class TestWhoSeesWhat:
+    async def test_everybody_sees_what_is_theirs(
+        self,
+        house: Stage,
+        alice: httpx.AsyncClient,
+        bob: httpx.AsyncClient,
+        charlie: httpx.AsyncClient,
+    ) -> None:
+        ids = await furnish(alice)
+        stranger = house.client()
+        for path in (*VIEWERS, *ADMINS):
+            place = path.format(**ids)
+            assert "<html" in text_of(await alice.get(place)) or "part=" in path, path
+            wanted = led_to(await stranger.get(place))
+            assert wanted.startswith("/login?next=/"), path
+            if "{" in path and "?" not in path:
+                assert "<h1>Not found</h1>" in text_of(await charlie.get(place), 404), path
+                lost = path.format(**dict.fromkeys(ids, RANDOM))
+                text_of(await alice.get(lost), 404)
+        for path in VIEWERS:
+            text_of(await bob.get(path.format(**ids)))
+        for path in ADMINS:
+            page = text_of(await bob.get(path.format(**ids)), 403)
+            assert "Your role here is viewer; this needs admin." in page
+        # Every template there is has been shown by now, but for those of strangers and errors.
+        text_of(await stranger.get("/login"))
+        text_of(await stranger.get("/docs"))
+        page = text_of(await bob.get("/docs"))
+        assert 'href="/dashboard"' in page
+
+    async def test_every_template_is_shown(self, open_stage: Opener) -> None:
+        stage = await open_stage(people=False)
+        text_of(await stage.client().get("/setup"))
+        templates = render.environment()
+        assert templates.cache is not None
+        templates.cache.clear()
+        await self._found(stage)
+        client = stage.client()
+        await client.post("/login", data={"email": "ann@example.com", "password": PASSWORD})
+        text_of(await client.get("/monitors"))
+        ids = await furnish(client)
+        for path in (*VIEWERS, *ADMINS, "/docs"):
+            text_of(await client.get(path.format(**ids)))
+        text_of(await client.get("/nothing"), 404)
+        text_of(await stage.client().get("/login"))
+        shown = {name for _, name in templates.cache.keys()}  # noqa: SIM118 (it is no mapping)
+        assert shown == set(templates.list_templates(["html"]))
+
+    async def _found(self, stage: Stage) -> None:
+        form = {
+            "setup_token": "wrong",
+            "org_name": "Acme",
+            "email": "ann@example.com",
+            "password": PASSWORD,
+        }
+        refused = await stage.client().post("/setup", data=form)
+        assert problems(refused, 403) == [
+            "The setup token is missing or wrong; the start of NetPulse printed it, and it is in the file setup-token of the data directory."
+        ]
+        assert PASSWORD not in refused.text
+        assert 'value="ann@example.com"' in refused.text
+        form["setup_token"] = stage.house.setup_token.value or ""
+        client = stage.client()
+        assert led_to(await client.post("/setup", data=form)) == "/dashboard"
+        text_of(await client.get("/dashboard"))
+
+    async def test_setting_up_is_done_once(self, open_stage: Opener) -> None:
+        stage = await open_stage(people=False)
+        client = stage.client()
+        for path in ("/", "/login"):
+            assert led_to(await client.get(path)) == "/setup"
+        await self._found(stage)
+        assert led_to(await client.get("/")) == "/dashboard"
+        assert led_to(await client.get("/setup")) == "/login"
+        assert led_to(await client.post("/setup", data={"email": "eve@example.com"})) == "/login"
+
+    async def test_others_changes_are_refused(
+        self,
+        house: Stage,
+        alice: httpx.AsyncClient,
+        bob: httpx.AsyncClient,
+        charlie: httpx.AsyncClient,
+    ) -> None:
+        ids = await furnish(alice)
+        browser = house.client()
+        form = {"email": house.cast.alice.email, "password": PASSWORD}
+        led_to(await browser.post("/login", data=form))
+        before = await house.actions(house.cast.acme.id)
+        deeds = [
+            "/monitors/{monitor}/check",
+            "/monitors/{monitor}/pause",
+            "/monitors/{monitor}/resume",
+            "/monitors/{monitor}/edit",
+            "/monitors/{monitor}/delete",
+            "/alerts/channels/{channel}",
+            "/alerts/channels/{channel}/test",
+            "/alerts/channels/{channel}/delete",
+            "/alerts/rules/{rule}",
+            "/alerts/rules/{rule}/delete",
+            "/incidents/{incident}",
+        ]
+        for path in (*deeds, "/monitors/new", "/alerts/channels/new", "/alerts/rules/new"):
+            place = path.format(**ids)
+            text_of(await bob.post(place, data={"name": "Mine"}), 403)
+            # What was asked for by POST is not asked for again after signing in.
+            assert led_to(await house.client().post(place, data={"name": "Mine"})) == "/login"
+        for path in deeds:
+            text_of(await charlie.post(path.format(**ids), data={"name": "Mine"}), 404)
+            for foreign in ({"Origin": "https://evil.example"}, {"Sec-Fetch-Site": "cross-site"}):
+                refused = await browser.post(
+                    path.format(**ids), data={"name": "Mine"}, headers=foreign
+                )
+                text_of(refused, 403)
+        assert await house.actions(house.cast.acme.id) == before
+
+    async def test_what_a_viewer_is_not_offered(
+        self, alice: httpx.AsyncClient, bob: httpx.AsyncClient
+    ) -> None:
+        ids = await furnish(alice)
+        for path in VIEWERS:
+            page = text_of(await bob.get(path.format(**ids)))
+            assert re.findall(r'<form method="post"[^>]*action="([^"]*)"', page) in (
+                ["/logout"],
+                [],
+            ), path
+            offered = re.findall(r'href="([^"]*(?:/new|/edit|/delete|/rules/|/channels/)[^"]*)"', page)  # fmt: skip
+            assert offered == [], path
+
+    async def test_errors_are_pages(self, house: Stage, alice: httpx.AsyncClient) -> None:
+        for path in ("/nothing", "/monitors/nonsense", "/alerts/rules/%00", "/static/"):
+            page = text_of(await alice.get(path), 404)
+            assert "Error 404" in page
+        assert "Not like this" in text_of(await alice.post("/dashboard"), 405)
+        for media in ("text/plain", "application/json", "multipart/form-data; boundary=x"):
+            headers = {"Content-Type": media}
+            text_of(await alice.post("/monitors/new", content=b"x", headers=headers), 415)
+        broken = {"Content-Type": "application/x-www-form-urlencoded"}
+        for body in (b"name=%ff", b"name=\xff", b"&".join(b"a=1" for _ in range(600))):
+            text_of(await alice.post("/monitors/new", content=body, headers=broken), 400)
+        assert (await house.outbox()) == []
+
+
+class TestSigningIn:
+    async def test_in_and_out(self, house: Stage) -> None:
+        client = house.client()
+        where = led_to(await client.get("/monitors/new?a=b c&d=ä"))
+        assert where.startswith("/login?next=/monitors/new%3F")
+        page = text_of(await client.get(where))
+        hidden = re.search(r'name="next" value="([^"]*)"', page)
+        assert hidden is not None
+        form = {"email": house.cast.alice.email, "password": "wrong " + PASSWORD}
+        refused = await client.post("/login", data=form | {"next": hidden[1]})
+        assert problems(refused, 401) == ["The email address or the password is wrong."]
+        assert PASSWORD not in refused.text
+        assert f'value="{house.cast.alice.email}"' in refused.text
+        assert "www-authenticate" not in refused.headers
+        done = await client.post("/login", data=form | {"password": PASSWORD, "next": hidden[1]})
+        assert led_to(done) == hidden[1]
+        assert led_to(await client.get("/login")) == "/dashboard"
+        text_of(await client.get("/dashboard"))
+        assert led_to(await client.post("/logout")) == "/login"
+        assert led_to(await client.get("/dashboard")) == "/login?next=/dashboard"
+
+    @pytest.mark.parametrize(
+        "wanted",
+        [
+            "//evil.example",
+            "/\\evil.example",
+            "\\\\evil.example",
+            "https:evil.example",
+            "https://evil.example/",
+            "\t//evil.example",
+            "/\t/evil.example",
+            "/\n/evil.example",
+            " //evil.example",
+            "javascript:alert(1)",
+            "evil.example",
+            "/\u202egpj",
+            "/" + "a" * 2000,
+        ],
+    )
+    async def test_it_leads_to_no_other_house(self, house: Stage, wanted: str) -> None:
+        assert access.local(wanted) == ""
+        client = house.client()
+        page = await client.get("/login", params={"next": wanted})
+        assert 'name="next"' not in text_of(page)
+        form = {"email": house.cast.alice.email, "password": PASSWORD, "next": wanted}
+        assert led_to(await client.post("/login", data=form)) == "/dashboard"
+        assert led_to(await client.get("/login", params={"next": wanted})) == "/dashboard"
+
+    @pytest.mark.parametrize("wanted", ["/monitors", "/monitors?tag=a&q=//b", "/x#y", "/a:b"])
+    def test_what_is_ours(self, wanted: str) -> None:
+        assert access.local(wanted) == wanted
+
+    async def test_too_many_attempts(self, house: Stage) -> None:
+        client = house.client(ip="192.0.2.99")
+        form = {"email": house.cast.alice.email, "password": "wrong"}
+        for _ in range(5):
+            text_of(await client.post("/login", data=form), 401)
+        blocked = await client.post("/login", data=form | {"password": PASSWORD})
+        assert blocked.status_code == 429
+        assert int(blocked.headers["retry-after"]) > 0
+        assert len(problems(blocked, 429)) == 1
+
+
+class TestLists:
+    async def test_thirty_monitors(self, alice: httpx.AsyncClient) -> None:
+        for number in range(30):
+            more = {"group": "Shop", "tags": ["even"]} if number % 2 == 0 else {"group": "Office"}
+            await make(alice, name=f"Number {number:02}", is_paused=number < 3, **more)
+        first = text_of(await alice.get("/monitors?sort=name"))
+        assert "1 to 20 of 30 monitors" in first
+        assert "Number 00" in first
+        assert "Number 20" not in first
+        following = re.search(r'rel="next" href="([^"]*)"', first)
+        assert following is not None
+        second = text_of(await alice.get(following[1]))
+        assert "21 to 30 of 30 monitors" in second
+        assert "Number 20" in second
+        assert 'rel="prev"' in second
+        filtered = text_of(await alice.get("/monitors?tag=even&group=Shop&status=paused"))
+        assert re.findall(r"Number \d\d(?=</a>)", filtered) == ["Number 00", "Number 02"]
+        assert 'href="/monitors">Clear' in filtered
+        for nonsense in ("page=0", "page=-1", "page=x", "page=99999999999", "status=x", "sort=x", "page=²"):  # fmt: skip
+            text_of(await alice.get(f"/monitors?{nonsense}"))
+        text_of(await alice.get("/monitors?page=50"))
+
+    async def test_flash_texts_are_ours(self, alice: httpx.AsyncClient) -> None:
+        for key, (kind, text) in render.FLASH.items():
+            page = text_of(await alice.get(f"/dashboard?told={key}"))
+            assert text in page
+            assert f"np-note-{kind}" in page
+        empty = text_of(await alice.get("/dashboard"))
+        for key in ("You have won", "<b>", "Saved.", "SAVED"):
+            page = text_of(await alice.get("/dashboard", params={"told": key}))
+            assert key not in page or key in empty
+            assert "np-note-success" not in page
+
+    async def test_the_chart(self, house: Stage, alice: httpx.AsyncClient) -> None:
+        made = await make(alice, degraded_after_ms=700)
+        for period, hours in (("1h", 1), ("24h", 24), ("30d", 720), ("nonsense", 24)):
+            found = (await alice.get(f"/monitors/{made['id']}/chart.json?period={period}")).json()
+            assert found["threshold_ms"] == 700
+            assert found["to"] == house.house.clock.now() // 1000
+            # A monitor made just now has no day behind it: the axis begins ten minutes ago.
+            assert found["to"] - found["from"] == min(hours * HOUR // 1000, 600)
+        text_of(await alice.get(f"/monitors/{RANDOM}/chart.json"), 404)

@@ -1,0 +1,198 @@
+"""The pages without script, for viewers, on a phone, and when they ask before they delete."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.browser import chrome
+from tests.browser.conftest import VIEWER, VIEWERS_PASSWORD, Opener
+from tests.instance import EMAIL, PASSWORD, Instance, Site
+
+
+def test_it_all_works_without_script(fresh: Instance, site: Site, window: Opener) -> None:
+    page, base = window(java_script_enabled=False).page, fresh.base
+    page.goto(f"{base}/setup")
+    page.fill("[name=setup_token]", fresh.setup_token())
+    page.fill("[name=org_name]", "Acme")
+    page.fill("[name=email]", EMAIL)
+    page.fill("[name=password]", PASSWORD)
+    page.click("text=Create the administrator")
+    assert page.url == f"{base}/dashboard"
+    page.click("summary:has-text('Your account')")
+    page.click("text=Sign out")
+    assert page.url == f"{base}/login"
+
+    page.goto(f"{base}/monitors?sort=name")
+    assert page.url.startswith(f"{base}/login?next=")
+    page.fill("[name=email]", EMAIL)
+    page.fill("[name=password]", PASSWORD)
+    page.click("main button[type=submit]")
+    assert page.url == f"{base}/monitors?sort=name"
+
+    # The form shows the fields of every type; those of the chosen one count.
+    page.click("main a:has-text('Add a monitor') >> nth=0")
+    expect(page.locator("[name=expect]")).to_be_visible()
+    expect(page.locator("[name=body_match]")).to_be_visible()
+    page.select_option("[name=type]", "http")
+    page.fill("[name=name]", "Shop")
+    page.fill("[name=target]", site.url)
+    page.fill("[name=expected_status]", "none")
+    page.click("button:has-text('Start watching')")
+    expect(page.locator("#form-errors")).to_contain_text("Expected status codes")
+    assert page.input_value("[name=name]") == "Shop"
+    page.fill("[name=expected_status]", "200")
+    page.click("button:has-text('Test now')")
+    expect(page.locator("#test-result")).to_contain_text("HTTP 200")
+    page.click("button:has-text('Start watching')")
+    expect(page.locator("h1")).to_have_text("Shop")
+    address = page.url.partition("?")[0]
+
+    page.click("button:has-text('Check now')")
+    expect(page.locator("#checks")).to_contain_text("by hand")
+    page.click("button:has-text('Pause')")
+    expect(page.locator("#flash")).to_contain_text("Paused")
+    page.click("button:has-text('Resume')")
+    page.click("main a:has-text('Edit') >> nth=0")
+    page.fill("[name=name]", "Store")
+    page.click("button:has-text('Save')")
+    expect(page.locator("h1")).to_have_text("Store")
+
+    page.click("main a:has-text('Delete')")
+    assert page.url == f"{address}/delete"
+    page.click("a:has-text('Keep it')")
+    assert page.url == address
+    page.click("main a:has-text('Delete')")
+    page.click("button:has-text('Delete the monitor')")
+    expect(page.locator("main")).to_contain_text("Nothing is watched yet")
+
+
+PAGES = ("/dashboard", "/monitors", "MONITOR", "/incidents", "INCIDENT", "/alerts", "/docs")
+FORMS = ("/monitors/new", "MONITOR/edit", "MONITOR/delete", "/alerts/channels/new", "/alerts/rules/new")  # fmt: skip
+
+
+def address(page: Page, base: str, path: str) -> str:
+    """Fill in the newest monitor or incident (the ones with long names)."""
+    for word, where in (("MONITOR", "/monitors"), ("INCIDENT", "/incidents")):
+        if path.startswith(word):
+            page.goto(base + where)
+            link = page.locator("main a.np-name").first.get_attribute("href")
+            return f"{base}{link}{path.removeprefix(word)}"
+    return base + path
+
+
+def test_a_viewer_sees_nothing_to_change(peopled: Instance, window: Opener) -> None:
+    seen = window()
+    page, base = seen.page, peopled.base
+    seen.sign_in(base, VIEWER, VIEWERS_PASSWORD)
+    for path in PAGES:
+        page.goto(address(page, base, path))
+        expect(page.locator("h1")).to_be_visible()
+        assert page.locator("main form[method=post]").count() == 0, path
+        links = [link.get_attribute("href") or "" for link in page.locator("main a").all()]
+        admins = re.compile(r"/new|/edit|/delete|/test$|/alerts/(rules|channels)/")
+        assert [link for link in links if admins.search(link)] == [], path
+    assert seen.errors == []
+    for path in FORMS:
+        page.goto(address(page, base, path))
+        expect(page.locator("h1")).to_have_text("Not allowed")
+        expect(page.locator("main")).to_contain_text("Your role here is viewer")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_nothing_scrolls_sideways_on_a_phone(
+    peopled: Instance, window: Opener, scheme: str
+) -> None:
+    seen = window(viewport=chrome.PHONE, color_scheme=scheme)
+    page, base = seen.page, peopled.base
+    for path in ("/login", "/docs"):
+        page.goto(base + path)
+        assert seen.too_wide() == 0, path
+    seen.sign_in(base, EMAIL, PASSWORD)
+    for path in (*PAGES, *FORMS):
+        page.goto(address(page, base, path))
+        page.wait_for_load_state("load")
+        assert seen.too_wide() == 0, path
+    assert seen.errors == []
+
+
+def test_deleting_asks_first(peopled: Instance, site: Site, window: Opener) -> None:
+    seen = window()
+    page, base = seen.page, peopled.base
+    spec = {"type": "http", "name": "Short-lived", "target": site.url, "is_paused": True}
+    made = peopled.ok("POST", "/v1/monitors", spec)
+    seen.sign_in(base, EMAIL, PASSWORD)
+    page.goto(f"{base}/monitors/{made['id']}")
+    dialog = page.locator("dialog#np-dialog")
+    ask = page.locator("a[data-confirm]")
+    for leave in ("Escape", "Keep it"):
+        ask.click()
+        expect(dialog).to_be_visible()
+        expect(dialog.locator("h1")).to_have_text("Delete Short-lived?")
+        if leave == "Escape":
+            page.keyboard.press(leave)
+        else:
+            dialog.get_by_text(leave).click()
+        expect(dialog).to_be_hidden()
+        expect(ask).to_be_focused()
+    ask.click()
+    dialog.get_by_role("button", name="Delete the monitor").click()
+    expect(page.locator("#flash")).to_contain_text("Deleted")
+    assert page.url.startswith(f"{base}/monitors")
+    assert peopled.call("GET", f"/v1/monitors/{made['id']}")[0] == 404
+    assert seen.errors == []
+
+
+def test_what_people_enter_stays_text(peopled: Instance, window: Opener) -> None:
+    seen = window()
+    page, base = seen.page, peopled.base
+    hostile = """"><img src=x onerror=alert(1)><script>alert(2)</script>'{{7*7}}</title>"""
+    spec = {
+        "type": "http",
+        "name": hostile,
+        "target": "http://127.0.0.1:1/",
+        "description": hostile,
+        "group": hostile,
+        "tags": [hostile[:64]],
+        "body_match": hostile,
+        "runbook_url": "https://wiki.example/?q=" + hostile.replace(" ", ""),
+        "is_paused": True,
+    }
+    made = peopled.ok("POST", "/v1/monitors", spec)
+    seen.sign_in(base, EMAIL, PASSWORD)
+    for path in ("", "/edit", "/delete"):
+        page.goto(f"{base}/monitors/{made['id']}{path}")
+        assert hostile in page.title() or path == "/edit"
+        expect(page.locator("main img, main script")).to_have_count(0)
+    page.goto(f"{base}/monitors?q=img")
+    expect(page.locator("a.np-name")).to_have_text(hostile)
+    page.goto(f"{base}/alerts/rules/new?monitor_id={made['id']}")
+    assert page.input_value("[name=name]") == f"{hostile} is down"
+    assert seen.errors == []
+
+
+def test_the_keyboard_is_enough(peopled: Instance, window: Opener) -> None:
+    seen = window()
+    page, base = seen.page, peopled.base
+    seen.sign_in(base, EMAIL, PASSWORD)
+    page.goto(f"{base}/dashboard")
+    page.keyboard.press("Tab")
+    expect(page.locator(".np-skip")).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(page.locator("main")).to_be_focused()
+    page.keyboard.press("Tab")
+    expect(page.locator("main a:has-text('Add a monitor')").first).to_be_focused()
+    outline = "getComputedStyle(document.activeElement).outlineStyle"
+    assert page.evaluate(outline) != "none"
+    page.keyboard.press("Enter")
+    page.wait_for_url(f"{base}/monitors/new")
+    # What was refused is what the reader lands on.
+    page.fill("[name=name]", "Shop")
+    page.fill("[name=target]", "not a target")
+    page.locator("[name=target]").press("Enter")
+    expect(page.locator("#form-errors")).to_be_focused()
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    expect(page.locator("[name=target]")).to_be_focused()
