@@ -98,7 +98,17 @@ class Egress:
                 trace.resolved(dns_ms)
                 allowed = self._allowed(found, port, policy or self.policy)
                 began = time.perf_counter()
-                sock, address = await _first(allowed, port, trace)
+                try:
+                    sock, address = await _first(allowed, port, trace)
+                except DialError:
+                    if len(allowed) < len(found):
+                        # The name leads where it may not, too: that is what has to be mended.
+                        self._allowed(
+                            [one for one in found if one not in allowed],
+                            port,
+                            policy or self.policy,
+                        )
+                    raise
         except TimeoutError:
             where = trace.address or host
             raise DialError(

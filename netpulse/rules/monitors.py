@@ -178,6 +178,8 @@ def problems(spec: MonitorSpec) -> list[Problem]:
 def _common(spec: MonitorSpec) -> Iterator[Problem]:
     if not spec.name.strip():
         yield Problem("$.name", "the name is empty")
+    if _CONTROL.search(spec.name):
+        yield Problem("$.name", "has a line break or another control character")
     if spec.runbook_url.strip():
         try:
             targets.url(spec.runbook_url.strip())

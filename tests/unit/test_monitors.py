@@ -165,6 +165,7 @@ def test_a_monitor_with_every_field_has_no_problem() -> None:
 
 CASES: list[tuple[str, dict[str, Any], str, str]] = [
     ("http", {"name": "  "}, "$.name", "the name is empty"),
+    ("http", {"name": "a\nb"}, "$.name", "has a line break or another control character"),
     ("http", {"tags": ["a", " "]}, "$.tags[1]", "the tag is empty"),
     ("http", {"runbook_url": "javascript:alert(1)"}, "$.runbook_url", "a URL starts with http:// or https://, such as https://shop.example/"),
     ("http", {"runbook_url": "javascript://x/%0aalert(1)"}, "$.runbook_url", "the scheme is javascript; use http or https"),

@@ -9,7 +9,7 @@ from msgspec import Struct
 from netpulse.model.ids import Id
 from netpulse.model.incident import Incident
 from netpulse.model.monitor import Monitor
-from netpulse.model.time import DAY, HOUR, Millis, rfc3339
+from netpulse.model.time import DAY, HOUR, SECOND, Millis, rfc3339
 from netpulse.rules import uptime as rules
 from netpulse.rules.uptime import Account
 from netpulse.storage import incidents, rollups, runs, spans
@@ -114,8 +114,9 @@ async def uptime_of(
     downs = counted.downs + sum(hour.downs for hour in facts.hours)
     by_id = {incident.id: incident for incident in facts.incidents}
     return UptimeAnswer(
-        from_=rfc3339(account.start),
-        to=rfc3339(account.end),
+        # The parts are whole seconds between these two.
+        from_=rfc3339(account.start // SECOND * SECOND),
+        to=rfc3339(account.end // SECOND * SECOND),
         uptime_percent=rules.uptime_percent(checks, downs),
         uptime_percent_time=account.uptime_percent_time,
         checks=checks,
