@@ -148,6 +148,14 @@ class Evidence:
             return False
         return watched.watch.settled is not (Status.UP if spec.invert else Status.DOWN)
 
+    def _talks(self, watched: Watched) -> bool:
+        """Tell whether this target said something last time, if only that nobody is there: one
+        that is down by refusing every connection proves the network alive as well as any."""
+        seen = self._seen.get(watched.id)
+        if watched.gone or watched.paused:
+            return False
+        return seen is not None and seen.sign is Sign.ALIVE
+
     def _enough(self) -> bool:
         """Tell whether the evidence could be complete at all: with fewer independent targets, and
         nothing wrong on our own side, silence is judged at once."""
@@ -197,7 +205,7 @@ class Evidence:
         found: list[tuple[float, float, Watched]] = []
         for one in self._roster:
             seen = self._seen.get(one.id)
-            if one is suspect or one.held or not self._informative(one):
+            if one is suspect or one.held or not (self._informative(one) or self._talks(one)):
                 continue
             if seen is not None and (seen.sign is Sign.LOCAL or self._fresh(seen)):
                 continue

@@ -76,7 +76,7 @@ async def test_dns(capsys: pytest.CaptureFixture[str]) -> None:
             ("shop.example:80", "--type", "icmp"),
             "target: a ping has no port: write the host alone, or use a tcp monitor",
         ),
-        (("shop.example", "--type", "icmp", "--packets", "0"), "--packets: Expected `int` >= 1"),
+        (("shop.example", "--type", "icmp", "--packets", "0"), "--packets: must be at least 1"),
         (("shop.example", "--type", "icmp", "--match", "any"), "--match is not for icmp checks"),
         (
             ("shop.example", "--type", "dns", "--expected-value", "x"),

@@ -219,7 +219,7 @@ class TestTcp:
     @pytest.mark.parametrize(
         ("how", "said", "detail", "end"),
         [
-            ("refused", "down dns", "truncated", "it gives none: {at} refused the connection"),
+            ("refused", "down dns", "truncated", "it gives none: connection refused by {at}"),
             ("closes", "down dns", "truncated", "it broke off: the connection was closed"),
             ("half", "down dns", "truncated", "it broke off: the connection was closed"),
             ("truncated", "down dns", "truncated", "it is cut short as well"),
