@@ -80,7 +80,7 @@ def read(asked: Question, wire: bytes) -> dns.message.Message:
     """
     try:
         message = dns.message.from_wire(wire, ignore_trailing=True)
-    except dns.message.Truncated:  # pragma: no cover - only raised where asked for
+    except dns.message.Truncated:  # only where truncation is asked to be raised
         raise
     except dns.exception.DNSException as error:
         raise Malformed(_said(error)) from None
