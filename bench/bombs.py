@@ -44,7 +44,7 @@ def main() -> None:
             "measured_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
             "command": "make bench",
             "machine": {
-                "system": platform.platform(),
+                "system": f"{platform.system()} {platform.machine()}",
                 "python": platform.python_version(),
                 "cores": os.cpu_count(),
             },
