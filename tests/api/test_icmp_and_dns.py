@@ -80,7 +80,10 @@ async def test_refused(alice: httpx.AsyncClient) -> None:
         assert response.json()["error"]["details"]["errors"][0]["path"].startswith(path)
 
 
-@pytest.mark.skipif(not can_ping(socket.AF_INET), reason="no ICMP socket is permitted here")
+@pytest.mark.skipif(
+    not can_ping(socket.AF_INET),
+    reason="no ICMP socket is permitted here: run as root, or set net.ipv4.ping_group_range",
+)
 async def test_a_tried_ping(alice: httpx.AsyncClient) -> None:
     tried = sent(await alice.post("/v1/monitors/test", json=PING | {"packets": 2}))
     assert tried["status"] == "up"
@@ -159,7 +162,10 @@ async def test_pages(house: Stage) -> None:
     assert "Name server: ns.example is a name; write the name server" in wrong.text
 
 
-@pytest.mark.skipif(not can_ping(socket.AF_INET), reason="no ICMP socket is permitted here")
+@pytest.mark.skipif(
+    not can_ping(socket.AF_INET),
+    reason="no ICMP socket is permitted here: run as root, or set net.ipv4.ping_group_range",
+)
 async def test_ping_pages(house: Stage) -> None:
     alice = house.client(headers=house.cast.alice.headers | {"Accept": "text/html"})
     form = _form(

@@ -104,7 +104,7 @@ class TestMonitorForm:
             "Tags: must have at most 64 characters.",
             "Check every: must be at least 10.",
             "Give up after: must be a whole number, not text.",
-            "Failed checks until it is down: must be a whole number, not null.",
+            "Failed checks until it is down: must be a whole number.",
         ]
         assert SECRET not in refused.text
         page = unescape(refused.text)

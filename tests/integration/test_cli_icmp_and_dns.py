@@ -31,7 +31,10 @@ async def said(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, st
     return status, captured.out, captured.err
 
 
-@pytest.mark.skipif(not can_ping(socket.AF_INET), reason="no ICMP socket is permitted here")
+@pytest.mark.skipif(
+    not can_ping(socket.AF_INET),
+    reason="no ICMP socket is permitted here: run as root, or set net.ipv4.ping_group_range",
+)
 async def test_ping(capsys: pytest.CaptureFixture[str]) -> None:
     status, out, _ = await said(capsys, "127.0.0.1", "--type", "icmp", "--packets", "2")
     assert status == 0

@@ -301,10 +301,10 @@ def test_an_error_nobody_knows_is_not_the_targets() -> None:
 def in_namespace(script: str) -> subprocess.CompletedProcess[str]:
     """Run a shell script in a network namespace of its own."""
     if shutil.which("unshare") is None or shutil.which("ip") is None:
-        pytest.skip("needs unshare and ip")
+        pytest.skip("needs unshare and ip: apt-get install util-linux iproute2")
     command = ["unshare", "-rn", "sh", "-c", script]
     if subprocess.run(["unshare", "-rn", "true"], check=False, capture_output=True).returncode:
-        pytest.skip("this host allows no network namespaces")
+        pytest.skip("this host allows no network namespaces: run as root")
     return subprocess.run(command, check=False, capture_output=True, text=True, timeout=60)
 
 

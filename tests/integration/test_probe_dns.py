@@ -254,7 +254,7 @@ async def test_ipv6(egress: Egress) -> None:
         async with NameServer(ZONE, host="::1") as server:
             assert (await ask(egress, server, "shop.example")).said == "up"
     except OSError:
-        pytest.skip("this host has no IPv6 loopback")
+        pytest.skip("this host has no IPv6 loopback: switch IPv6 on")
 
 
 @pytest.mark.parametrize(

@@ -25,10 +25,11 @@ from tests.servers import DnsServer
 
 pings = pytest.mark.skipif(
     not can_ping(socket.AF_INET),
-    reason="neither datagram nor raw ICMP sockets are permitted here",
+    reason="no ICMP socket is permitted here: run as root, or set net.ipv4.ping_group_range",
 )
 pings_6 = pytest.mark.skipif(
-    not can_ping(socket.AF_INET6), reason="no ICMPv6 socket is permitted here, or there is no ::1"
+    not can_ping(socket.AF_INET6),
+    reason="no ICMPv6 socket is permitted, or there is no ::1: run as root, with IPv6 on",
 )
 V4 = Address(socket.AF_INET, "127.0.0.1")
 
@@ -300,7 +301,7 @@ def _allowed(network: netns.Namespaces, raw: bool) -> Iterator[None]:
 
 async def test_an_old_datagram_socket_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
     if not can_ping(socket.AF_INET):
-        pytest.skip("no ICMP socket is permitted here")
+        pytest.skip("no ICMP socket is permitted here: run as root")
     pinger = icmp.Pinger()
     first = pinger._line(socket.AF_INET)
     monkeypatch.setattr(icmp._Line, "is_worn", property(lambda self: self is first))

@@ -687,7 +687,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     command = [mount or "mount", "-t", "tmpfs", "-o", "size=4m,mode=0700", "tmpfs", place]
     done = mount and subprocess.run(command, capture_output=True, check=False)
     if not done or done.returncode:
-        pytest.skip("a small file system can be mounted by root only")
+        pytest.skip("a small file system can be mounted by root only: run as root")
     try:
         yield place
     finally:

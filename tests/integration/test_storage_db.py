@@ -260,7 +260,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
         check=False,
     )
     if mounted.returncode:
-        pytest.skip("mounting a small disk takes root's rights")
+        pytest.skip("mounting a small disk takes root's rights: run as root")
     yield place
     subprocess.run(["umount", "-l", str(place)], check=True)
 

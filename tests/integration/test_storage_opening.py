@@ -226,7 +226,7 @@ except StartRefused as refusal:
 """
 
 
-@pytest.mark.skipif(os.getuid() != 0, reason="root takes the role of another user")
+@pytest.mark.skipif(os.getuid() != 0, reason="takes the role of another user: run as root")
 def test_an_unwritable_directory_names_path_and_uid(tmp_path: Path) -> None:
     for parent in (tmp_path, *tmp_path.parents[:3]):
         parent.chmod(0o755)

@@ -15,7 +15,8 @@ UNIT = ROOT / "packaging" / "netpulse.service"
 LOCKS = ["run", "dev"]
 
 needs_systemd = pytest.mark.skipif(
-    shutil.which("systemd-analyze") is None, reason="systemd-analyze is not installed"
+    shutil.which("systemd-analyze") is None,
+    reason="systemd-analyze is missing: apt-get install systemd",
 )
 
 

@@ -153,20 +153,6 @@ def _sentence(text: str) -> str:
     return text if text.endswith((".", "?", "!")) else text + "."
 
 
-_BOUNDS = (
-    (r"expected `int` >= (\S+)", r"must be at least \1"),
-    (r"expected `int` <= (\S+)", r"must be at most \1"),
-    (r"expected `(?:str|array|object)` of length >= 1", "must not be empty"),
-    (r"expected `str` of length <= (\S+)", r"must have at most \1 characters"),
-    (r"expected `(?:array|object)` of length <= (\S+)", r"there may be at most \1"),
-    (r"expected `int(?: \| null)?`, got .*", "must be a whole number"),
-)
-
-
 def _plain(message: str) -> str:
-    """Return what the API says of a bound in words for people who never saw a type."""
-    for pattern, words in _BOUNDS:
-        found = re.fullmatch(pattern, message)
-        if found:
-            return found.expand(words)
-    return message
+    """Return what the API says without its null: in a form that is a field left empty."""
+    return message.replace(" or null", "").removesuffix(", not null")
