@@ -17,9 +17,11 @@ from pathlib import Path
 import psutil
 
 from netpulse import __version__
+from netpulse.channels.carrier import carrier_of
 from netpulse.config import Config, Loaded, Secrets
 from netpulse.crypto import keys, passwords
 from netpulse.crypto.keys import KeyTrouble
+from netpulse.crypto.links import Links
 from netpulse.crypto.tokens import Digester
 from netpulse.crypto.vault import Vault
 from netpulse.egress.connect import Egress
@@ -105,6 +107,8 @@ async def _build(
     await _first_administrator(db, secrets, clock)
     egress = Egress(AddressPolicy(own=own_addresses(address, config.server.port)))
     stack.push_async_callback(egress.close)
+    carrier = carrier_of(config, secrets, egress)
+    links = Links(keys.derive(master, "links"), config.server.public_url)
     engine = Engine(
         db,
         raw,
@@ -112,6 +116,8 @@ async def _build(
         clock,
         version=__version__,
         raw_days=config.retention.raw_days,
+        carrier=carrier,
+        links=links,
         frozen_seconds=FROZEN_SECONDS,
     )
     needed = await db.read(users.count) == 0
@@ -121,6 +127,8 @@ async def _build(
         raw=raw,
         engine=engine,
         egress=egress,
+        carrier=carrier,
+        links=links,
         clock=clock,
         signer=Signer(secrets.jwt_secret.encode() or keys.derive(master, "access-tokens")),
         digester=Digester(keys.derive(master, "stored-tokens")),

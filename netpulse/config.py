@@ -57,6 +57,22 @@ class Retention(Struct, frozen=True, forbid_unknown_fields=True):
     raw_days: Annotated[int, Meta(ge=1, le=36_500)] = 90
 
 
+class Smtp(Struct, frozen=True, forbid_unknown_fields=True, rename={"sender": "from"}):
+    """The mail server for channels without one of their own; without a host there is none."""
+
+    host: str = ""
+    port: Port = 587
+    user: str = ""
+    password: str = ""
+    sender: str = ""
+    """`from` in the file: an address, or Name <address>."""
+    security: Literal["starttls", "tls", "none"] = "starttls"
+    """On port 465 starttls means tls."""
+
+    def __repr__(self) -> str:
+        return f"Smtp(host={self.host!r}, …)"
+
+
 class Metrics(Struct, frozen=True, forbid_unknown_fields=True):
     """Who may read /metrics without signing in."""
 
@@ -80,6 +96,11 @@ class Secrets(Struct, frozen=True):
     """Empty: derived from the encryption key."""
     admin_email: str = ""
     admin_password: str = ""
+    twilio_sid: str = ""
+    """The account that sends SMS for channels without one of their own."""
+    twilio_auth_token: str = ""
+    twilio_phone: str = ""
+    """The number they come from, such as +15005550006."""
 
     def __repr__(self) -> str:
         return "Secrets(…)"
@@ -92,6 +113,7 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
     storage: Storage = Storage()
     auth: Auth = Auth()
     retention: Retention = Retention()
+    smtp: Smtp = Smtp()
     metrics: Metrics = Metrics()
     log: Log = Log()
 
@@ -109,11 +131,22 @@ SECTIONS: dict[str, type[Struct]] = {
     "storage": Storage,
     "auth": Auth,
     "retention": Retention,
+    "smtp": Smtp,
     "metrics": Metrics,
     "log": Log,
 }
 
-_ALIASES = {"NEXT_PUBLIC_APP_URL": ("server", "public_url")}
+HIDDEN = frozenset({("smtp", "password")})
+"""Settings that are never printed."""
+
+_ALIASES = {
+    "NEXT_PUBLIC_APP_URL": ("server", "public_url"),
+    "SMTP_HOST": ("smtp", "host"),
+    "SMTP_PORT": ("smtp", "port"),
+    "SMTP_USER": ("smtp", "user"),
+    "SMTP_PASS": ("smtp", "password"),
+    "SMTP_FROM": ("smtp", "from"),
+}
 _NOT_SETTINGS = frozenset({"NETPULSE_ADMIN_EMAIL", "NETPULSE_ADMIN_PASSWORD"})
 
 
@@ -144,6 +177,9 @@ def load(
         jwt_secret=environ.get("JWT_SECRET", ""),
         admin_email=environ.get("NETPULSE_ADMIN_EMAIL", ""),
         admin_password=environ.get("NETPULSE_ADMIN_PASSWORD", ""),
+        twilio_sid=environ.get("TWILIO_SID", ""),
+        twilio_auth_token=environ.get("TWILIO_AUTH_TOKEN", ""),
+        twilio_phone=environ.get("TWILIO_PHONE", ""),
     )
     _check_secrets(secrets)
     return Loaded(config, secrets, tuple(warnings))
@@ -152,7 +188,7 @@ def load(
 def settings() -> list[tuple[str, str, Any]]:
     """Return every setting as (section, key, default), in the order of the file."""
     return [
-        (section, field.name, field.default)
+        (section, field.encode_name, field.default)
         for section, kind in SECTIONS.items()
         for field in msgspec.structs.fields(kind)
     ]
@@ -174,7 +210,7 @@ def _read(path: Path) -> dict[str, Any]:
             raise ConfigError(f"{path}: unknown key {section!r}; the sections are {known}")
         if not isinstance(values, dict):
             raise ConfigError(f"{path}: {section!r} is a section; write [{section}] above its keys")
-        names = [field.name for field in msgspec.structs.fields(SECTIONS[section])]
+        names = [field.encode_name for field in msgspec.structs.fields(SECTIONS[section])]
         for key in values:
             if key not in names:
                 known = ", ".join(names)
@@ -187,8 +223,9 @@ def _overlay_environment(raw: dict[str, Any], environ: Mapping[str, str]) -> lis
         f"{PREFIX}{section}_{key}".upper(): (section, key, default)
         for section, key, default in settings()
     }
-    for alias, (section, key) in _ALIASES.items():
-        names[alias] = (section, key, "")
+    defaults = {(section, key): default for section, key, default in settings()}
+    for alias, place in _ALIASES.items():
+        names[alias] = (*place, defaults[place])
     warnings = []
     # The aliases first: the product's own name for a setting wins over a borrowed one.
     for name in sorted(environ, key=lambda name: (name not in _ALIASES, name)):
@@ -222,7 +259,7 @@ def _in_words(message: str, path: Path | None) -> str:
     source = f"{path}: " if path is not None else ""
     section, _, name = key.partition(".")
     fields = msgspec.structs.fields(SECTIONS[section]) if section in SECTIONS else ()
-    kind = next((field.type for field in fields if field.name == name), None)
+    kind = next((field.type for field in fields if field.encode_name == name), None)
     return f"{source}{key or 'configuration'}: {in_words(text, kind)}"
 
 
@@ -249,8 +286,23 @@ def _check_values(config: Config) -> None:
             raise ConfigError(
                 f"server.public_url: {url!r} has a path; NetPulse lives at the root of its host"
             )
+    _check_smtp(config.smtp)
     if not config.server.host:
         raise ConfigError("server.host is empty; 127.0.0.1 listens locally, 0.0.0.0 everywhere")
+
+
+def _check_smtp(smtp: Smtp) -> None:
+    for key, value in (("host", smtp.host), ("user", smtp.user), ("from", smtp.sender)):
+        if any(not sign.isprintable() for sign in value):
+            raise ConfigError(f"smtp.{key} has a line break or another control character in it")
+    if smtp.sender and "@" not in smtp.sender:
+        raise ConfigError(
+            f"smtp.from: {smtp.sender!r} is no address such as NetPulse <alerts@example.com>"
+        )
+    if smtp.host and not smtp.sender and "@" not in smtp.user:
+        raise ConfigError("smtp.from is missing; set it to the address that mail comes from")
+    if smtp.password and not smtp.user:
+        raise ConfigError("smtp.password is set without smtp.user")
 
 
 def _check_secrets(secrets: Secrets) -> None:
@@ -261,6 +313,8 @@ def _check_secrets(secrets: Secrets) -> None:
         )
     if secrets.jwt_secret and len(secrets.jwt_secret) < 32:
         raise ConfigError("JWT_SECRET is shorter than 32 characters; unset it to have one derived")
+    if bool(secrets.twilio_sid) != bool(secrets.twilio_auth_token):
+        raise ConfigError("set both TWILIO_SID and TWILIO_AUTH_TOKEN, or neither")
     if bool(secrets.admin_email) != bool(secrets.admin_password):
         raise ConfigError("set both NETPULSE_ADMIN_EMAIL and NETPULSE_ADMIN_PASSWORD, or neither")
 

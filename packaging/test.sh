@@ -31,6 +31,6 @@ for folder in $alone; do
 done
 
 # The time limits stop a run that hangs or crawls; a whole run takes a few minutes.
-pytest -n 2 --dist worksteal -o session_timeout=540 $ignore tests "$@"
+pytest -n 2 --dist worksteal -o session_timeout=600 $ignore tests "$@"
 [ -z "$alone" ] || pytest -o session_timeout=540 $alone "$@"
 exit $failed

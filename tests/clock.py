@@ -49,9 +49,9 @@ class ShiftedClock(Clock):
     """The real clock, ahead by a while: a restart after a long pause, without the pause."""
 
     def __init__(self, ahead_ms: Millis) -> None:
-        """Be `ahead_ms` milliseconds ahead of the machine."""
-        self._ahead_ms = ahead_ms
+        """Be `ahead_ms` milliseconds ahead of the machine; a test may change that."""
+        self.ahead_ms = ahead_ms
 
     def now(self) -> Millis:
         """Return the wall time in Unix milliseconds, shifted."""
-        return super().now() + self._ahead_ms
+        return super().now() + self.ahead_ms

@@ -15,7 +15,9 @@ import httpx
 import msgspec
 import pytest
 
+from netpulse.channels import Carrier
 from netpulse.config import Config
+from netpulse.crypto.links import Links
 from netpulse.crypto.vault import Vault
 from netpulse.egress.connect import Egress
 from netpulse.engine.clock import Clock
@@ -144,6 +146,8 @@ async def open_stage(tmp_path: Path, prepared: tuple[Path, Path, Cast]) -> Async
                 raw=raw,
                 engine=engine,
                 egress=egress,
+                carrier=Carrier(egress=egress),
+                links=Links(bytes(32), (config or Config()).server.public_url),
                 clock=clock,
                 signer=SIGNER,
                 digester=DIGESTER,

@@ -12,7 +12,6 @@ from pathlib import Path
 from netpulse.crypto.vault import Vault
 from netpulse.egress.connect import Egress
 from netpulse.engine.clock import Clock
-from netpulse.engine.dispatcher import Backoff
 from netpulse.engine.engine import Engine
 from netpulse.model.alert import Rule
 from netpulse.model.channel import Channel, WebhookConfig
@@ -21,6 +20,7 @@ from netpulse.model.monitor import HttpSpec, Monitor, MonitorSpec
 from netpulse.model.org import Org
 from netpulse.model.time import Millis
 from netpulse.model.watch import Status
+from netpulse.rules.outbox import Backoff
 from netpulse.storage import alert_rules, channels, directory, monitors, orgs
 from netpulse.storage.db import Conn, Database
 from netpulse.storage.opening import open_database

@@ -3,7 +3,8 @@
     async with NameServer({"shop.example": {"A": ["192.0.2.1"]}}) as server:
         ... server.address ... server.hits
 
-A zone maps a name to {type: records}, or to a word: nxdomain, servfail, refused, notimp, formerr,
+A zone maps a name to {type: records}, to a function of the question (as a message, and as bytes)
+that returns what is sent, or to a word: nxdomain, servfail, refused, notimp, formerr,
 silent, malformed, short, question, echo, other_question, bare, wrong_id, late, strays_first,
 truncated, huge, no_edns, drop_edns, referral, loop, chain, broken_record.
 """
@@ -24,6 +25,8 @@ import dns.rcode
 import dns.rdatatype
 import dns.rrset
 
+from tests.servers import linger
+
 Zone = Mapping[str, Any]
 RCODES = ("nxdomain", "servfail", "refused", "notimp", "formerr")
 
@@ -32,7 +35,7 @@ class NameServer(asyncio.DatagramProtocol):
     """Counts the questions that reach it: `hits` over UDP, `tcp_hits` over TCP."""
 
     def __init__(self, zone: Zone, *, host: str = "127.0.0.1", tcp: str = "answers") -> None:
-        """`tcp`: answers, refused, silent, closes, half, wrong_id, truncated."""
+        """`tcp`: answers, refused, silent, closes, half, wrong_id, truncated, resets, drips, empty."""
         self.zone = {name.lower(): value for name, value in zone.items()}
         self.host = host
         self.tcp = tcp
@@ -92,16 +95,22 @@ class NameServer(asyncio.DatagramProtocol):
             self.tcp_hits += 1
             if self.tcp == "silent":
                 await reader.read()
+            elif self.tcp == "empty":
+                writer.write(b"\0\0")
+            elif self.tcp == "resets":
+                linger(writer)
+                writer.transport.abort()
+                return
             elif self.tcp != "closes":
                 for _, wire in self._answers(data, over_tcp=True):
                     whole = len(wire).to_bytes(2, "big") + wire
                     if self.tcp == "half":
                         whole = whole[: len(whole) // 2]
                     # In pieces: nobody promises that a message comes at once.
-                    writer.write(whole[:1])
-                    await writer.drain()
-                    writer.write(whole[1:])
-                    await writer.drain()
+                    size = 1 if self.tcp == "drips" else len(whole)
+                    for start in (0, *range(1, len(whole), size)):
+                        writer.write(whole[start : start + size] if start else whole[:1])
+                        await writer.drain()
         writer.close()
 
     def _answers(self, data: bytes, *, over_tcp: bool) -> list[tuple[float, bytes]]:
@@ -112,6 +121,8 @@ class NameServer(asyncio.DatagramProtocol):
         self.asked.append((name, kind))
         self.idents.append(query.id)
         found = self.zone.get(name, "nxdomain")
+        if callable(found):
+            return [(0, wire) for wire in found(query, data)]
         reply = dns.message.make_response(query)
         good = reply.to_wire()
         word = found if isinstance(found, str) else ""

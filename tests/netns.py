@@ -45,9 +45,10 @@ def why_not() -> str | None:
 class Namespaces:
     """`here` and `there`, joined by a cable; `there` answers at the addresses it is given."""
 
-    def __init__(self, addresses: Sequence[str]) -> None:
-        self.here = f"np-here-{os.getpid()}"
-        self.there = f"np-there-{os.getpid()}"
+    def __init__(self, addresses: Sequence[str], name: str = "np") -> None:
+        """`name` keeps those apart that one process has at the same time."""
+        self.here = f"{name}-here-{os.getpid()}"
+        self.there = f"{name}-there-{os.getpid()}"
         self.addresses = tuple(addresses)
         self.far_end = CABLE[1]
         """Where `there` answers on the cable itself."""

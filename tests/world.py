@@ -142,6 +142,7 @@ class Story:
                 if wait != 0.0:
                     break
             await self.engine.watchdog.scan()
+            await self.engine.calendar.turn()
 
     async def until(self, what: Callable[[], bool], seconds: float = 300.0) -> float:
         """Let time pass until something is so; return how long that took."""

@@ -2,22 +2,56 @@
 
 from __future__ import annotations
 
-from netpulse.channels import webhook
-from netpulse.channels.base import Answer, DeliveryError, Message, Send
-from netpulse.egress.connect import Egress
-from netpulse.model.alert import Event
+from netpulse.channels import (
+    discord,
+    email,
+    gotify,
+    ntfy,
+    pagerduty,
+    pushover,
+    slack,
+    sms,
+    teams,
+    telegram,
+    webhook,
+)
+from netpulse.channels.base import Answer, Carrier, DeliveryError, Mail, Message, Send, Twilio
+from netpulse.model.alert import Cause, Event
 from netpulse.model.channel import Channel
 from netpulse.model.ids import new_id
 from netpulse.model.org import Org
 from netpulse.model.time import Millis
-from netpulse.rules import alerting
+from netpulse.rules import alerting, messages
 
-__all__ = ["CHANNELS", "Answer", "DeliveryError", "Message", "Send", "deliver", "send_test"]
+__all__ = [
+    "CHANNELS",
+    "Answer",
+    "Carrier",
+    "DeliveryError",
+    "Mail",
+    "Message",
+    "Send",
+    "Twilio",
+    "deliver",
+    "send_test",
+]
 
-CHANNELS: dict[str, Send] = {"webhook": webhook.send}
+CHANNELS: dict[str, Send] = {
+    "discord": discord.send,
+    "email": email.send,
+    "gotify": gotify.send,
+    "ntfy": ntfy.send,
+    "pagerduty": pagerduty.send,
+    "pushover": pushover.send,
+    "slack": slack.send,
+    "sms": sms.send,
+    "teams": teams.send,
+    "telegram": telegram.send,
+    "webhook": webhook.send,
+}
 
 
-async def deliver(channel: Channel, message: Message, egress: Egress) -> Answer:
+async def deliver(channel: Channel, message: Message, carrier: Carrier) -> Answer:
     """Make one attempt to deliver a message through a channel of whatever type.
 
     Raises:
@@ -31,10 +65,10 @@ async def deliver(channel: Channel, message: Message, egress: Egress) -> Answer:
             f"this version of NetPulse cannot send through {channel.type!r} channels",
             permanent=True,
         )
-    return await send(channel.config, message, egress)
+    return await send(channel.config, message, carrier)
 
 
-async def send_test(channel: Channel, org: Org, egress: Egress, *, now: Millis) -> Answer:
+async def send_test(channel: Channel, org: Org, carrier: Carrier, *, now: Millis) -> Answer:
     """Send the event `test` (neither monitor nor incident) through a channel, once.
 
     Returns what the far side answered. Nothing is recorded and nothing is tried again.
@@ -43,14 +77,26 @@ async def send_test(channel: Channel, org: Org, egress: Egress, *, now: Millis) 
         DeliveryError: it was not taken.
     """
     notice_id = new_id(now)
-    payload = alerting.payload(
-        notice_id, Event.TEST, org, at=now, reason=f"A test of the channel {channel.name}"
+    payload = bytes(
+        alerting.payload(
+            notice_id, Event.TEST, org, at=now, reason=f"A test of the channel {channel.name}"
+        )
     )
     message = Message(
         id=notice_id,
         event=Event.TEST.value,
-        payload=bytes(payload),
+        payload=payload,
+        words=messages.compose(
+            payload,
+            template=None,
+            cause=Cause.SYSTEM,
+            created_at=now,
+            now=now,
+            zone=org.timezone,
+            page_url=None,
+            acknowledge_url=None,
+        ),
         created_at=now,
         attempted_at=now,
     )
-    return await deliver(channel, message, egress)
+    return await deliver(channel, message, carrier)

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Awaitable, Callable
+from typing import Any
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from netpulse.egress.connect import Egress
-from netpulse.model.channel import ChannelConfig
+from netpulse.model.channel import Smtp
 from netpulse.model.ids import Id
 from netpulse.model.time import Millis
+from netpulse.rules.messages import Words
+
+Mail = Smtp
+"""The mail server of the configuration's `[smtp]`, for channels without one of their own."""
 
 SEND_SECONDS = 10.0
 """The whole of one attempt: name, connection, TLS, request and answer."""
@@ -17,6 +23,8 @@ ANSWER_CHARACTERS = 4096
 """How much of a far side's answer is kept."""
 RETRY_AFTER_SECONDS = 3600.0
 """The longest a far side may make us wait by Retry-After."""
+MOST_TOLD = 10_000
+"""Messages that went to some of their recipients and are remembered for the others."""
 
 
 class Message(Struct, frozen=True, kw_only=True):
@@ -26,10 +34,58 @@ class Message(Struct, frozen=True, kw_only=True):
     """Stable across attempts, so that a receiver can drop a duplicate."""
     event: str
     payload: bytes
-    """JSON."""
+    """JSON, for machines."""
+    words: Words
+    """The same for people."""
+    incident_id: Id | None = None
+    rule_id: Id | None = None
     created_at: Millis
     attempted_at: Millis
     """The moment of this attempt, Unix milliseconds."""
+
+
+class Twilio(Struct, frozen=True, kw_only=True):
+    """The account that sends SMS for channels without one of their own."""
+
+    account_sid: str
+    auth_token: str
+    sender: str = ""
+    """The number that messages come from."""
+
+    def __repr__(self) -> str:
+        return "Twilio(…)"
+
+
+class Told:
+    """Which recipients of a message are settled, while others are still tried: by message id, the
+    recipient and why it will never have it, or "" where it does. Bounded."""
+
+    __slots__ = ("_kept",)
+
+    def __init__(self) -> None:
+        self._kept: OrderedDict[Id, dict[str, str]] = OrderedDict()
+
+    def of(self, message_id: Id) -> dict[str, str]:
+        """Return the settled recipients of a message, to be added to."""
+        found = self._kept.setdefault(message_id, {})
+        self._kept.move_to_end(message_id)
+        if len(self._kept) > MOST_TOLD:
+            self._kept.popitem(last=False)
+        return found
+
+    def forget(self, message_id: Id) -> None:
+        """Forget a message: all of it is settled."""
+        self._kept.pop(message_id, None)
+
+
+class Carrier(Struct, frozen=True, kw_only=True):
+    """What channels send with."""
+
+    egress: Egress
+    mail: Mail | None = None
+    """None: only channels with a server of their own can send mail."""
+    twilio: Twilio | None = None
+    told: Told = field(default_factory=Told)
 
 
 class Answer(Struct, frozen=True, kw_only=True):
@@ -48,6 +104,7 @@ class DeliveryError(Exception):
 
     Attributes:
         permanent: trying again would not help.
+        disables: the channel itself is refused, and every other message would be too.
         status_code: the far side's HTTP status, if it answered.
         answer: the beginning of what the far side said.
         retry_after_seconds: how long the far side asks us to wait; at most an hour.
@@ -59,6 +116,7 @@ class DeliveryError(Exception):
         message: str,
         *,
         permanent: bool,
+        disables: bool = False,
         status_code: int | None = None,
         answer: str | None = None,
         retry_after_seconds: float | None = None,
@@ -67,6 +125,7 @@ class DeliveryError(Exception):
         """Take the sentence and what is known of the failure."""
         super().__init__(message)
         self.permanent = permanent
+        self.disables = disables
         self.status_code = status_code
         self.answer = answer
         self.retry_after_seconds = (
@@ -77,5 +136,5 @@ class DeliveryError(Exception):
         self.latency_ms = latency_ms
 
 
-Send = Callable[[ChannelConfig, Message, Egress], Awaitable[Answer]]
-"""A channel: delivers one message, or raises DeliveryError."""
+Send = Callable[[Any, Message, Carrier], Awaitable[Answer]]
+"""A channel: takes its own configuration, delivers one message, or raises DeliveryError."""

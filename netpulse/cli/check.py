@@ -193,7 +193,7 @@ def run(arguments: argparse.Namespace) -> int:
     from netpulse.cli.checked import as_json, in_words
 
     if arguments.json:
-        sys.stdout.write(as_json(reading, verdict, started_at))
+        sys.stdout.write(as_json(spec, reading, verdict, started_at))
     else:
         sys.stdout.write(in_words(spec, reading, verdict, started_at))
     return {"up": 0, "degraded": 1, "down": 2}.get(verdict.result.value, UNKNOWN)

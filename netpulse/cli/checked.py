@@ -7,10 +7,11 @@ import msgspec
 from netpulse.model.check import LOCAL, Certificate, Reading, Verdict
 from netpulse.model.monitor import MonitorSpec, type_of
 from netpulse.model.time import DAY, Millis, rfc3339
+from netpulse.rules.excerpt import excerpt
 from netpulse.rules.targets import shown
 
 
-def as_json(reading: Reading, verdict: Verdict, started_at: Millis) -> str:
+def as_json(spec: MonitorSpec, reading: Reading, verdict: Verdict, started_at: Millis) -> str:
     """Return the check as the API answers it, and beside it what only a probe knows."""
     certificate = None
     if reading.certificate is not None:
@@ -33,6 +34,7 @@ def as_json(reading: Reading, verdict: Verdict, started_at: Millis) -> str:
         "counted": False,
         "timings": reading.timings,
         "address": reading.address,
+        "addresses": tuple(dict.fromkeys(reading.addresses)),
         "http_version": reading.http_version,
         "tls_version": reading.tls_version,
         "final_url": reading.final_url,
@@ -40,6 +42,7 @@ def as_json(reading: Reading, verdict: Verdict, started_at: Millis) -> str:
         "certificate": certificate,
         "answers": reading.answers,
         "packets": None if reading.packets_sent is None else _packets(reading),
+        "body": excerpt(spec, reading),
     }
     return msgspec.json.format(msgspec.json.encode(check), indent=2).decode() + "\n"
 
@@ -93,8 +96,10 @@ def _good(kind: str, reading: Reading) -> str:
 
 def _phases(reading: Reading) -> list[tuple[str, str | None]]:
     timings = reading.timings
+    others = [each for each in dict.fromkeys(reading.addresses) if each != reading.address]
     rows: list[tuple[str, str | None]] = [
         ("address", reading.address),
+        ("also at", ", ".join(others) or None),
         ("dns", _milliseconds(timings.dns_ms)),
         ("connect", _milliseconds(timings.connect_ms)),
         ("tls", _milliseconds(timings.tls_ms, reading.tls_version)),

@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from netpulse.cli import settings
+from netpulse.config import HIDDEN
 
 
 def register(commands: Any) -> None:
@@ -29,6 +30,9 @@ def run(arguments: argparse.Namespace) -> int:
     for section, values in msgspec.to_builtins(loaded.config).items():
         lines.append(f"[{section}]")
         for key, value in values.items():
+            if value and (section, key) in HIDDEN:
+                lines.append(f"# {key} is set, and not shown")
+                continue
             # JSON's strings, numbers and lists of strings are TOML's too.
             lines.append(f"{key} = {msgspec.json.encode(value).decode()}")
         lines.append("")

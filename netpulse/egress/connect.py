@@ -89,7 +89,7 @@ class Egress:
                 deadline strikes.
         """
         trace = trace if trace is not None else Trace()
-        trace.phase, trace.port = "dns", port
+        trace.phase, trace.port, trace.addresses = "dns", port, ()
         began = time.perf_counter()
         try:
             async with asyncio.timeout_at(deadline):
@@ -97,6 +97,8 @@ class Egress:
                 dns_ms = (time.perf_counter() - began) * 1000
                 trace.resolved(dns_ms)
                 allowed = self._allowed(found, port, policy or self.policy)
+                # Never those that are not: whoever may not go there need not learn the way.
+                trace.addresses = tuple([each.text for each in allowed])
                 began = time.perf_counter()
                 try:
                     sock, address = await _first(allowed, port, trace)

@@ -282,13 +282,15 @@ class _Line:
         found = False
         for _ in range(_AT_ONCE):
             try:
-                sent, control, _, _ = self._sock.recvmsg(1024, 512, socket.MSG_ERRQUEUE)
+                sent, control, _, to = self._sock.recvmsg(1024, 512, socket.MSG_ERRQUEUE)
             except OSError:
                 break
             found = True
             for data in icmp_socket.errors(control):
                 heard = echo.read_queued(self.family, sent, data)
                 if heard is not None:
+                    # Linux tells beside it where the request was going (recvmsg(2)).
+                    heard = heard._replace(destination=echo.plain(to[0]) if to else None)
                     self._trouble(heard, icmp_socket.offender(data))
         return found
 

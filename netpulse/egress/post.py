@@ -25,6 +25,8 @@ from netpulse.rules.addresses import AddressPolicy, refusal
 from netpulse.rules.targets import TargetError
 from netpulse.rules.targets import url as read_url
 
+BODY_SECONDS = 3.0
+"""The longest that the rest of an answer is waited for once its status is known."""
 USER_AGENT = f"NetPulse/{__version__}"
 
 
@@ -146,7 +148,7 @@ class Poster:
             ):
                 return Answer(
                     answer.status,
-                    await _read_capped(answer, cap),
+                    await _read_capped(answer, cap, way.deadline),
                     _retry_after(answer.headers.get("Retry-After")),
                     way.address,
                 )
@@ -156,6 +158,10 @@ class Poster:
             ) from None
         except aiohttp.ClientError as error:
             raise _in_words(error, way, host, target.port or 80) from None
+        except ValueError as error:
+            # aiohttp refuses a header with a line break in it, and its like.
+            sentence = f"the request cannot be written: {error}"
+            raise DialError(Failure.INTERNAL, "bad_request", sentence) from None
         finally:
             _WAY.reset(token)
 
@@ -220,15 +226,25 @@ def _unconnected(error: OSError, way: _Way, host: str, port: int) -> DialError:
     return from_connect(error, way.family, host, port)
 
 
-async def _read_capped(answer: aiohttp.ClientResponse, cap: int) -> bytes:
-    """Read at most `cap` decoded bytes; a bomb unpacks no further than that."""
+async def _read_capped(answer: aiohttp.ClientResponse, cap: int, deadline: float) -> bytes:
+    """Read at most `cap` decoded bytes; a bomb unpacks no further than that.
+
+    The status is the answer: a body that breaks off, or never ends, takes nothing from it. What
+    was taken would else be sent again, to somebody who has it.
+    """
     parts: list[bytes] = []
     size = 0
-    async for part in answer.content.iter_chunked(16_384):
-        parts.append(part[: cap - size])
-        size += len(part)
-        if size >= cap:
-            break
+    # A little before the deadline of the whole, which would throw the status away too.
+    end = min(deadline - 0.1, asyncio.get_running_loop().time() + BODY_SECONDS)
+    try:
+        async with asyncio.timeout_at(end):
+            async for part in answer.content.iter_chunked(16_384):
+                parts.append(part[: cap - size])
+                size += len(part)
+                if size >= cap:
+                    break
+    except (TimeoutError, aiohttp.ClientError):
+        pass
     return b"".join(parts)
 
 

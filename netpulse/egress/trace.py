@@ -16,6 +16,7 @@ class Trace:
         "_began",
         "_ended",
         "address",
+        "addresses",
         "connect_ms",
         "dns_ms",
         "first_byte_ms",
@@ -30,6 +31,8 @@ class Trace:
         self.phase = "dns"
         """dns, connect, tls, first_byte, or a probe's own word."""
         self.address: str | None = None
+        self.addresses: tuple[str, ...] = ()
+        """What the last name looked up has that may be dialled, best first."""
         self.port: int | None = None
         self.dns_ms: float | None = None
         self.connect_ms: float | None = None

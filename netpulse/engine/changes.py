@@ -7,12 +7,14 @@ import logging
 
 from msgspec.structs import replace
 
+from netpulse.engine.calendar import Calendar
 from netpulse.engine.clock import Clock
 from netpulse.engine.live import Hub
 from netpulse.engine.pushes import Pushes
 from netpulse.engine.roster import Roster, Watched
 from netpulse.engine.runner import Runner
 from netpulse.engine.scheduler import Scheduler
+from netpulse.engine.thresholds import Thresholds
 from netpulse.model.ids import Id
 from netpulse.storage import monitors
 from netpulse.storage.db import Database
@@ -36,6 +38,8 @@ class Changes:
         scheduler: Scheduler,
         runner: Runner,
         pushes: Pushes,
+        thresholds: Thresholds,
+        calendar: Calendar,
     ) -> None:
         """Take the parts."""
         self._db = db
@@ -45,6 +49,8 @@ class Changes:
         self._scheduler = scheduler
         self._runner = runner
         self._pushes = pushes
+        self._thresholds = thresholds
+        self._calendar = calendar
         self._tasks: set[asyncio.Task[None]] = set()
         self._stopping = False
 
@@ -101,6 +107,7 @@ class Changes:
         self._roster.remove(monitor_id)
         if found is None:
             self._pushes.drop(monitor_id)
+            self._thresholds.drop(monitor_id)
             if old is not None:
                 self._hub.counts(old.monitor.org_id, self._roster.counts)
             return True
@@ -108,12 +115,16 @@ class Changes:
         watched = Watched(monitor, watch, self._clock.monotonic())
         if old is not None:
             watched.last = old.last
+            watched.maintained = old.maintained
             if watch.status is old.watch.status:
                 watched.watch = replace(watch, vouched_until=old.watch.vouched_until)
         self._roster.add(watched)
+        await self._thresholds.take_over(watched)
         if not watched.paused and not watched.is_push:
             self._scheduler.put(watched.id, watched.interval_ms, within=0.0)
         await self._pushes.take_over(watched, old)
-        self._hub.edge(monitor, watched.watch, watched.last)
+        self._hub.edge(monitor, watched.shown, watched.last)
         self._hub.counts(monitor.org_id, self._roster.counts)
+        # Its tags say which maintenance covers it.
+        self._calendar.wake()
         return True

@@ -3,7 +3,8 @@
 At least once: a notice is claimed, sent, and only then marked sent. What was claimed when the
 process died is claimed again at the next start, with the same id. One slow receiver delays nobody
 else: sends run side by side, up to 16 a channel, one at a time per channel and monitor so that a
-recovery never overtakes its problem.
+recovery never overtakes its problem. A digest is one send, and has the lane of every monitor that
+it tells of.
 """
 
 from __future__ import annotations
@@ -12,19 +13,20 @@ import asyncio
 import logging
 import random
 from collections.abc import Callable
-
-from msgspec import Struct
+from typing import TypeVar
 
 from netpulse import channels
-from netpulse.channels import Answer, DeliveryError, Message
-from netpulse.egress.connect import Egress
+from netpulse.channels import Answer, Carrier, DeliveryError, Message
+from netpulse.crypto.links import Links
 from netpulse.engine.clock import Clock
 from netpulse.engine.figures import Figures
 from netpulse.engine.live import Hub
-from netpulse.model.alert import Attempt, Notice, NoticeStatus
-from netpulse.model.channel import Channel
+from netpulse.model.alert import Attempt, Event, Notice, NoticeStatus
 from netpulse.model.ids import Id
 from netpulse.model.time import SECOND, Millis
+from netpulse.rules import messages, outbox
+from netpulse.rules.messages import Words
+from netpulse.rules.outbox import Backoff
 from netpulse.storage import notices
 from netpulse.storage.conn import Conn
 from netpulse.storage.db import Database
@@ -33,49 +35,20 @@ from netpulse.storage.notices import Claimed
 
 log = logging.getLogger(__name__)
 
+T = TypeVar("T")
+
+_PROBLEMS = frozenset({Event.MONITOR_DOWN, Event.MONITOR_DEGRADED})
+
 IN_FLIGHT = 256
 CLAIM_SECONDS = 120
 """How long a claim is ours without a word: far longer than an attempt may take."""
-LEAST_ATTEMPTS = 3
 POLL_SECONDS = 30.0
 """The longest it sleeps: a wake-up that got lost costs no more."""
 BLOCKED_SECONDS = 5.0
 TROUBLE_SECONDS = 1.0
 STOP_SECONDS = 2.0
-
-
-class Backoff(Struct, frozen=True, kw_only=True):
-    """How long to wait before the next attempt, in seconds."""
-
-    first: float = 10.0
-    longest: float = 900.0
-    jitter: float = 0.2
-    """Share by which a wait is made longer or shorter, so that receivers are not hit in step."""
-
-    def wait(self, attempts: int, retry_after: float | None, chance: float) -> float:
-        """Return the wait after `attempts` failed ones; `chance` in [0, 1) decides the jitter.
-
-        A far side's Retry-After is honoured where it asks for more.
-        """
-        doubled = min(self.longest, self.first * 2.0 ** min(attempts - 1, 40))
-        wait = doubled * (1 + self.jitter * (2 * chance - 1))
-        return max(wait, retry_after or 0.0)
-
-
-def gives_up(
-    channel: Channel, notice: Notice, attempts: int, *, next_attempt_at: Millis
-) -> str | None:
-    """Return why there will be no further attempt after `attempts` failed ones, or None.
-
-    At least three are made; then the channel's `max_attempts` and `retry_for_seconds` count.
-    """
-    if attempts < LEAST_ATTEMPTS:
-        return None
-    if channel.max_attempts is not None and attempts >= channel.max_attempts:
-        return f"given up after {attempts} attempts"
-    if next_attempt_at > notice.created_at + channel.retry_for_seconds * SECOND:
-        return f"given up after {channel.retry_for_seconds} s and {attempts} attempts"
-    return None
+JUMP_SECONDS = 2.0
+"""The wall clock set back by more than this is noticed."""
 
 
 class Dispatcher:
@@ -85,7 +58,8 @@ class Dispatcher:
         self,
         *,
         db: Database,
-        egress: Egress,
+        carrier: Carrier,
+        links: Links,
         clock: Clock,
         hub: Hub,
         figures: Figures,
@@ -96,11 +70,12 @@ class Dispatcher:
     ) -> None:
         """Take the parts.
 
-        `worker` names this process in its claims; `on_accepted` is called with the address that
-        took a notice.
+        `links` makes the addresses that messages carry; `worker` names this process in its
+        claims; `on_accepted` is called with the address that took a notice.
         """
         self._db = db
-        self._egress = egress
+        self._carrier = carrier
+        self._links = links
         self._clock = clock
         self._hub = hub
         self._figures = figures
@@ -109,13 +84,15 @@ class Dispatcher:
         self._backoff = backoff or Backoff()
         self._chance = chance
         self._wake = asyncio.Event()
-        self._sending: dict[Id, tuple[Id, Id | None]] = {}
+        self._sending: dict[Id, frozenset[tuple[Id, Id | None]]] = {}
+        """By message: the lanes it holds."""
         self._tasks: set[asyncio.Task[None]] = set()
         self._task: asyncio.Task[None] | None = None
         self._stopping = False
         self._failing: set[Id] = set()
         """Channels whose last attempt failed, which is in the log."""
         self._in_trouble = False
+        self._clock_offset = self._offset()
 
     def wake(self) -> None:
         """Look at the outbox at once: something was written."""
@@ -166,6 +143,7 @@ class Dispatcher:
 
     async def _round(self) -> float:
         """Claim what may be sent now and start sending; return seconds until the next look."""
+        await self._keep_time()
         room = IN_FLIGHT - len(self._sending)
         due = await self._db.read(notices.next_due, self._clock.now())
         if due is None:
@@ -179,45 +157,49 @@ class Dispatcher:
             self._clock.now(),
             limit=room,
             lease_ms=CLAIM_SECONDS * SECOND,
-            busy=set(self._sending.values()),
+            busy=frozenset().union(*self._sending.values()),
         )
         for claim in claimed:
             self._begin(claim)
-        # What is due and was not claimed stands behind an older notice of its channel and
-        # monitor; the end of that one's attempt, or its next one, wakes us.
+        # What is due and was not claimed waits for the end of an attempt, which wakes us.
         return 0.0 if claimed else BLOCKED_SECONDS
 
+    async def _keep_time(self) -> None:
+        """Let nothing wait longer because the wall clock was set back meanwhile."""
+        offset = self._offset()
+        back = self._clock_offset - offset
+        if back > JUMP_SECONDS * SECOND:
+            await self._db.write(notices.turn_back, back)
+        # Read anew each time: slewing moves it slowly and is no jump.
+        self._clock_offset = offset
+
+    def _offset(self) -> Millis:
+        """Return how far the wall clock is ahead of the one that is never set."""
+        return self._clock.now() - round(self._clock.boottime() * SECOND)
+
     def _begin(self, claim: Claimed) -> None:
-        notice = claim.notice
-        self._sending[notice.id] = (notice.channel_id, notice.monitor_id)
+        self._sending[claim.id] = claim.lanes
         task = asyncio.get_running_loop().create_task(self._deliver(claim))
         self._tasks.add(task)
-        task.add_done_callback(lambda done: self._ended(notice, done))
+        task.add_done_callback(lambda done: self._ended(claim, done))
 
-    def _ended(self, notice: Notice, task: asyncio.Task[None]) -> None:
+    def _ended(self, claim: Claimed, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
-        self._sending.pop(notice.id, None)
+        self._sending.pop(claim.id, None)
         self._wake.set()
         if not task.cancelled() and (error := task.exception()) is not None:
-            log.error("a delivery broke", exc_info=error, extra={"notice_id": notice.id})
+            log.error("a delivery broke", exc_info=error, extra=_where(claim))
 
     async def _deliver(self, claim: Claimed) -> None:
         """Make one attempt and record what came of it."""
-        notice, channel = claim.notice, claim.channel
         attempted_at = self._clock.now()
-        message = Message(
-            id=notice.id,
-            event=notice.event.value,
-            payload=bytes(notice.payload),
-            created_at=notice.created_at,
-            attempted_at=attempted_at,
-        )
         try:
-            answer = await channels.deliver(channel, message, self._egress)
+            message = self._message(claim, attempted_at)
+            answer = await channels.deliver(claim.channel, message, self._carrier)
         except DeliveryError as error:
             await self._failed(claim, attempted_at, error)
         except Exception as error:
-            log.exception("a channel broke", extra=_where(notice))
+            log.exception("a channel broke", extra=_where(claim))
             own = DeliveryError(
                 f"sending broke ({type(error).__name__}); this is a mistake in NetPulse",
                 permanent=False,
@@ -226,8 +208,46 @@ class Dispatcher:
         else:
             await self._sent(claim, attempted_at, answer)
 
-    async def _sent(self, claim: Claimed, attempted_at: Millis, answer: Answer) -> None:
+    def _message(self, claim: Claimed, now: Millis) -> Message:
         notice = claim.notice
+        words = [self._words(claim, one, now) for one in claim.notices]
+        is_digest = len(words) > 1
+        return Message(
+            id=claim.id,
+            event=notice.event.value,
+            payload=bytes(notice.payload),
+            words=messages.digest(words, page_url=self._links.page("/incidents"))
+            if is_digest
+            else words[0],
+            incident_id=None if is_digest else notice.incident_id,
+            rule_id=None if is_digest else notice.rule_id,
+            created_at=notice.created_at,
+            attempted_at=now,
+        )
+
+    def _words(self, claim: Claimed, notice: Notice, now: Millis) -> Words:
+        page_url = acknowledge_url = None
+        if notice.incident_id is not None:
+            page_url = self._links.page(f"/incidents/{notice.incident_id}")
+            if notice.event in _PROBLEMS and notice.incident_id in claim.unacknowledged:
+                acknowledge_url = self._links.acknowledge(
+                    notice.incident_id, notice.channel_id, now=now
+                )
+        elif notice.monitor_id is not None:
+            page_url = self._links.page(f"/monitors/{notice.monitor_id}")
+        return messages.compose(
+            bytes(notice.payload),
+            template=notice.template,
+            cause=notice.cause,
+            created_at=outbox.due_at(notice),
+            now=now,
+            zone=claim.timezone,
+            page_url=page_url,
+            acknowledge_url=acknowledge_url,
+        )
+
+    async def _sent(self, claim: Claimed, attempted_at: Millis, answer: Answer) -> None:
+        channel_id = claim.channel.id
         attempt = Attempt(
             at=attempted_at,
             ok=True,
@@ -236,17 +256,26 @@ class Dispatcher:
             latency_ms=answer.latency_ms,
         )
         now = self._clock.now()
-        await self._record(lambda conn: notices.sent(conn, notice.id, attempt, now))
-        self._figures.notices_sent += 1
+        is_back = channel_id in self._failing
+
+        def settle(conn: Conn) -> None:
+            for notice in claim.notices:
+                notices.sent(conn, notice.id, attempt, now)
+            if is_back:
+                notices.hurry(conn, now, channel_id)
+
+        await self._record(settle)
+        self._figures.notices_sent += len(claim.notices)
         self._on_accepted(answer.address)
-        if claim.channel.id in self._failing:
-            self._failing.discard(claim.channel.id)
-            log.info("the channel takes notices again", extra=_where(notice))
-        self._tell(notice, NoticeStatus.SENT)
+        if is_back:
+            self._failing.discard(channel_id)
+            log.info("the channel takes notices again", extra=_where(claim))
+        for notice in claim.notices:
+            self._tell(notice, NoticeStatus.SENT)
 
     async def _failed(self, claim: Claimed, attempted_at: Millis, error: DeliveryError) -> None:
-        notice, channel = claim.notice, claim.channel
-        attempts = notice.attempt_count + 1
+        channel = claim.channel
+        attempts = 1 + max(notice.attempt_count for notice in claim.notices)
         attempt = Attempt(
             at=attempted_at,
             ok=False,
@@ -256,39 +285,49 @@ class Dispatcher:
         )
         self._figures.attempts_failed += 1
         wait = self._backoff.wait(attempts, error.retry_after_seconds, self._chance())
-        next_attempt_at = self._clock.now() + round(wait * SECOND)
-        why = None
-        if not error.permanent:
-            why = gives_up(channel, notice, attempts, next_attempt_at=next_attempt_at)
-        text = str(error) if why is None else f"{error}; {why}"
+        now = self._clock.now()
+        again_at = now + round(wait * SECOND)
+        ends = {notice.id: _end(claim, notice, error, again_at) for notice in claim.notices}
+        disables = outbox.disables(
+            error.status_code, permanent=error.permanent, declared=error.disables
+        )
         if channel.id not in self._failing:
             self._failing.add(channel.id)
-            log.warning("a notice was not taken: %s", text, extra=_where(notice))
-        if error.permanent or why is not None:
-            await self._record(lambda conn: notices.failed(conn, notice.id, attempt, text))
-            self._figures.notices_failed += 1
-            self._tell(notice, NoticeStatus.FAILED)
-        else:
-            await self._record(
-                lambda conn: notices.retry(conn, notice.id, attempt, next_attempt_at, text)
-            )
-            self._tell(notice, NoticeStatus.PENDING)
-            asyncio.get_running_loop().call_later(wait, self.wake)
+            why = next((end for end in ends.values() if end is not None), str(error))
+            log.warning("a notice was not taken: %s", why, extra=_where(claim))
 
-    async def _record(self, write: Callable[[Conn], object]) -> None:
+        def settle(conn: Conn) -> bool:
+            for notice_id, end in ends.items():
+                if end is None:
+                    notices.retry(conn, notice_id, attempt, again_at, str(error))
+                else:
+                    notices.failed(conn, notice_id, attempt, end)
+            if not error.permanent:
+                return False
+            return notices.refused(conn, channel.id, str(error), now, disables=disables)
+
+        if await self._record(settle):
+            log.error(
+                "the channel %s was switched off: %s", channel.name, error, extra=_where(claim)
+            )
+        for notice in claim.notices:
+            is_over = ends[notice.id] is not None
+            self._figures.notices_failed += is_over
+            self._tell(notice, NoticeStatus.FAILED if is_over else NoticeStatus.PENDING)
+        asyncio.get_running_loop().call_later(wait, self.wake)
+
+    async def _record(self, write: Callable[[Conn], T]) -> T:
         """Write down what came of an attempt, however long that takes.
 
         What was sent and cannot be recorded must not be sent again while this process lives.
         """
         while True:
             try:
-                await self._db.write(write)
+                return await self._db.write(write)
             except StorageTrouble:
                 if self._stopping:
                     raise
                 await asyncio.sleep(TROUBLE_SECONDS)
-            else:
-                return
 
     def _tell(self, notice: Notice, status: NoticeStatus) -> None:
         self._hub.tell(
@@ -298,9 +337,17 @@ class Dispatcher:
         )
 
 
-def _where(notice: Notice) -> dict[str, str | None]:
+def _end(claim: Claimed, notice: Notice, error: DeliveryError, again_at: Millis) -> str | None:
+    """Return why a notice will not be told, or None if another attempt is made at `again_at`."""
+    if error.permanent:
+        return str(error)
+    why = outbox.gives_up(claim.channel, notice, notice.attempt_count + 1, next_attempt_at=again_at)
+    return None if why is None else f"{error}; {why}"
+
+
+def _where(claim: Claimed) -> dict[str, str | None]:
     return {
-        "notice_id": notice.id,
-        "channel_id": notice.channel_id,
-        "monitor_id": notice.monitor_id,
+        "notice_id": claim.id,
+        "channel_id": claim.channel.id,
+        "monitor_id": claim.notice.monitor_id if len(claim.notices) == 1 else None,
     }

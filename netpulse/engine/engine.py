@@ -8,11 +8,14 @@ import logging
 import os
 from collections.abc import Awaitable
 
+from netpulse.channels import Carrier
+from netpulse.crypto.links import Links
 from netpulse.egress.connect import Egress
 from netpulse.engine import limits
+from netpulse.engine.calendar import Calendar
 from netpulse.engine.changes import Changes
 from netpulse.engine.clock import Clock
-from netpulse.engine.dispatcher import Backoff, Dispatcher
+from netpulse.engine.dispatcher import Dispatcher
 from netpulse.engine.due import Due
 from netpulse.engine.figures import Figures, LagStats
 from netpulse.engine.frozen import FrozenLoop
@@ -26,6 +29,7 @@ from netpulse.engine.pushes import Pushes
 from netpulse.engine.roster import Roster
 from netpulse.engine.runner import Runner
 from netpulse.engine.scheduler import Scheduler
+from netpulse.engine.thresholds import Thresholds
 from netpulse.engine.watchdog import Watchdog
 from netpulse.model.check import Check, Reading, Verdict
 from netpulse.model.ids import Id
@@ -34,6 +38,7 @@ from netpulse.model.push import Ping
 from netpulse.model.time import SECOND, Millis
 from netpulse.model.watch import Gap, Watch
 from netpulse.rules.addresses import AddressPolicy
+from netpulse.rules.outbox import Backoff
 from netpulse.storage import notices, runs
 from netpulse.storage.db import Database
 from netpulse.storage.errors import StorageTrouble
@@ -62,6 +67,8 @@ class Engine:
         version: str = "",
         raw_days: int = 90,
         at_once: int | None = None,
+        carrier: Carrier | None = None,
+        links: Links | None = None,
         backoff: Backoff | None = None,
         frozen_seconds: float | None = None,
     ) -> None:
@@ -75,6 +82,8 @@ class Engine:
             version: written into the record of this run.
             raw_days: days for which raw results are kept.
             at_once: checks that may run at once; None: from the limit on open files.
+            carrier: what channels send with; None: the way out alone.
+            links: what makes the addresses that messages carry; None: they carry none.
             backoff: how notices are tried again.
             frozen_seconds: end the process when its loop stands still that long; None: never.
         """
@@ -98,6 +107,9 @@ class Engine:
             scheduler=self.scheduler,
             on_notices=self.notices_written,
         )
+        self.thresholds = Thresholds(
+            db=db, clock=self.clock, roster=self.roster, on_notices=self.notices_written
+        )
         self.runner = Runner(
             db=db,
             raw=raw,
@@ -108,6 +120,7 @@ class Engine:
             roster=self.roster,
             hub=self.live,
             figures=self.figures,
+            thresholds=self.thresholds,
             on_notices=self.notices_written,
             on_dropped=self.changed,
         )
@@ -121,6 +134,13 @@ class Engine:
             isolation=self.isolation,
             settled=self.settled,
         )
+        self.calendar = Calendar(
+            db=db,
+            clock=self.clock,
+            hub=self.live,
+            roster=self.roster,
+            on_notices=self.notices_written,
+        )
         self.changes = Changes(
             db=db,
             clock=self.clock,
@@ -129,10 +149,13 @@ class Engine:
             scheduler=self.scheduler,
             runner=self.runner,
             pushes=self.pushes,
+            thresholds=self.thresholds,
+            calendar=self.calendar,
         )
         self.dispatcher = Dispatcher(
             db=db,
-            egress=egress,
+            carrier=carrier or Carrier(egress=egress),
+            links=links or Links(b"", ""),
             clock=self.clock,
             hub=self.live,
             figures=self.figures,
@@ -180,6 +203,7 @@ class Engine:
         self.lag.start()
         if self._frozen is not None:
             self._frozen.start()
+        await self.calendar.catch_up()
         owed = await load(
             self._db,
             self._raw,
@@ -189,6 +213,7 @@ class Engine:
             self.runner,
             started_at=now,
         )
+        await self.thresholds.load()
         if len(self.roster) >= WORTH_FREEZING:
             gc.collect()
             gc.freeze()
@@ -196,6 +221,7 @@ class Engine:
         await self.pushes.load(previous, now)
         self.pushes.start()
         await self.dispatcher.start()
+        await self.calendar.start()
         self.scheduler.start()
         await self.watchdog.start()
         self.housekeeping.start(run_id)
@@ -218,8 +244,10 @@ class Engine:
         await self.pushes.stop(STOP_SECONDS)
         await self.watchdog.stop()
         await self.isolation.stop()
+        await self.calendar.stop()
         await self.housekeeping.stop()
         await self.changes.stop()
+        await self.thresholds.stop()
         await _all_of(self.runner.stop(STOP_SECONDS), self.dispatcher.stop(), *self._gaps)
         self.lag.stop()
         if self._frozen is not None:
@@ -240,9 +268,21 @@ class Engine:
         """
         self.changes.take_over(monitor_id)
 
+    def rules_changed(self, org_id: Id) -> None:
+        """Take over that an organization's alert rules were made, changed or deleted.
+
+        Call it after the commit; it returns at once.
+        """
+        self.thresholds.rules_changed(org_id)
+
     async def settled(self) -> None:
         """Wait until every change so far has taken effect."""
         await self.changes.settled()
+        await self.thresholds.settled()
+
+    def maintenance_changed(self) -> None:
+        """Take over a maintenance that was planned, changed, ended or deleted, after the commit."""
+        self.calendar.wake()
 
     def notices_written(self) -> None:
         """Look at the outbox at once."""

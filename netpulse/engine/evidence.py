@@ -2,12 +2,15 @@
 
 Whose silence counts is the point: a target that has been silent while the network was there, or
 that is known to be down, says nothing by being silent still.
+
+All of it runs on the event loop, between checks of up to 10,000 monitors: what walks over all of
+them does the cheap comparison first, and leaves out what cannot change the outcome.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from itertools import islice
+from collections.abc import Callable
+from itertools import chain, islice
 
 from netpulse.egress.routes import Way
 from netpulse.engine.clock import Clock
@@ -15,12 +18,13 @@ from netpulse.engine.measuring import Measured
 from netpulse.engine.roster import Roster, Watched
 from netpulse.model.check import Failure
 from netpulse.model.ids import Id
-from netpulse.model.monitor import type_of
+from netpulse.model.monitor import PushSpec, type_of
 from netpulse.model.watch import Status
 from netpulse.rules.isolation import (
     INDEPENDENT,
     OWN_SIDE,
     SUSPECT,
+    WINDOW_SECONDS,
     Ruling,
     Sighting,
     Sign,
@@ -39,7 +43,10 @@ MOST_WITNESSES = 1_000
 FEW_SECONDS = 1.0
 """For so long the answer is kept that there are too few independent targets."""
 
-_NOT_DIALLED = frozenset({"push"})
+MOST_COUNTED = 1_000
+"""Silent targets that are looked at one by one: more of them decide nothing more."""
+MOST_LOOKED = 2_000
+"""Monitors looked through in one call for a few that may answer again; the next call goes on."""
 
 
 class Evidence:
@@ -58,6 +65,10 @@ class Evidence:
         self.way_to = way_to
         self.default_route = default_route
         self._seen: dict[Id, Sighting] = {}
+        self._suspects: dict[Id, Sighting] = {}
+        """Those of `_seen` that may be our own fault, the one that was noted first in front."""
+        self._local: set[Id] = set()
+        """Targets on this host that answered."""
         self._ways: dict[str, tuple[Way, float]] = {}
         self._mute: set[Id] = set()
         """Targets whose silence proves nothing: it outlasted a time when the network was there."""
@@ -107,10 +118,17 @@ class Evidence:
 
     def note(self, sighting: Sighting) -> None:
         """Keep a sighting in the place of the target's last one."""
-        self._seen[sighting.target] = sighting
-        if sighting.sign is Sign.ALIVE:
-            self._mute.discard(sighting.target)
-            self._excused.discard(sighting.target)
+        target = sighting.target
+        self._seen[target] = sighting
+        self._suspects.pop(target, None)
+        self._local.discard(target)
+        if sighting.sign in SUSPECT:
+            self._suspects[target] = sighting
+        elif sighting.sign is Sign.LOCAL:
+            self._local.add(target)
+        elif sighting.sign is Sign.ALIVE:
+            self._mute.discard(target)
+            self._excused.discard(target)
             self.hear(sighting.at)
 
     def hear(self, at: float) -> None:
@@ -123,7 +141,7 @@ class Evidence:
 
     def acquit(self) -> None:
         """The network is there: what is silent now is silent by itself, until it answers."""
-        self._mute.update(one.target for one in self._seen.values() if one.sign in SUSPECT)
+        self._mute.update(self._suspects)
 
     # Whose silence counts
 
@@ -141,35 +159,29 @@ class Evidence:
 
     def _informative(self, watched: Watched) -> bool:
         """Tell whether this target's silence would be news."""
-        spec = watched.monitor.spec
+        if watched.watch.settled is (Status.UP if watched.monitor.spec.invert else Status.DOWN):
+            return False
         if watched.gone or watched.paused or watched.id in self._mute:
             return False
-        if type_of(spec) in _NOT_DIALLED:
-            return False
-        return watched.watch.settled is not (Status.UP if spec.invert else Status.DOWN)
-
-    def _talks(self, watched: Watched) -> bool:
-        """Tell whether this target said something last time, if only that nobody is there: one
-        that is down by refusing every connection proves the network alive as well as any."""
-        seen = self._seen.get(watched.id)
-        if watched.gone or watched.paused:
-            return False
-        return seen is not None and seen.sign is Sign.ALIVE
+        return _is_dialled(watched)
 
     def _enough(self) -> bool:
         """Tell whether the evidence could be complete at all: with fewer independent targets, and
         nothing wrong on our own side, silence is judged at once."""
         now = self._clock.monotonic()
-        if any(one.sign in OWN_SIDE and self._fresh(one) for one in self._seen.values()):
+        if any(one.sign in OWN_SIDE and self._fresh(one) for one in self._suspects.values()):
             return True
         if now < self._few_until:
             return False
         places: set[str] = set()
         for one in self._roster:
             seen = self._seen.get(one.id)
-            if not self._informative(one) or (seen is not None and seen.sign is Sign.LOCAL):
+            place = one.id if seen is None or seen.where is None else seen.where
+            if place in places or (seen is not None and seen.sign is Sign.LOCAL):
                 continue
-            places.add(one.id if seen is None or seen.where is None else seen.where)
+            if not self._informative(one):
+                continue
+            places.add(place)
             if len(places) >= INDEPENDENT:
                 return True
         self._few_until = now + FEW_SECONDS
@@ -178,23 +190,44 @@ class Evidence:
     def ruling(self) -> Ruling:
         """Return what all of it amounts to now."""
         now = self._clock.monotonic()
+        if len(self._seen) > len(self._roster):
+            self._forget_gone()
+        since = now - WINDOW_SECONDS
+        fresh = [
+            one for one in self._suspects.values() if one.began > self.alive_at and one.at >= since
+        ]
+        counted = [one for one in fresh[:MOST_COUNTED] if self._counts(one)]
+        return rule(
+            chain(counted, self._at_home()),
+            now=now,
+            default_route=self.default_route(),
+            asked=sum(one.at >= since for one in self._seen.values()),
+            uncounted=max(0, len(fresh) - MOST_COUNTED),
+        )
+
+    def _counts(self, seen: Sighting) -> bool:
+        watched = self._roster.get(seen.target)
+        if watched is None or watched.paused:
+            return False
+        if seen.sign in OWN_SIDE:
+            return seen.target not in self._mute
+        return self._informative(watched)
+
+    def _at_home(self) -> list[Sighting]:
+        """Return the sighting of one target on this host, if there is one."""
+        for target in self._local:
+            watched = self._roster.get(target)
+            if watched is not None and not watched.paused:
+                return [self._seen[target]]
+        return []
+
+    def _forget_gone(self) -> None:
         for target in [one for one in self._seen if self._roster.get(one) is None]:
             del self._seen[target]
+            self._suspects.pop(target, None)
+            self._local.discard(target)
             self._mute.discard(target)
             self._excused.discard(target)
-        return rule(self._counting(), now=now, default_route=self.default_route())
-
-    def _counting(self) -> Iterator[Sighting]:
-        for target, seen in self._seen.items():
-            watched = self._roster.get(target)
-            if watched is None or watched.paused:
-                continue
-            if seen.sign in OWN_SIDE:
-                counts = target not in self._mute
-            else:
-                counts = seen.sign not in SUSPECT or self._informative(watched)
-            if counts:
-                yield seen
 
     # Who may be asked
 
@@ -205,9 +238,11 @@ class Evidence:
         found: list[tuple[float, float, Watched]] = []
         for one in self._roster:
             seen = self._seen.get(one.id)
-            if one is suspect or one.held or not (self._informative(one) or self._talks(one)):
-                continue
             if seen is not None and (seen.sign is Sign.LOCAL or self._fresh(seen)):
+                continue
+            # One that is down by refusing every connection proves the network alive as well as any.
+            talks = seen is not None and seen.sign is Sign.ALIVE and not (one.gone or one.paused)
+            if one is suspect or one.held or not (talks or self._informative(one)):
                 continue
             heard = 0.0 if seen is None else -seen.at
             found.append((float(one.monitor.spec.timeout_seconds), heard, one))
@@ -226,15 +261,25 @@ class Evidence:
 
     def next_few(self, count: int) -> list[Watched]:
         """Return `count` monitors that may show that the network is back, others each time."""
-        there = [
-            one
-            for one in self._roster
-            if not one.paused
-            and type_of(one.monitor.spec) not in _NOT_DIALLED
-            and ((seen := self._seen.get(one.id)) is None or seen.sign is not Sign.LOCAL)
-        ]
-        if not there:
+        everybody = list(self._roster)
+        if not everybody:
             return []
-        start = self._turn % len(there)
-        self._turn += count
-        return list(islice(there[start:] + there[:start], count))
+        start = self._turn % len(everybody)
+        found: list[Watched] = []
+        looked = 0
+        for one in islice(chain(everybody[start:], everybody[:start]), MOST_LOOKED):
+            looked += 1
+            seen = self._seen.get(one.id)
+            if one.paused or not _is_dialled(one) or (seen is not None and seen.sign is Sign.LOCAL):
+                continue
+            found.append(one)
+            if len(found) >= count:
+                break
+        self._turn = start + looked
+        return found
+
+
+def _is_dialled(watched: Watched) -> bool:
+    """Tell whether checks of it reach out: not of a push monitor, nor of a damaged one."""
+    monitor = watched.monitor
+    return monitor.damage is None and not isinstance(monitor.spec, PushSpec)

@@ -10,10 +10,12 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 
+from msgspec.structs import replace
+
 from netpulse.engine import systemd
 from netpulse.engine.clock import Clock
 from netpulse.model.time import DAY, HOUR, Millis
-from netpulse.storage import login_attempts, rollups, runs, sessions
+from netpulse.storage import login_attempts, maintenances, rollups, runs, sessions
 from netpulse.storage.conn import Conn
 from netpulse.storage.db import Database
 from netpulse.storage.errors import StorageTrouble
@@ -127,7 +129,22 @@ class Housekeeping:
 
     async def _on_hour(self, hour: Millis, figures: Mapping[int, HourFigures]) -> None:
         """Write the rollups of a sealed hour, a thousand monitors a transaction."""
-        rows = [_rollup(key, hour, of_hour) for key, of_hour in figures.items()]
+        maintained = await self._db.read(maintenances.by_key, hour, hour + HOUR)
+        rows = []
+        for key, of_hour in figures.items():
+            rollup = _rollup(key, hour, of_hour)
+            if key in maintained:
+                # What was checked in maintenance is no part of how well it was up.
+                counts = await self._raw.counts(key, hour, hour + HOUR, maintained[key])
+                rollup = replace(
+                    rollup,
+                    checks=counts.checks,
+                    ups=counts.ups,
+                    degraded=counts.degraded,
+                    downs=counts.downs,
+                    inconclusive=counts.inconclusive,
+                )
+            rows.append(rollup)
         for start in range(0, len(rows), ROWS_AT_ONCE):
             await self._db.write(rollups.put_hour, rows[start : start + ROWS_AT_ONCE])
         await self._db.write(_advance, hour)

@@ -14,31 +14,25 @@ import asyncio
 import logging
 from collections.abc import Callable
 
-from msgspec import Struct
 from msgspec.structs import replace
 
 from netpulse.egress.routes import Way, has_default_route, way_to
 from netpulse.engine.clock import Clock
 from netpulse.engine.evidence import Evidence
+from netpulse.engine.isolation_record import KIND, Record
 from netpulse.engine.measuring import Measured
 from netpulse.engine.roster import Roster, Watched
 from netpulse.engine.scheduler import Scheduler
-from netpulse.model.alert import Event
 from netpulse.model.check import Failure, Result, Verdict
 from netpulse.model.ids import Id
 from netpulse.model.monitor import MonitorSpec, type_of
 from netpulse.model.time import SECOND, Millis
-from netpulse.model.watch import Gap, UnknownReason
 from netpulse.rules.isolation import OWN_SIDE, SUSPECT, Sighting, Sign, sign_of
-from netpulse.storage import notices, runs, troubles
-from netpulse.storage.conn import Conn
 from netpulse.storage.db import Database
 from netpulse.storage.errors import StorageTrouble
 
 log = logging.getLogger(__name__)
 
-KIND = "isolated"
-"""The word of this trouble in the table of troubles, and of its checks."""
 TURN_SECONDS = 0.25
 TICK_SECONDS = 10.0
 """Between two looks for an answer, and two extensions of the gap, while the network is away."""
@@ -68,16 +62,6 @@ class _Held:
         self.decided: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
 
-class _Ended(Struct, frozen=True):
-    """An isolation that is over."""
-
-    gap: Gap
-    unsaid: str | None
-    """Its reason, where not even its beginning is on disk."""
-    failing: int
-    sentence: str
-
-
 class Isolation:
     """The runner asks `weigh`, the dispatcher says `accepted`; a task of its own does the rest."""
 
@@ -93,23 +77,15 @@ class Isolation:
         default_route: Callable[[], bool | None] = has_default_route,
     ) -> None:
         """Take the parts; `on_notices` is called when a notice was written."""
-        self._db = db
         self._clock = clock
         self._roster = roster
         self._scheduler = scheduler
-        self._on_notices = on_notices
         self.evidence = Evidence(clock, roster, way, default_route)
         self._held: list[_Held] = []
         self._asked: set[Id] = set()
         self._until = 0.0
         """When those asked must have answered; 0 while nobody is asked."""
-        self._since: Millis | None = None
-        self._reason = ""
-        self._failing = 0
-        self._told = False
-        """That it began is on disk, and the notice of it."""
-        self._owed: list[_Ended] = []
-        """Isolations that are over and whose end is not on disk yet."""
+        self._record = Record(db, on_notices)
         self._tick_at = 0.0
         self._task: asyncio.Task[None] | None = None
         self._rechecks: set[asyncio.Task[None]] = set()
@@ -118,12 +94,12 @@ class Isolation:
     @property
     def isolated(self) -> bool:
         """Tell whether our own network counts as away."""
-        return self._since is not None
+        return self._record.since is not None
 
     @property
     def since(self) -> Millis | None:
         """Since when (Unix milliseconds), or None."""
-        return self._since
+        return self._record.since
 
     async def start(self) -> None:
         """Take over an isolation that lasted when the process ended, and begin."""
@@ -132,10 +108,7 @@ class Isolation:
 
     async def take_over(self) -> None:
         """Go on with an isolation that lasted when the process ended."""
-        for trouble in await self._db.read(troubles.open):
-            if trouble.kind == KIND:
-                self._since, self._reason, self._told = trouble.since, trouble.detail, True
-                self._failing = trouble.monitor_count or 0
+        await self._record.take_over()
 
     async def stop(self) -> None:
         """End the task, and write what is owed; held checks are the runner's to cancel."""
@@ -145,7 +118,7 @@ class Isolation:
         await asyncio.gather(*tasks, return_exceptions=True)
         self._task = None
         try:
-            await self._write_ends()
+            await self._record.write_ends(self._clock.now())
         except StorageTrouble as trouble:
             log.warning("the end of an isolation could not be written: %s", trouble)
 
@@ -220,7 +193,8 @@ class Isolation:
         if sighting.sign is not Sign.ALIVE:
             return
         self._release_cleared()
-        if self._since is not None and self._began_at(self._since) <= sighting.at:
+        since = self._record.since
+        if since is not None and self._began_at(since) <= sighting.at:
             watched = self._roster.get(sighting.target)
             name = "a target" if watched is None else watched.monitor.spec.name
             self._end(sighting.at, f"{name} answers")
@@ -287,22 +261,15 @@ class Isolation:
     # Beginning and end
 
     def _begin(self, since: Millis, reason: str, failing: int) -> None:
-        self._since, self._reason, self._failing = since, reason, failing
-        self._told = False
+        self._record.begin(since, reason, failing)
         self._tick_at = 0.0
         log.error("our own network is away: %s", reason)
         self._wake.set()
 
     def _end(self, at: float, why: str) -> None:
         """The network is there since `at`: close the gap, tell it, and check everybody."""
-        assert self._since is not None
         until = self._clock.now() - round((self._clock.monotonic() - at) * SECOND)
-        gap = Gap(self._since, max(until, self._since), UnknownReason.ISOLATED)
-        sentence = f"our own network is there again after {_lasting(gap)}: {why}"
-        log.info("%s", sentence)
-        unsaid = None if self._told else self._reason
-        self._owed.append(_Ended(gap, unsaid, self._failing, sentence))
-        self._since = None
+        log.info("%s", self._record.end(until, why))
         self._roster.begin_anew(self._clock.monotonic())
         task = asyncio.get_running_loop().create_task(self._check_all())
         self._rechecks.add(task)
@@ -321,7 +288,7 @@ class Isolation:
 
     async def _run(self) -> None:
         while True:
-            busy = bool(self._until or self._owed) or self.isolated
+            busy = bool(self._until) or self._record.is_open
             try:
                 async with asyncio.timeout(TURN_SECONDS if busy else None):
                     await self._wake.wait()
@@ -345,44 +312,11 @@ class Isolation:
         """
         if self._until:
             self._look()
-        await self._write_ends()
-        now, since = self._clock.monotonic(), self._since
-        if since is None or now < self._tick_at:
+        await self._record.write_ends(self._clock.now())
+        now = self._clock.monotonic()
+        if not self.isolated or now < self._tick_at:
             return
         for one in self.evidence.next_few(ASKED_AGAIN):
             self._scheduler.soon(one.id, 0.0)
-        gap = Gap(since, self._clock.now(), UnknownReason.ISOLATED)
-        unsaid = None if self._told else self._reason
-        if await self._db.write(_keep, gap, unsaid, self._failing):
-            self._on_notices()
-        if self._since == since:
-            self._told = True
+        if await self._record.keep(self._clock.now()):
             self._tick_at = now + TICK_SECONDS
-
-    async def _write_ends(self) -> None:
-        while self._owed:
-            if await self._db.write(_finish, self._owed[0], self._clock.now()):
-                self._on_notices()
-            del self._owed[0]
-
-
-def _keep(conn: Conn, gap: Gap, unsaid: str | None, failing: int) -> bool:
-    """Write how long it lasts; with the reason, that it began, and the notice of it."""
-    runs.stretch_gap(conn, gap)
-    if unsaid is None or not troubles.begin(conn, KIND, unsaid, gap.start, monitor_count=failing):
-        return False
-    return bool(notices.add_system(conn, Event.SYSTEM_ISOLATED, unsaid, gap.end))
-
-
-def _finish(conn: Conn, ended: _Ended, now: Millis) -> bool:
-    """Write that it is over and the notice of that; what could not be delivered is due at once."""
-    _keep(conn, ended.gap, ended.unsaid, ended.failing)
-    troubles.end(conn, KIND, ended.gap.end)
-    hurried = notices.hurry(conn, now) > 0
-    told = notices.add_system(conn, Event.SYSTEM_RECOVERED, ended.sentence, now)
-    return hurried or bool(told)
-
-
-def _lasting(gap: Gap) -> str:
-    seconds = (gap.end - gap.start) // SECOND
-    return f"{seconds} s" if seconds < 120 else f"{seconds // 60} min"

@@ -45,6 +45,7 @@ async def load(
         for monitor, watch in part:
             roster.add(Watched(monitor, watch, clock.monotonic()))
         await asyncio.sleep(0)
+    await runner.dependencies.load()
     await _recall(raw, roster, started_at)
     silent = [one for one in roster if not one.paused and not _vouched(one, started_at)]
     lapsed = [one for one in silent if one.watch.status not in {Status.PENDING, Status.UNKNOWN}]

@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from netpulse.model.check import Certificate, Check, Failure
 from netpulse.model.edge import Edge
 from netpulse.model.ids import Id
+from netpulse.model.maintenance import Window, shown
 from netpulse.model.monitor import Monitor, PushSpec
 from netpulse.model.time import SECOND, Millis
 from netpulse.model.watch import Flip, Status, Watch
@@ -33,6 +34,7 @@ class Watched:
         "lapsed",
         "last",
         "lock",
+        "maintained",
         "monitor",
         "owed",
         "own_failure",
@@ -55,6 +57,8 @@ class Watched:
         the next one, so that an outage during a full disk is neither lost nor counted as up."""
         self.last: Check | None = None
         """The last counted check, conclusive or not."""
+        self.maintained: Window | None = None
+        """The maintenance it is in; `Roster.maintain` sets it."""
         self.certificate: Certificate | None = None
         """The one that was seen last."""
         self.lock = asyncio.Lock()
@@ -92,6 +96,11 @@ class Watched:
         return self.owed[-1].watch if self.owed else self.watch
 
     @property
+    def shown(self) -> Watch:
+        """What people see of it: `watch`, or maintenance over it."""
+        return shown(self.watch, self.maintained)
+
+    @property
     def interval_ms(self) -> int:
         """Milliseconds between two slots."""
         return self.monitor.spec.interval_seconds * SECOND
@@ -103,14 +112,19 @@ class Watched:
 
     @property
     def is_push(self) -> bool:
-        """Tell whether it waits for pings instead of being checked."""
-        return isinstance(self.monitor.spec, PushSpec)
+        """Tell whether it waits for pings instead of being checked.
 
-    def owe(self, watch: Watch, flip: Flip | None) -> None:
+        One whose schedule cannot be read does not: its checks say what is wrong with it.
+        """
+        return isinstance(self.monitor.spec, PushSpec) and self.monitor.damage is None
+
+    def owe(self, watch: Watch, flip: Flip | None, parent_good_at: Millis | None = None) -> None:
         """Note an edge that is to be written; of the steps within a streak the last one counts."""
         if self.owed and self.owed[-1].flip is None:
             self.owed.pop()
-        self.owed.append(Edge(monitor=self.monitor, watch=watch, flip=flip))
+        self.owed.append(
+            Edge(monitor=self.monitor, watch=watch, flip=flip, parent_good_at=parent_good_at)
+        )
         # One that flaps for days on a full disk: the latest of it must do.
         del self.owed[:-MOST_OWED]
 
@@ -149,26 +163,30 @@ class Roster:
     def add(self, watched: Watched) -> None:
         """Put a monitor on duty."""
         self._all[watched.id] = watched
-        self._counter(watched)[watched.watch.status] += 1
+        self._counter(watched)[watched.shown.status] += 1
 
     def remove(self, monitor_id: Id) -> Watched | None:
         """Take a monitor off duty."""
         watched = self._all.pop(monitor_id, None)
         if watched is not None:
             watched.gone = True
-            self._counter(watched)[watched.watch.status] -= 1
+            self._counter(watched)[watched.shown.status] -= 1
         return watched
 
     def remember(self, watched: Watched, watch: Watch) -> None:
         """Replace what is known of a monitor by `watch`, which is on disk."""
-        if watch.status is not watched.watch.status and not watched.gone:
-            counter = self._counter(watched)
-            counter[watched.watch.status] -= 1
-            counter[watch.status] += 1
+        before = watched.shown.status
         watched.watch = watch
+        self._recount(watched, before)
+
+    def maintain(self, watched: Watched, window: Window | None) -> None:
+        """Let a monitor be in maintenance, or in none any more."""
+        before = watched.shown.status
+        watched.maintained = window
+        self._recount(watched, before)
 
     def counts(self, org_id: Id) -> dict[Status, int]:
-        """Return how many of an organization's monitors are in each state."""
+        """Return how many of an organization's monitors are in each state, as people see them."""
         counter = self._counts.get(org_id, Counter())
         return {status: counter[status] for status in Status}
 
@@ -185,6 +203,13 @@ class Roster:
             watched.finished_at = max(watched.finished_at, mono)
             watched.silent_from = watched.own_failure = None
             watched.lapsed = False
+
+    def _recount(self, watched: Watched, before: Status) -> None:
+        after = watched.shown.status
+        if after is not before and not watched.gone:
+            counter = self._counter(watched)
+            counter[before] -= 1
+            counter[after] += 1
 
     def _counter(self, watched: Watched) -> Counter[Status]:
         return self._counts.setdefault(watched.monitor.org_id, Counter())

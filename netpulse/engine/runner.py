@@ -15,6 +15,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from netpulse.engine.clock import Clock
+from netpulse.engine.dependencies import Dependencies
 from netpulse.engine.due import Due
 from netpulse.engine.figures import Figures
 from netpulse.engine.isolation import Isolation
@@ -22,6 +23,7 @@ from netpulse.engine.live import Hub
 from netpulse.engine.measuring import Measuring
 from netpulse.engine.roster import Roster, Watched
 from netpulse.engine.scheduler import Scheduler
+from netpulse.engine.thresholds import Thresholds
 from netpulse.model.check import Check, Failure
 from netpulse.model.edge import Outcome
 from netpulse.model.ids import Id
@@ -56,6 +58,7 @@ class Runner:
         roster: Roster,
         hub: Hub,
         figures: Figures,
+        thresholds: Thresholds,
         on_notices: Callable[[], None],
         on_dropped: Callable[[Id], object],
     ) -> None:
@@ -71,6 +74,7 @@ class Runner:
             roster: the monitors on duty.
             hub: who hears of edges and values.
             figures: the counters.
+            thresholds: the rules that speak of a measure.
             on_notices: called when notices were written.
             on_dropped: called with a monitor's id when storage knows it otherwise than we do.
         """
@@ -83,8 +87,12 @@ class Runner:
         self._roster = roster
         self._hub = hub
         self._figures = figures
+        self._thresholds = thresholds
         self._on_notices = on_notices
         self._on_dropped = on_dropped
+        self.dependencies = Dependencies(
+            db=db, clock=clock, scheduler=scheduler, roster=roster, on_notices=on_notices
+        )
         self._tasks: set[asyncio.Task[None]] = set()
         self.trouble: StorageTrouble | None = None
         """Why the last edge could not be written; None once one was."""
@@ -163,13 +171,17 @@ class Runner:
             )
             if check.conclusive:
                 watch = replace(watch, vouched_until=watched.vouched_until(check))
+                self.dependencies.ask(watched, watch)
             saved = await self._settle(watched, watch, flip)
+            if saved and watched.id in self._thresholds:
+                await self._thresholds.weigh(watched, check)
         if not saved:
             self._scheduler.soon(watched.id, watched.monitor.spec.retry_seconds)
             return False
         self._plan(watched, check)
+        await self.dependencies.heard(watched, check)
         if flip is None:
-            self._hub.steady(watched.monitor, watched.watch, check)
+            self._hub.steady(watched.monitor, watched.shown, check)
         return True
 
     async def lapse(self, watched: Watched, reason: UnknownReason, at: Millis) -> bool:
@@ -187,7 +199,7 @@ class Runner:
         what people see.
         """
         if flip is not None or incidents.worth_saving(watched.latest, watch):
-            watched.owe(watch, flip)
+            watched.owe(watch, flip, self.dependencies.parent_good_at(watched))
         elif not watched.owed:
             watched.watch = watch
             return True
@@ -218,6 +230,7 @@ class Runner:
         )
         for edge, outcome in zip(written, outcomes, strict=True):
             if edge.flip is not None:
+                self.dependencies.flipped(watched, edge.flip, outcome)
                 self._tell(watched, edge.flip, outcome)
         return True
 
@@ -239,7 +252,7 @@ class Runner:
                 "incident_id": None if outcome.incident is None else outcome.incident.id,
             },
         )
-        self._hub.edge(watched.monitor, watched.watch, watched.last)
+        self._hub.edge(watched.monitor, watched.shown, watched.last)
         self._hub.counts(org_id, self._roster.counts)
         if outcome.incident is not None:
             self._hub.tell(org_id, "incident", incident_event(outcome.incident, watched.id))

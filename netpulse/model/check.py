@@ -121,14 +121,18 @@ class Reading(Struct, frozen=True, kw_only=True):
     detail: str | None = None
     error: str | None = None
     address: str | None = None
-    """The address that was dialled last, without the port."""
+    """The address that was dialled last, without the port; of a dns check, the name server that
+    answered."""
+    addresses: tuple[str, ...] = ()
+    """All that the name has and that may be dialled, best first; of the last hop of redirects."""
     status_code: int | None = None
     http_version: str | None = None
     headers: tuple[tuple[str, str], ...] = ()
     body: bytes = b""
-    """The first bytes, decoded from their content encoding; at most 1 MiB."""
+    """The first bytes, decoded from their content encoding; at most 1 MiB, and with `failure` no
+    more than an excerpt needs."""
     body_complete: bool = True
-    """False where the body was longer than what was read."""
+    """False where the body was longer than what was read, or broke off."""
     charset: str | None = None
     final_url: str | None = None
     redirects: int = 0

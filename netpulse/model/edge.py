@@ -7,6 +7,7 @@ from msgspec import Struct
 from netpulse.model.ids import Id
 from netpulse.model.incident import Incident
 from netpulse.model.monitor import Monitor
+from netpulse.model.time import Millis
 from netpulse.model.watch import Flip, Watch
 
 
@@ -17,6 +18,8 @@ class Edge(Struct, frozen=True, kw_only=True):
     watch: Watch
     """After the step. `incident_id` is still the one from before: storage opens and closes."""
     flip: Flip | None = None
+    parent_good_at: Millis | None = None
+    """When the last conclusive check of the monitor's parent began, if that was good."""
 
 
 class Outcome(Struct, frozen=True, kw_only=True):
@@ -30,3 +33,5 @@ class Outcome(Struct, frozen=True, kw_only=True):
     """The incident that was opened or resolved."""
     notice_ids: tuple[Id, ...] = ()
     """Notices that wait to be sent; the suppressed ones are not among them."""
+    waits_for_parent: bool = False
+    """A notice is held for what the monitor depends on."""

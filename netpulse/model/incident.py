@@ -55,6 +55,11 @@ class Incident(Struct, frozen=True, kw_only=True):
     resolution: str | None = None
     """recovered, paused, deleted, or manual; null while open."""
     root_cause: str | None = None
+    acknowledged_at: Millis | None = None
+    acknowledged_by: str | None = None
+    """Whom it was: an email address, or the channel whose link was used."""
+    acknowledged_via: str | None = None
+    """page, api or link."""
     created_at: Millis
     version: int = 1
 
@@ -62,7 +67,8 @@ class Incident(Struct, frozen=True, kw_only=True):
 class TimelineEntry(Struct, frozen=True, kw_only=True):
     """One step of an incident's story.
 
-    `kind`: opened, check, confirmed, status, update, root_cause, notice, resolved.
+    `kind`: opened, check, confirmed, status, update, root_cause, notice, acknowledged, maintenance,
+    resolved.
     """
 
     id: Id

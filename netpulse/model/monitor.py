@@ -55,6 +55,8 @@ class CommonSpec(
     retry_interval_seconds: Annotated[int, Meta(ge=1, le=86_400)] | None = None
     """Between confirmations; null: the smaller of 10 and the interval."""
     degraded_after_ms: Annotated[int, Meta(ge=1, le=86_400_000)] | None = None
+    parent_id: Annotated[str, Meta(max_length=100)] | None = None
+    """A monitor that this one depends on: while that is down nobody is told of this one."""
     invert: bool = False
     """Up means down: for what must not answer."""
     is_paused: bool = False
@@ -206,6 +208,7 @@ class Monitor(Struct, frozen=True, kw_only=True):
     external_id: str | None = None
     managed_by: str | None = None
     damage: str | None = None
-    """Set when its secrets do not open: what is wrong. It must not be checked without them."""
+    """Set when its configuration cannot be read or its secrets do not open: what is wrong. It must
+    not be checked then."""
     ping_token: str | None = None
     """Of a push monitor: what stands behind /ping/. For administrators only; never log it."""

@@ -48,12 +48,12 @@ class Membership(Struct, frozen=True, kw_only=True, gc=False):
 class Actor(Struct, frozen=True, kw_only=True, gc=False):
     """Who does something, and from where: what an audit row says of them.
 
-    `kind` is user, cli or system.
+    `kind` is user, api_key, cli or system.
     """
 
     kind: str
     user_id: Id | None = None
     label: str = ""
-    """An email address, or the command."""
+    """An email address, the key's name, or the command."""
     ip: str | None = None
     user_agent: str | None = None

@@ -113,6 +113,7 @@ def _reading(
         detail=detail,
         error=sentence,
         address=trace.address,
+        addresses=trace.addresses,
         certificate=certificate,
         tls_version=tls_version,
     )

@@ -27,6 +27,7 @@ from netpulse.probes.request import REDIRECTS, Ask, BadRedirect, first, onward, 
 from netpulse.probes.turns import LONG, turn
 from netpulse.probes.wire import Wire, open_wire
 from netpulse.probes.words import out_of_time
+from netpulse.rules import excerpt
 
 BODY_LIMIT = 1 << 20
 """Bytes of a body, decoded, on which the verdict is reached."""
@@ -49,12 +50,24 @@ class _Body(NamedTuple):
 class _Hop:
     """What is known of the hop under way; read when something ends it early."""
 
-    __slots__ = ("ask", "asked_at", "certificate", "expected", "got", "head", "interim", "tls")
+    __slots__ = (
+        "ask",
+        "asked_at",
+        "body",
+        "certificate",
+        "expected",
+        "got",
+        "head",
+        "interim",
+        "tls",
+    )
 
     def __init__(self, ask: Ask) -> None:
         self.ask = ask
         self.asked_at = 0.0
         self.head: Head | None = None
+        self.body = bytearray()
+        """What came of the body so far, decoded."""
         self.interim = 0
         """Interim answers so far."""
         self.got = 0
@@ -201,7 +214,7 @@ async def _read_body(wire: Wire, head: Head, data: bytes, hop: _Hop, trace: Trac
     framing = http1.framing(head, hop.ask.method)
     hop.expected = getattr(framing, "length", None)
     stack = _decoders(head)
-    body = bytearray()
+    body = hop.body
     rested = 0
     while True:
         hop.got += len(data)
@@ -267,7 +280,10 @@ def _failed(
         count = len(visits) - 1
         times = "a redirect" if count == 1 else f"{count} redirects"
         sentence = f"{sentence} (after {times}, at {shown(visits[-1].ask.url)})"
-    return _reading(trace, visits, failure=failure, detail=detail, error=sentence)
+    # What came of a body that broke off says more than that it did.
+    begun = bytes(visits[-1].body[: excerpt.LONGEST])
+    body = _Body(begun, complete=False) if begun else None
+    return _reading(trace, visits, body=body, failure=failure, detail=detail, error=sentence)
 
 
 def _reading(
@@ -290,6 +306,7 @@ def _reading(
         detail=detail,
         error=error,
         address=trace.address,
+        addresses=trace.addresses,
         status_code=None if head is None else head.status,
         http_version=None if head is None else head.version,
         headers=() if head is None else head.headers,

@@ -29,10 +29,13 @@ async def probe(spec: IcmpSpec, deadline: float, egress: Egress) -> Reading:
     """
     trace = Trace()
     began = time.perf_counter()
+    addresses: tuple[str, ...] = ()
     try:
         found = await egress.resolve(targets.ping_host(spec.target), 0, deadline=deadline)
         trace.resolved((time.perf_counter() - began) * 1000)
-        pinged = await _ping(spec, _candidates(found), egress, deadline)
+        unmapped = [_unmapped(each) for each in found]
+        addresses = tuple([each.text for each in unmapped])
+        pinged = await _ping(spec, _candidates(unmapped), egress, deadline)
     except DialError as error:
         sentence = error.message
         if error.failure is Failure.TIMEOUT:
@@ -43,16 +46,16 @@ async def probe(spec: IcmpSpec, deadline: float, egress: Egress) -> Reading:
             detail=error.detail,
             error=sentence,
             address=error.address,
+            addresses=addresses,
         )
-    return _reading(pinged, trace)
+    return _reading(pinged, trace, addresses)
 
 
 def _candidates(found: Sequence[Address]) -> list[Address]:
     """Return the best address of each family, the resolver's first choice first."""
     best: dict[int, Address] = {}
     for each in found:
-        address = _unmapped(each)
-        best.setdefault(address.family, address)
+        best.setdefault(each.family, each)
     return list(best.values())
 
 
@@ -97,7 +100,7 @@ async def _ping(
     return silent
 
 
-def _reading(pinged: Pinged, trace: Trace) -> Reading:
+def _reading(pinged: Pinged, trace: Trace, addresses: tuple[str, ...]) -> Reading:
     trips = pinged.round_trips
     average = sum(trips) / len(trips) if trips else None
     steps = [abs(after - before) for before, after in itertools.pairwise(trips)]
@@ -117,6 +120,7 @@ def _reading(pinged: Pinged, trace: Trace) -> Reading:
         detail=detail,
         error=sentence,
         address=pinged.address,
+        addresses=addresses,
         packets_sent=pinged.sent,
         packets_received=len(trips),
         rtt_min_ms=round(min(trips), 3) if trips else None,

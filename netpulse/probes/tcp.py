@@ -62,6 +62,7 @@ async def probe(spec: TcpSpec, deadline: float, egress: Egress) -> Reading:
             detail=error.detail,
             error=sentence,
             address=error.address or trace.address,
+            addresses=trace.addresses,
             certificate=error.certificate,
         )
     except ssl.SSLError as error:
@@ -129,6 +130,7 @@ def _reading(trace: Trace, talk: _Talk, failure: tuple[Failure, str | None, str]
         detail=detail,
         error=sentence,
         address=trace.address,
+        addresses=trace.addresses,
         body=bytes(talk.body),
         body_complete=talk.complete,
         certificate=None if talk.wire is None else talk.wire.certificate,

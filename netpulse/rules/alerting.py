@@ -1,29 +1,43 @@
 """Who is told what of a flip: every notice, the suppressed ones with their reason.
 
 The law is "Alerts: Rule" of the contract: one notice per (incident, transition, channel) however
-many rules ask; a problem inside its rule's cooldown waits and is told when the cooldown ends, if
-it still holds; a recovery is told exactly when its problem was.
+many rules ask; a problem that something holds back (`rules.holding`) waits and is told when that
+ends, if it still holds; a recovery is told exactly when its problem was.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-import msgspec
-from msgspec import Raw, Struct
+from msgspec import Struct
 from msgspec.structs import replace
 
-from netpulse.model.alert import Event, NoticeStatus, Rule, Suppressed
+from netpulse.model.alert import Cause, Considered, Event, NoticeStatus, Rule, Suppressed
 from netpulse.model.ids import Id
-from netpulse.model.incident import Incident
-from netpulse.model.monitor import Monitor, type_of
-from netpulse.model.org import Org
-from netpulse.model.time import SECOND, Millis, rfc3339
+from netpulse.model.time import MINUTE, Millis
 from netpulse.model.watch import Flip, Status
-from netpulse.rules import condition, targets
+from netpulse.rules import condition, holding
+from netpulse.rules.holding import NOTHING, Holds
+from netpulse.rules.payload import payload, reason_of
+
+__all__ = [
+    "PROBLEMS",
+    "Facts",
+    "NoticeDraft",
+    "ProblemNotice",
+    "considered",
+    "due",
+    "due_for_rules",
+    "due_of_system",
+    "payload",
+    "reason_of",
+    "speaks_later",
+    "still_holds",
+    "withdrawn",
+]
 
 PROBLEMS = frozenset({Event.MONITOR_DOWN, Event.MONITOR_DEGRADED})
-"""Events that say something is wrong, and that have a recovery."""
+"""Events that say something is wrong with a monitor's state, and that have a recovery."""
 
 
 class ProblemNotice(Struct, frozen=True, kw_only=True):
@@ -37,6 +51,7 @@ class ProblemNotice(Struct, frozen=True, kw_only=True):
     status: NoticeStatus
     reason: Suppressed | None = None
     held_for: Suppressed | None = None
+    cause: Cause = Cause.CHANGE
 
     @property
     def told(self) -> bool:
@@ -51,13 +66,21 @@ class Facts(Struct, frozen=True, kw_only=True):
 
     active_channels: frozenset[Id]
     """The channels that exist and are active."""
+    machines: frozenset[Id] = frozenset()
+    """Those of them that get every edge, also of a monitor that flaps."""
     told_at: Mapping[Id, Millis] = {}
     """By rule id: when it last told a problem of this monitor, that is the latest
-    `sent_at ?? created_at` of its monitor.down and monitor.degraded notices that are sent, or
-    pending and not held."""
+    `sent_at ?? due_at` of its notices of problems, reminders apart, that are sent, or pending
+    and not held."""
     problems: Sequence[ProblemNotice] = ()
     """The problem notices that no recovery has answered yet: monitor.down of the incident that is
     open before this flip, and monitor.degraded of this monitor since it was last up."""
+    holds: Holds = NOTHING
+    """What holds notices of this monitor back; `calm_at` is set while it flaps."""
+    states: frozenset[Status] = frozenset()
+    """Set when it begins to flap with this flip: the states it changes between."""
+    announced: frozenset[Id] = frozenset()
+    """The channels that were told that it flaps: they are owed how it ends."""
 
 
 class NoticeDraft(Struct, frozen=True, kw_only=True):
@@ -72,7 +95,7 @@ class NoticeDraft(Struct, frozen=True, kw_only=True):
     next_attempt_at: Millis | None = None
 
 
-_SUPPRESSED = 3
+_RECOVERY, _PROBLEM, _SUPPRESSED = 0, 2, 4
 
 
 class _Wish(Struct, frozen=True):
@@ -80,18 +103,33 @@ class _Wish(Struct, frozen=True):
 
     draft: NoticeDraft
     rank: int
-    """Which wish of a channel wins: the lowest. 0 a recovery, 1 a problem told now, 2 a held one,
-    3 suppressed. The recovery goes first so that no receiver keeps open what has ended."""
+    """Which wish of a channel wins: the lowest. 0 a recovery told now, 1 a held one, 2 a problem
+    told now, 3 a held one, 4 suppressed. The recovery goes first so that no receiver keeps open
+    what has ended."""
 
 
 def due(flip: Flip, rules: Sequence[Rule], facts: Facts) -> list[NoticeDraft]:
     """Return every notice of a flip, the older rules first.
 
     `rules` are the active ones that cover the monitor; their conditions have been accepted when
-    they were saved. At most one draft a channel is not suppressed.
+    they were saved. At most one draft of a change a channel is not suppressed, and one that says
+    that the monitor has begun to flap.
     """
     ordered = sorted(rules, key=_age)
-    return _one_a_channel([wish for rule in ordered for wish in _wishes(flip, rule, facts)])
+    flaps = _one_a_channel([wish for rule in ordered for wish in _flaps(flip, rule, facts)])
+    begun = {one.channel_id for one in flaps if one.status is NoticeStatus.PENDING}
+    facts = replace(facts, announced=facts.announced | begun)
+    wishes = [wish for rule in ordered for wish in _wishes(flip, rule, facts)]
+    wishes += _in_place(flip, ordered, facts)
+    return [*flaps, *_one_a_channel(wishes)]
+
+
+def due_for_rules(
+    event: Event, cause: Cause, rules: Sequence[Rule], facts: Facts, *, now: Millis
+) -> list[NoticeDraft]:
+    """Return every notice of something that these rules ask for, the older rules first."""
+    wishes = [_tell(event, cause, rule, facts, now) for rule in sorted(rules, key=_age)]
+    return _one_a_channel([_to(facts.active_channels, wish) for wish in wishes])
 
 
 def due_of_system(
@@ -99,7 +137,7 @@ def due_of_system(
 ) -> list[NoticeDraft]:
     """Return every notice of an event about NetPulse itself, for the rules that ask for `system`.
 
-    No cooldown holds these back: they are rare, and each says something of its own.
+    Nothing holds these back: they are rare, and each says something of its own.
     """
     wishes: list[_Wish] = []
     for rule in sorted(rules, key=_age):
@@ -133,57 +171,71 @@ def still_holds(event: Event, *, settled: Status, incident_open: bool) -> bool:
     return event is Event.MONITOR_DEGRADED and settled is Status.DEGRADED
 
 
-def payload(
-    notice_id: Id,
-    event: Event,
-    org: Org,
-    *,
-    at: Millis,
-    monitor: Monitor | None = None,
-    incident: Incident | None = None,
-    reason: str | None = None,
-) -> Raw:
-    """Return the JSON that a webhook's receiver gets; `at` is the moment it was decided.
+def speaks_later(rule: Rule) -> bool:
+    """Tell whether a rule is an escalation that waits for an incident to go unacknowledged."""
+    return rule.escalation_minutes is not None and "down" in condition.parse(rule.condition).words
 
-    `duration_seconds` of an incident is the whole outage once it is resolved, else the time from
-    its first failing check to `at`. The target is shown without user names and passwords.
+
+def considered(
+    flip: Flip, rules: Sequence[Rule], drafts: Iterable[NoticeDraft]
+) -> tuple[Considered, ...]:
+    """Return what each rule that covers the monitor made of a flip, inactive ones too.
+
+    `drafts` are what `due` returned for the active ones. A rule has a line for each channel that
+    it has something to say to: its fallback may have been told of the problem.
     """
-    body = {
-        "id": notice_id,
-        "event": event.value,
-        "monitor": None if monitor is None else _monitor(monitor),
-        "incident": None if incident is None else _incident(incident, at),
-        "org": {"id": org.id, "name": org.name},
-        "reason": reason,
-        "timestamp": rfc3339(at),
-    }
-    return Raw(msgspec.json.encode(body))
+    best: dict[tuple[Id, Id], NoticeDraft] = {}
+    for draft in drafts:
+        key = draft.rule_id, draft.channel_id
+        # What says that it flaps comes first, and is what was told.
+        if key not in best or _weight(draft) < _weight(best[key]):
+            best[key] = draft
+    found: list[Considered] = []
+    for rule in sorted(rules, key=_age):
+        mine = [draft for (rule_id, _), draft in best.items() if rule_id == rule.id]
+        found += [_considered(rule, draft) for draft in mine]
+        if not mine:
+            found.append(_silent(flip, rule))
+    return tuple(found)
 
 
-def reason_of(flip: Flip, event: Event, incident: Incident | None) -> str | None:
-    """Return the sentence a notice carries: why it is so, or for a recovery why it had not been."""
-    if event is Event.MONITOR_UP:
-        return None if incident is None else incident.reason
-    return None if flip.check is None else flip.check.message
+def _considered(rule: Rule, draft: NoticeDraft) -> Considered:
+    verdict = "told"
+    if draft.status is NoticeStatus.SUPPRESSED:
+        verdict = "suppressed"
+    elif draft.held_for is not None:
+        verdict = "held"
+    reason = draft.held_for or draft.reason
+    return Considered(
+        rule_id=rule.id,
+        rule_name=rule.name,
+        channel_id=draft.channel_id,
+        verdict=verdict,
+        reason=None if reason is None else reason.value,
+        until=draft.next_attempt_at if draft.held_for is not None else None,
+    )
 
 
-def _monitor(monitor: Monitor) -> dict[str, str]:
-    spec = monitor.spec
-    return {
-        "id": monitor.id,
-        "name": spec.name,
-        "type": type_of(spec),
-        "target": targets.shown(spec.target),
-    }
+def _silent(flip: Flip, rule: Rule) -> Considered:
+    """Return why a rule has written nothing."""
+    verdict, until = "not_asked", None
+    if not rule.is_active:
+        verdict = "inactive"
+    elif flip.opens and rule.escalation_minutes is not None and speaks_later(rule):
+        verdict, until = "later", flip.at + rule.escalation_minutes * MINUTE
+    return Considered(
+        rule_id=rule.id,
+        rule_name=rule.name,
+        channel_id=rule.channel_id,
+        verdict=verdict,
+        until=until,
+    )
 
 
-def _incident(incident: Incident, at: Millis) -> dict[str, str | int]:
-    end = at if incident.resolved_at is None else incident.resolved_at
-    return {
-        "id": incident.id,
-        "started_at": rfc3339(incident.started_at),
-        "duration_seconds": max(0, end - incident.started_at) // SECOND,
-    }
+def _weight(draft: NoticeDraft) -> int:
+    if draft.status is NoticeStatus.SUPPRESSED:
+        return 2
+    return 0 if draft.held_for is None else 1
 
 
 def _events(flip: Flip) -> Iterator[tuple[str, Event]]:
@@ -215,16 +267,28 @@ def _recovered(flip: Flip, words: frozenset[str]) -> Iterator[Event]:
         yield Event.MONITOR_DEGRADED
 
 
+def _flaps(flip: Flip, rule: Rule, facts: Facts) -> Iterator[_Wish]:
+    """Yield the wish to say that the monitor has begun to flap, to whom its changes are told."""
+    words = condition.parse(rule.condition).words
+    if not speaks_later(rule) and words & {state.value for state in facts.states}:
+        wish = _tell(Event.MONITOR_FLAPPING, Cause.CHANGE, rule, facts, flip.decided_at)
+        yield _to(facts.active_channels, wish)
+
+
 def _wishes(flip: Flip, rule: Rule, facts: Facts) -> Iterator[_Wish]:
     """Yield what one rule wants told: at most a recovery and what the condition asks for."""
     words = condition.parse(rule.condition).words
     asked = [event for word, event in _events(flip) if word in words]
+    if speaks_later(rule):
+        # It speaks of incidents that nobody takes on, and of nothing else.
+        asked = []
     if rule.notify_recovery and Event.MONITOR_UP not in asked:
         recovery = _recovery(flip, rule, words, facts)
         if recovery is not None:
             yield recovery
     for event in asked:
-        yield _to(facts.active_channels, _tell(flip, rule, facts, event))
+        wish = _tell(event, Cause.CHANGE, rule, facts, flip.decided_at)
+        yield _to(facts.active_channels, wish)
 
 
 def _recovery(flip: Flip, rule: Rule, words: frozenset[str], facts: Facts) -> _Wish | None:
@@ -239,8 +303,10 @@ def _recovery(flip: Flip, rule: Rule, words: frozenset[str], facts: Facts) -> _W
         for problem in facts.problems
         if problem.event in ended and problem.channel_id == rule.channel_id
     ]
-    if any(problem.told for problem in problems):
-        return _to(facts.active_channels, _tell(flip, rule, facts, Event.MONITOR_UP))
+    flapped = rule.channel_id in facts.announced and rule.channel_id not in facts.machines
+    if any(problem.told for problem in problems) or (ended and flapped and not speaks_later(rule)):
+        wish = _tell(Event.MONITOR_UP, Cause.CHANGE, rule, facts, flip.decided_at)
+        return _to(facts.active_channels, wish)
     own = [problem for problem in problems if problem.rule_id == rule.id]
     if not own:
         return None
@@ -248,20 +314,36 @@ def _recovery(flip: Flip, rule: Rule, words: frozenset[str], facts: Facts) -> _W
     return _Wish(replace(draft, reason=_untold(own[-1])), _SUPPRESSED)
 
 
-def _tell(flip: Flip, rule: Rule, facts: Facts, event: Event) -> _Wish:
-    """Return the wish to tell `event`: now, or after the cooldown of its rule."""
+def _in_place(flip: Flip, rules: Sequence[Rule], facts: Facts) -> Iterator[_Wish]:
+    """Yield the recoveries that the channels are owed which were told in place of others."""
+    by_id = {rule.id: rule for rule in rules}
+    for problem in facts.problems:
+        rule = None if problem.rule_id is None else by_id.get(problem.rule_id)
+        if rule is None or problem.cause is not Cause.FALLBACK or not problem.told:
+            continue
+        words = condition.parse(rule.condition).words
+        if rule.notify_recovery and problem.event in _recovered(flip, words):
+            stand_in = replace(rule, channel_id=problem.channel_id)
+            wish = _tell(Event.MONITOR_UP, Cause.CHANGE, stand_in, facts, flip.decided_at)
+            yield _to(facts.active_channels, wish)
+
+
+def _tell(event: Event, cause: Cause, rule: Rule, facts: Facts, now: Millis) -> _Wish:
+    """Return the wish to tell `event`: now, or when what holds it back is over."""
     draft = _draft(rule, event, NoticeStatus.PENDING)
-    now = replace(draft, next_attempt_at=flip.decided_at)
-    if event is Event.MONITOR_UP:
-        return _Wish(now, 0)
-    told_at = facts.told_at.get(rule.id)
-    if told_at is None:
-        return _Wish(now, 1)
-    # A clock that was set back must not make the quiet time longer than it is.
-    end = min(told_at, flip.decided_at) + rule.cooldown_seconds * SECOND
-    if flip.decided_at < end:
-        return _Wish(replace(draft, held_for=Suppressed.COOLDOWN, next_attempt_at=end), 2)
-    return _Wish(now, 1)
+    rank = _PROBLEM if holding.is_problem(event, cause) else _RECOVERY
+    held = holding.hold(
+        event,
+        cause,
+        rule,
+        facts.holds,
+        is_machine=rule.channel_id in facts.machines,
+        told_at=facts.told_at.get(rule.id),
+        now=now,
+    )
+    if held is None:
+        return _Wish(replace(draft, next_attempt_at=now), rank)
+    return _Wish(replace(draft, held_for=held.reason, next_attempt_at=held.until), rank + 1)
 
 
 def _to(active_channels: frozenset[Id], wish: _Wish) -> _Wish:

@@ -30,6 +30,11 @@ def _codec(charset: str) -> str | None:
     return name if name in _KNOWN else None
 
 
+def codec(charset: str | None) -> str:
+    """Return Python's name of the codec that reads a body of that charset."""
+    return (None if charset is None else _codec(charset)) or "utf-8"
+
+
 def is_utf8(charset: str | None) -> bool:
     """Tell whether a body of that charset is read as UTF-8: named so, unnamed, or unknown."""
     return charset is None or _codec(charset) is None

@@ -9,25 +9,43 @@
 
 The whole grammar is read, so that a mistake is answered with its column whatever the words; a
 word that nothing feeds yet is refused rather than accepted and ignored.
+
+What was read is kept as alternatives, each of them what must be so at once (the disjunctive
+normal form): `(up or degraded) and response_time_ms > 800` is two of them. One that is a word
+alone is told when the monitor changes to that state; one with a comparison (a `Term`) when it
+becomes true.
 """
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from difflib import get_close_matches
 
 from msgspec import Struct
 
 from netpulse.model.alert import Event
+from netpulse.model.time import DAY, Millis
+from netpulse.rules.terms import (
+    FED,
+    MOST_ALTERNATIVES,
+    OPERATORS,
+    UNITS,
+    Comparison,
+    Term,
+    both,
+    distinct,
+    never,
+    number_text,
+)
 
 STATES = frozenset({"down", "up", "degraded"})
 """Words that name the state a monitor has changed to."""
 
 AVAILABLE = STATES | {"system"}
-"""The words that something feeds."""
+"""The words that stand alone and that something feeds."""
 
-MEASURES = frozenset({"response_time_ms", "certificate_days", "cpu_percent"})
+MEASURES = FED | {"cpu_percent"}
 """Words that are compared with a number; so is every `log.NAME`."""
 
 WORDS = AVAILABLE | MEASURES | {"agent_offline"}
@@ -40,8 +58,9 @@ _EVENTS: dict[str, frozenset[Event]] = {
     "system": frozenset({Event.SYSTEM_ISOLATED, Event.SYSTEM_RECOVERED}),
 }
 _KEYWORDS = frozenset({"and", "or", "for", "in"})
-_UNITS = frozenset("smhd")
 _DEEPEST = 50
+_LONGEST_WINDOW = 30 * DAY
+_LARGEST = 1e12
 
 
 class ConditionError(ValueError):
@@ -62,13 +81,16 @@ class ConditionUnavailable(ValueError):
 
 
 class Condition(Struct, frozen=True):
-    """A condition that was understood: the words of which any one, coming true, is told."""
+    """A condition that was understood: it is told when any one of its words or terms comes true."""
 
     words: frozenset[str]
+    """Those that suffice alone."""
+    terms: tuple[Term, ...] = ()
+    """Those with a measure; none of them says what a word of `words` says already."""
 
     @property
     def events(self) -> frozenset[Event]:
-        """The events this condition reacts to; a problem's recovery comes on top of them."""
+        """The events its words react to; a problem's recovery comes on top of them."""
         return frozenset().union(*(_EVENTS[word] for word in self.words))
 
 
@@ -81,7 +103,7 @@ def parse(text: str) -> Condition:
         ConditionUnavailable: a word of it has no source yet.
     """
     reader = _Reader(text)
-    words = reader.condition(0)
+    found = reader.condition(0)
     token = reader.peek()
     if token.kind == ")":
         raise ConditionError(token.column, "there is no ( for this )")
@@ -89,7 +111,8 @@ def parse(text: str) -> Condition:
         raise ConditionError(token.column, f"expected and, or, or the end, not {token.text!r}")
     if reader.unavailable:
         raise ConditionUnavailable(reader.unavailable[0])
-    return Condition(words)
+    words = frozenset(one.state for one in found if one.state and not one.comparisons)
+    return Condition(words, tuple(one for one in found if one.comparisons))
 
 
 class _Token(Struct, frozen=True):
@@ -135,7 +158,8 @@ def _run(text: str, at: int, belongs: Callable[[str], bool]) -> int:
 
 
 class _Reader:
-    """One pass over the tokens. Every method returns the set of words that make it true."""
+    """One pass over the tokens. Every method returns the alternatives that make it true; none
+    where a word of it is fed by nothing."""
 
     def __init__(self, text: str) -> None:
         self._tokens = _tokens(text)
@@ -158,42 +182,44 @@ class _Reader:
             return True
         return False
 
-    def condition(self, depth: int) -> frozenset[str]:
-        words = self._all(depth)
-        while self._takes("or"):
-            words |= self._all(depth)
-        return words
+    def condition(self, depth: int) -> tuple[Term, ...]:
+        found = self._all(depth)
+        while True:
+            column = self.peek().column
+            if not self._takes("or"):
+                return found
+            found = _bounded((*found, *self._all(depth)), column)
 
-    def _all(self, depth: int) -> frozenset[str]:
-        words = self._one(depth)
+    def _all(self, depth: int) -> tuple[Term, ...]:
+        found = self._one(depth)
         while True:
             column = self.peek().column
             if not self._takes("and"):
-                return words
-            both = words & self._one(depth)
-            # A monitor is in one state at a time. Where a measure is involved nobody can say
-            # yet, and the condition is refused as unavailable anyway.
-            if not both and not self.unavailable:
+                return found
+            other = self._one(depth)
+            pairs = (both(left, right) for left in found for right in other)
+            joined = _bounded((one for one in pairs if one is not None), column)
+            # Where a measure without a source is involved nobody can say yet, and the condition
+            # is refused as unavailable anyway.
+            if not joined and not self.unavailable:
                 raise ConditionError(column, "both sides of this and are never true at once")
-            words = both
+            found = joined
 
-    def _one(self, depth: int) -> frozenset[str]:
+    def _one(self, depth: int) -> tuple[Term, ...]:
         token = self._take()
         if token.kind == "(":
             if depth >= _DEEPEST:
                 raise ConditionError(token.column, "too many parentheses inside each other")
-            words = self.condition(depth + 1)
+            found = self.condition(depth + 1)
             close = self._take()
             if close.kind != ")":
                 raise ConditionError(close.column, f"expected ), not {close.text!r}")
-            return words
+            return found
         if token.kind != "word" or token.text in _KEYWORDS:
             raise ConditionError(token.column, _expected_word(token))
         name = token.text
         if name in MEASURES or name.startswith("log."):
-            self._comparison(token)
-            self.unavailable.append(name)
-            return frozenset()
+            return self._comparison(token)
         if name not in WORDS:
             raise ConditionError(token.column, _unknown(name))
         behind = self.peek()
@@ -203,30 +229,64 @@ class _Reader:
             raise ConditionError(behind.column, f"{behind.text} belongs behind a comparison")
         if name not in AVAILABLE:
             self.unavailable.append(name)
-            return frozenset()
-        return frozenset({name})
+            return ()
+        return (Term(name, ()),)
 
-    def _comparison(self, measure: _Token) -> None:
-        if measure.text == "log.":
+    def _comparison(self, measure: _Token) -> tuple[Term, ...]:
+        name = measure.text
+        if name == "log.":
             raise ConditionError(measure.column, "log. needs a name: log.NAME")
-        operator = self._take()
-        if operator.kind != "operator":
-            raise ConditionError(
-                operator.column, f"{measure.text} is compared: expected >, >=, <, <=, = or !="
-            )
-        if operator.text not in {">", ">=", "<", "<=", "=", "!="}:
-            raise ConditionError(
-                operator.column, f"{operator.text!r} is none of >, >=, <, <=, = and !="
-            )
+        sign = self._take()
+        if sign.kind != "operator":
+            raise ConditionError(sign.column, f"{name} is compared: expected >, >=, <, <=, = or !=")
+        if sign.text not in OPERATORS:
+            raise ConditionError(sign.column, f"{sign.text!r} is none of >, >=, <, <=, = and !=")
         number = self._take()
         if number.kind != "number" or not _is_number(number.text):
             raise ConditionError(number.column, f"expected a number, not {number.text!r}")
-        if self._takes("for") or self._takes("in"):
-            duration = self._take()
-            if duration.kind != "number" or not _is_duration(duration.text):
-                raise ConditionError(
-                    duration.column, f"expected a duration such as 5m, not {duration.text!r}"
-                )
+        if name in FED and number.text.endswith("%"):
+            raise ConditionError(number.column, f"{name} is no percentage: leave the % away")
+        value = float(number.text.removesuffix("%")) + 0.0  # there is one zero only
+        if abs(value) > _LARGEST:
+            raise ConditionError(number.column, "this number is too large")
+        window_ms = self._window(name)
+        if name not in FED:
+            self.unavailable.append(name)
+            return ()
+        found = Comparison(name, sign.text, value, window_ms)
+        if never([found]):
+            raise ConditionError(
+                number.column, f"{name} {sign.text} {number_text(value)} is never true"
+            )
+        return (Term(None, (found,)),)
+
+    def _window(self, measure: str) -> Millis:
+        """Return the milliseconds behind `for` or `in`, or 0 where there is neither."""
+        word = self.peek()
+        if not self._takes("for") and not self._takes("in"):
+            return 0
+        wanted = "in" if measure.startswith("log.") else "for"
+        if word.text != wanted:
+            raise ConditionError(word.column, f"behind {measure} it is {wanted}, not {word.text}")
+        duration = self._take()
+        if duration.kind != "number" or not _is_duration(duration.text):
+            raise ConditionError(
+                duration.column, f"expected a duration such as 5m, not {duration.text!r}"
+            )
+        window_ms = int(duration.text[:-1]) * UNITS[duration.text[-1]]
+        if window_ms > _LONGEST_WINDOW:
+            raise ConditionError(duration.column, "nothing longer than 30d is kept in mind")
+        return window_ms
+
+
+def _bounded(found: Iterable[Term], column: int) -> tuple[Term, ...]:
+    kept = distinct(found)
+    if len(kept) > MOST_ALTERNATIVES:
+        raise ConditionError(
+            column,
+            f"this makes more than {MOST_ALTERNATIVES} ways to be true; make it several rules",
+        )
+    return kept
 
 
 def _expected_word(token: _Token) -> str:
@@ -247,4 +307,5 @@ def _is_number(text: str) -> bool:
 
 
 def _is_duration(text: str) -> bool:
-    return text[:-1].isdigit() and int(text[:-1]) > 0 and text[-1] in _UNITS
+    # A longer number is no duration anybody means, and slow to read.
+    return text[:-1].isdigit() and len(text) < 20 and int(text[:-1]) > 0 and text[-1] in UNITS

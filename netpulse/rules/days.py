@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
+from netpulse.model.maintenance import Window
 from netpulse.model.time import DAY, Millis
 from netpulse.model.watch import Gap, Span, Status, UnknownReason
 from netpulse.rules.uptime import Account, account
@@ -26,7 +27,12 @@ class Day(Struct, frozen=True, kw_only=True):
 
 
 def days(
-    first: Millis, count: int, spans: Sequence[Span], gaps: Sequence[Gap], now: Millis
+    first: Millis,
+    count: int,
+    spans: Sequence[Span],
+    gaps: Sequence[Gap],
+    now: Millis,
+    maintained: Sequence[Window] = (),
 ) -> list[Day]:
     """Return `count` days from the one that begins at `first` (a UTC midnight, Unix ms).
 
@@ -46,7 +52,8 @@ def days(
             continue
         watched_from = max(start, inside[0].at)
         over = [gap for gap in gaps if gap.start < end and gap.end > watched_from]
-        found.append(_day(start, account(watched_from, end, inside, over, now)))
+        windows = [one for one in maintained if one.start < end and one.end > watched_from]
+        found.append(_day(start, account(watched_from, end, inside, over, now, windows)))
     return found
 
 

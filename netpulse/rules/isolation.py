@@ -154,12 +154,20 @@ def domain_of(target: str) -> str | None:
     return None if len(labels) < 2 else ".".join(labels[-2:])
 
 
-def rule(sightings: Iterable[Sighting], *, now: float, default_route: bool | None = None) -> Ruling:
+def rule(
+    sightings: Iterable[Sighting],
+    *,
+    now: float,
+    default_route: bool | None = None,
+    asked: int | None = None,
+    uncounted: int = 0,
+) -> Ruling:
     """Return what the evidence amounts to at `now` (monotonic seconds).
 
     `sightings` is at most one a target, the latest; those of targets that were known to be silent
     for a reason of their own must be left out. `default_route` says whether this host has one;
-    None: it cannot be told.
+    None: it cannot be told. `asked` is how many targets said anything lately, or kept silent (None:
+    those of `sightings`), `uncounted` how many silent ones more there are than `sightings` has.
     """
     seen = list(sightings)
     alive_at = max((one.at for one in seen if one.sign is Sign.ALIVE), default=float("-inf"))
@@ -188,11 +196,12 @@ def rule(sightings: Iterable[Sighting], *, now: float, default_route: bool | Non
         why = "our network or all of them"
     elif _places(kinds[Sign.NAMELESS]) >= INDEPENDENT and not local:
         why = "no name can be looked up: our network or our name servers"
-    failing = len(counted)
+    failing = len(counted) + uncounted
     if why is None:
         return Ruling(isolated=False, failing=failing)
-    asked = {one.target for one in seen if one.at >= now - WINDOW_SECONDS}
-    unreachable = f"{failing} of {len(asked)} targets unreachable"
+    if asked is None:
+        asked = len({one.target for one in seen if one.at >= now - WINDOW_SECONDS})
+    unreachable = f"{failing} of {asked} targets unreachable"
     return Ruling(
         isolated=True,
         since=min(one.began for one in counted),

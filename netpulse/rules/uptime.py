@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from msgspec import Struct
 
 from netpulse.model.ids import Id
+from netpulse.model.maintenance import Window
 from netpulse.model.time import SECOND, Millis
 from netpulse.model.watch import Gap, Span, Status, UnknownReason
 
@@ -64,18 +65,25 @@ class _Piece(Struct, frozen=True):
     status: Status
     reason: UnknownReason | None
     outage: int | None
-    """Which outage it belongs to, by number; set where the status is down."""
+    """Which outage it belongs to, by number; set where it is down, maintenance over it or not."""
 
 
 def account(
-    start: Millis, end: Millis, spans: Sequence[Span], gaps: Sequence[Gap], now: Millis
+    start: Millis,
+    end: Millis,
+    spans: Sequence[Span],
+    gaps: Sequence[Gap],
+    now: Millis,
+    maintained: Sequence[Window] = (),
 ) -> Account:
     """Return where the time from `start` to `end` went (all in Unix milliseconds).
 
-    `spans` are in the order of time and begin with the one in force at `start`, if any; `gaps` lie
-    over them: in a gap nobody watched, whatever the state before it. The future is left out: the
-    period ends at `now` at the latest. Every boundary is cut to whole seconds before anything is
-    counted, so that the parts add up. Pending time, and time before the first span, is unknown.
+    `spans` are in the order of time and begin with the one in force at `start`, if any. The
+    stretches in maintenance lie over them, and `gaps` over both: in a gap nobody watched, whatever
+    the state before it. An outage that lies in maintenance altogether is none. The future is left
+    out: the period ends at `now` at the latest. Every boundary is cut to whole seconds before
+    anything is counted, so that the parts add up. Pending time, and time before the first span, is
+    unknown.
     """
     end = max(start, min(end, now))
     begun, ended = start // SECOND, end // SECOND
@@ -83,11 +91,15 @@ def account(
     reasons = dict.fromkeys(UnknownReason, 0)
     outages = _outages(start, end, spans)
     durations = [0] * len(outages)
-    for piece in _cut(_pieces(begun, ended, spans, outages), _disjoint(gaps)):
+    excused = [0] * len(outages)
+    pieces = _cut(_pieces(begun, ended, spans, outages), _windows(maintained))
+    for piece in _cut(pieces, _disjoint(gaps)):
         length = piece.end - piece.start
         parts[piece.status] += length
         if piece.status is Status.UNKNOWN:
             reasons[piece.reason or UnknownReason.STALE] += length
+        elif piece.outage is not None and piece.status is Status.MAINTENANCE:
+            excused[piece.outage] += length
         elif piece.outage is not None:
             durations[piece.outage] += length
     return Account(
@@ -106,7 +118,8 @@ def account(
                 ended_at=outage.ended_at,
                 duration_seconds=seconds,
             )
-            for outage, seconds in zip(outages, durations, strict=True)
+            for outage, seconds, free in zip(outages, durations, excused, strict=True)
+            if seconds or not free
         ),
     )
 
@@ -191,11 +204,24 @@ def _shown(span: Span) -> tuple[Status, UnknownReason | None]:
 
 
 class _Hole(Struct, frozen=True):
-    """A gap in whole Unix seconds, end excluded, without what an earlier one covers already."""
+    """What lies over the spans, in whole Unix seconds, end excluded: a gap without what an earlier
+    one covers already, or (without a reason) maintenance."""
 
     start: int
     end: int
-    reason: UnknownReason
+    reason: UnknownReason | None
+
+
+def _windows(maintained: Sequence[Window]) -> list[_Hole]:
+    """Return the stretches in maintenance in the order of time, none over another."""
+    found: list[_Hole] = []
+    covered = 0
+    for one in sorted(maintained, key=lambda one: (one.start, one.end)):
+        start, end = max(one.start // SECOND, covered), one.end // SECOND
+        if start < end:
+            found.append(_Hole(start, end, None))
+            covered = end
+    return found
 
 
 def _disjoint(gaps: Sequence[Gap]) -> list[_Hole]:
@@ -211,7 +237,7 @@ def _disjoint(gaps: Sequence[Gap]) -> list[_Hole]:
 
 
 def _cut(pieces: Iterator[_Piece], holes: Sequence[_Hole]) -> Iterator[_Piece]:
-    """Yield the pieces with the gaps laid over them. A paused stretch stays paused.
+    """Yield the pieces with the holes laid over them. A paused stretch stays paused.
 
     One walk along both: a quarter of flapping has tens of thousands of pieces.
     """
@@ -227,7 +253,10 @@ def _cut(pieces: Iterator[_Piece], holes: Sequence[_Hole]) -> Iterator[_Piece]:
             if start < end:
                 if start > at:
                     yield _Piece(at, start, piece.status, piece.reason, piece.outage)
-                yield _Piece(start, end, Status.UNKNOWN, hole.reason, None)
+                if hole.reason is None:
+                    yield _Piece(start, end, Status.MAINTENANCE, None, piece.outage)
+                else:
+                    yield _Piece(start, end, Status.UNKNOWN, hole.reason, None)
                 at = end
             if hole.end > piece.end:
                 break  # it reaches into the next piece

@@ -9,8 +9,6 @@ import json
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from msgspec import UNSET
-
 from netpulse.model.check import OWN_FAILURES, Failure, Reading, Result, Verdict
 from netpulse.model.monitor import (
     CommonSpec,
@@ -24,10 +22,11 @@ from netpulse.model.monitor import (
     TcpSpec,
 )
 from netpulse.model.time import DAY, SECOND, Millis, rfc3339
-from netpulse.rules import bodies, documents, patterns, records, targets
+from netpulse.rules import bodies, patterns, records, targets, verdict_http
+from netpulse.rules.certificates import in_days
+from netpulse.rules.verdict_words import cut, down, nothing, quoted
 
 _UP = Verdict(Result.UP)
-_LONGEST_QUOTE = 100
 
 
 def lag_limit_ms(timeout_seconds: float) -> float:
@@ -96,7 +95,7 @@ def _inverted(verdict: Verdict) -> Verdict:
         return verdict
     if verdict.result is Result.DOWN:
         return _UP
-    return _down(Failure.MISMATCH, "it answered, but must not: invert is set", "inverted")
+    return down(Failure.MISMATCH, "it answered, but must not: invert is set", "inverted")
 
 
 def _slow(spec: CommonSpec, reading: Reading) -> tuple[str, str] | None:
@@ -128,13 +127,8 @@ def _expiry(spec: MonitorSpec, reading: Reading, now: Millis) -> tuple[str, str]
         return "certificate_expired", f"certificate for {host} has expired"
     return (
         "certificate_expiring",
-        f"certificate for {host} expires in {_in_days(left)} (limit {limit})",
+        f"certificate for {host} expires in {in_days(left)} (limit {limit})",
     )
-
-
-def _in_days(left: int) -> str:
-    days = left // DAY
-    return "less than a day" if days == 0 else "1 day" if days == 1 else f"{days} days"
 
 
 def _ends(reading: Reading, now: Millis) -> str:
@@ -144,7 +138,7 @@ def _ends(reading: Reading, now: Millis) -> str:
         return ""
     ends = rfc3339(certificate.not_after - certificate.not_after % SECOND)[:10]
     left = certificate.not_after - now
-    return f"; it ended on {ends}" if left < 0 else f"; it ends on {ends}, in {_in_days(left)}"
+    return f"; it ended on {ends}" if left < 0 else f"; it ends on {ends}, in {in_days(left)}"
 
 
 def _host(url: str) -> str:
@@ -154,106 +148,21 @@ def _host(url: str) -> str:
         return "the target"
 
 
-# ------------------------------------------------------------------ http
-
-
-def _http(spec: HttpSpec, reading: Reading) -> Verdict | None:
-    """Return what is wrong with an answer, or None."""
-    if reading.status_code is None:
-        return _nothing()
-    final = reading.final_url
-    if isinstance(spec, HttpsSpec) and final is not None and not final.startswith("https://"):
-        return _down(
-            Failure.REDIRECT,
-            f"redirected to {_origin(final)}: an https monitor must stay on https",
-            "to_http",
-        )
-    if not _expected(spec.expected_status, reading.status_code):
-        wanted = _wanted(spec.expected_status)
-        return _down(Failure.STATUS, f"status {reading.status_code}, expected {wanted}")
-    return _body(spec, reading)
-
-
-def _origin(url: str) -> str:
-    scheme, _, rest = url.partition("://")
-    return f"{scheme}://{rest.partition('/')[0].rpartition('@')[2]}"
-
-
-def _expected(wanted: int | str | Sequence[int | str], status: int) -> bool:
-    if isinstance(wanted, int):
-        return status == wanted
-    if isinstance(wanted, str):
-        low, _, high = wanted.partition("-")
-        return int(low) <= status <= int(high or low)
-    return any(_expected(one, status) for one in wanted)
-
-
-def _wanted(wanted: int | str | Sequence[int | str]) -> str:
-    if isinstance(wanted, int | str):
-        return str(wanted)
-    words = [str(one) for one in wanted]
-    return " or ".join(filter(None, [", ".join(words[:-1]), words[-1]]))
-
-
-def _body(spec: HttpSpec, reading: Reading) -> Verdict | None:
-    if (
-        spec.body_match is None
-        and spec.body_not_match is None
-        and spec.body_regex is None
-        and spec.json_path is None
-    ):
-        return None
-    text = bodies.utf8(reading.body[: bodies.LONGEST], reading.charset)
-    part = "" if reading.body_complete else " in the first 1 MiB"
-    if spec.body_match is not None and spec.body_match.encode() not in text:
-        return _down(Failure.BODY, f"body does not contain {_quoted(spec.body_match)}{part}")
-    if spec.body_not_match is not None and spec.body_not_match.encode() in text:
-        return _down(Failure.BODY, f"body contains {_quoted(spec.body_not_match)}")
-    if spec.body_regex is not None:
-        pattern = patterns.compiled(spec.body_regex)
-        if not pattern.finds(text):
-            if pattern.reach < len(text):
-                part = f" in the first {pattern.reach // 1024} KiB"
-            return _down(Failure.BODY, f"body does not match {_quoted(spec.body_regex)}{part}")
-    if spec.json_path is not None:
-        return _json(spec, spec.json_path, text, reading.body_complete)
-    return None
-
-
-def _json(spec: HttpSpec, path: str, text: bytes, complete: bool) -> Verdict | None:
-    if not complete:
-        return _down(Failure.BODY, f"body is longer than 1 MiB: too long to look for {_cut(path)}")
-    try:
-        document = documents.decoded(text)
-    except documents.DocumentError as trouble:
-        return _down(Failure.BODY, f"body is not JSON: {trouble}", "not_json")
-    try:
-        found, value = documents.first(path, document)
-    except documents.DocumentError as trouble:
-        return _down(Failure.BODY, f"{_cut(path)} cannot be looked for: {trouble}")
-    if not found:
-        return _down(Failure.BODY, f"body has nothing at {_cut(path)}", "no_node")
-    if spec.json_value is UNSET or documents.equal(value, spec.json_value):
-        return None
-    message = f"{_cut(path)} is {_shown(value)}, expected {_shown(spec.json_value)}"
-    return _down(Failure.BODY, message, "other_value")
-
-
 # ------------------------------------------------------------------ tcp
 
 
 def _tcp(spec: TcpSpec, reading: Reading) -> Verdict | None:
     if reading.timings.connect_ms is None and reading.address is None:
-        return _nothing()
+        return nothing()
     if spec.expect is None or spec.expect.encode() in reading.body:
         return None
-    wanted = _quoted(spec.expect)
+    wanted = quoted(spec.expect)
     if not reading.body:
-        return _down(Failure.MISMATCH, f"answered nothing, expected {wanted}")
+        return down(Failure.MISMATCH, f"answered nothing, expected {wanted}")
     if not reading.body_complete:
-        return _down(Failure.MISMATCH, f"answer does not contain {wanted} in the first 64 KiB")
-    got = _quoted(reading.body[:4096].decode("utf-8", "replace"))
-    return _down(Failure.MISMATCH, f"answered {got}, expected {wanted}")
+        return down(Failure.MISMATCH, f"answer does not contain {wanted} in the first 64 KiB")
+    got = quoted(reading.body[:4096].decode("utf-8", "replace"))
+    return down(Failure.MISMATCH, f"answered {got}, expected {wanted}")
 
 
 # ------------------------------------------------------------------ ssl
@@ -262,7 +171,7 @@ def _tcp(spec: TcpSpec, reading: Reading) -> Verdict | None:
 def _ssl(spec: SslSpec, reading: Reading) -> Verdict | None:
     """Return what is wrong with a handshake that succeeded: nothing but no certificate at all."""
     del spec
-    return _nothing() if reading.certificate is None else None
+    return nothing() if reading.certificate is None else None
 
 
 # ------------------------------------------------------------------ push
@@ -272,15 +181,15 @@ def _push(spec: PushSpec, reading: Reading) -> Verdict | None:
     """Return what a ping says of a job that failed."""
     del spec
     if reading.exit_status is None:
-        return _nothing()
+        return nothing()
     if reading.exit_status == 0:
         return None
     # One line: it stands in titles and in messages.
     text = " ".join(reading.body.decode("utf-8", "replace").split())
     said = f": {text}" if text else ""
     if reading.detail == "fail":
-        return _down(Failure.STATUS, f"the job says that it failed{said}", "fail")
-    return _down(
+        return down(Failure.STATUS, f"the job says that it failed{said}", "fail")
+    return down(
         Failure.STATUS, f"the job ended with exit status {reading.exit_status}{said}", "exit_status"
     )
 
@@ -291,15 +200,15 @@ def _push(spec: PushSpec, reading: Reading) -> Verdict | None:
 def _icmp(spec: IcmpSpec, reading: Reading) -> Verdict | None:
     loss = reading.loss_percent
     if loss is None:
-        return _nothing()
+        return nothing()
     if loss < spec.max_loss_percent:
         return None
     if not reading.packets_received:
         where = f" from {reading.address}" if reading.address else ""
         sent = reading.packets_sent
         pings = "the ping" if sent == 1 else f"any of {sent} pings"
-        return _down(Failure.LOSS, f"no answer{where} to {pings}")
-    return _down(Failure.LOSS, f"{_lost(reading)} (limit {spec.max_loss_percent}%)")
+        return down(Failure.LOSS, f"no answer{where} to {pings}")
+    return down(Failure.LOSS, f"{_lost(reading)} (limit {spec.max_loss_percent}%)")
 
 
 def _lossy(spec: CommonSpec, reading: Reading) -> tuple[str, str] | None:
@@ -321,7 +230,7 @@ def _lost(reading: Reading) -> str:
 
 def _dns(spec: DnsSpec, reading: Reading) -> Verdict | None:
     if not reading.answers:
-        return _nothing()
+        return nothing()
     wanted = spec.expected_value
     if wanted is None:
         return None
@@ -331,14 +240,14 @@ def _dns(spec: DnsSpec, reading: Reading) -> Verdict | None:
     got, expected = _listed(reading.answers), _listed(listed)
     if len(listed) > 1:
         expected = f"{'any' if spec.match == 'any' else 'all'} of {expected}"
-    return _down(
+    return down(
         Failure.MISMATCH,
         f"the {spec.record_type} of {spec.target} is {got}, expected {expected}",
     )
 
 
 def _listed(values: Sequence[str]) -> str:
-    shown = [_cut(_printable(value)) for value in values[:10]]
+    shown = [cut(_printable(value)) for value in values[:10]]
     more = len(values) - len(shown)
     return ", ".join(shown) + (f" and {more} more" if more else "")
 
@@ -347,41 +256,9 @@ def _printable(text: str) -> str:
     return text if text.isprintable() else json.dumps(text)
 
 
-# ------------------------------------------------------------------ words
-
-
-def _down(failure: Failure, message: str, detail: str | None = None) -> Verdict:
-    return Verdict(Result.DOWN, failure, detail, message)
-
-
-def _nothing() -> Verdict:
-    """A reading without an answer and without a failure says nothing: no data is never up."""
-    return Verdict(
-        Result.INCONCLUSIVE,
-        Failure.INTERNAL,
-        None,
-        "the probe brought back neither an answer nor a failure",
-    )
-
-
-def _quoted(text: str) -> str:
-    return _cut(json.dumps(text, ensure_ascii=False))
-
-
-def _shown(value: Any) -> str:
-    try:
-        return _cut(json.dumps(value, ensure_ascii=False, separators=(",", ":")))
-    except (RecursionError, ValueError):  # nested too deeply, or a number of thousands of digits
-        return "something too large to show"
-
-
-def _cut(text: str) -> str:
-    return text if len(text) <= _LONGEST_QUOTE else f"{text[:_LONGEST_QUOTE]}…"
-
-
 _JUDGES: dict[type, Callable[[Any, Reading], Verdict | None]] = {
-    HttpSpec: _http,
-    HttpsSpec: _http,
+    HttpSpec: verdict_http.http,
+    HttpsSpec: verdict_http.http,
     TcpSpec: _tcp,
     SslSpec: _ssl,
     IcmpSpec: _icmp,

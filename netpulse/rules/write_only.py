@@ -28,6 +28,7 @@ READ_ONLY = frozenset(
         "created_at",
         "updated_at",
         "version",
+        "problem",
         "ping_url",
         "body_set",
         "client_key_set",

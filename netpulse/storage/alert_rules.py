@@ -5,7 +5,9 @@ from __future__ import annotations
 import logging
 from collections.abc import Collection
 
-from netpulse.model.alert import Event, Rule
+import msgspec
+
+from netpulse.model.alert import Event, QuietHours, Rule
 from netpulse.model.ids import Id
 from netpulse.model.time import Millis
 from netpulse.rules import condition
@@ -16,8 +18,10 @@ _log = logging.getLogger("netpulse.storage")
 
 _COLUMNS = (
     "id, org_id, name, is_active, monitor_id, tag, channel_id, condition, cooldown_seconds,"
-    " notify_recovery, created_at, version"
+    " notify_recovery, created_at, version, escalation_minutes, reminder_minutes, quiet_hours,"
+    " fallback_channel_id, message"
 )
+_quiet_hours = msgspec.json.Decoder(QuietHours)
 _OF_ALIAS = ", ".join(f"r.{column}" for column in _COLUMNS.split(", "))
 
 
@@ -40,6 +44,12 @@ def page(
     return _TABLE.page(
         conn, org_id, offset=offset, limit=limit, where=where, params=(monitor_id, channel_id)
     )
+
+
+def falling_back_to(conn: Conn, org_id: Id, channel_id: Id, *, limit: int = 20) -> Page[Rule]:
+    """Return the rules by name whose fallback is a channel."""
+    where = "fallback_channel_id = ?"
+    return _TABLE.page(conn, org_id, limit=limit, where=where, params=(channel_id,))
 
 
 def insert(conn: Conn, rule: Rule) -> Rule:
@@ -70,19 +80,25 @@ def delete(conn: Conn, org_id: Id, rule_id: Id) -> Rule:
     return _TABLE.delete(conn, org_id, rule_id)
 
 
-def for_monitor(conn: Conn, org_id: Id, monitor_id: Id, tags: Collection[str]) -> list[Rule]:
-    """Return the active rules that cover the monitor: by its id, by a tag, or as any of the org.
+def covering(conn: Conn, org_id: Id, monitor_id: Id, tags: Collection[str]) -> list[Rule]:
+    """Return the rules that cover the monitor, inactive ones too: by its id, by a tag, or as any
+    of the org.
 
     One whose condition cannot be read (any more) is left out and logged: it must not keep a
     monitor's edges from being written.
     """
     rows = conn.all(
-        f"SELECT {_COLUMNS} FROM alert_rules WHERE org_id = ? AND is_active"
+        f"SELECT {_COLUMNS} FROM alert_rules WHERE org_id = ?"
         " AND (monitor_id = ? OR (monitor_id IS NULL"
         f" AND (tag IS NULL OR tag IN ({', '.join('?' * len(tags))})))) ORDER BY id",
         (org_id, monitor_id, *tags),
     )
     return [rule for rule in (_rule(conn, row) for row in rows) if _is_readable(rule)]
+
+
+def for_monitor(conn: Conn, org_id: Id, monitor_id: Id, tags: Collection[str]) -> list[Rule]:
+    """Return the active rules that cover the monitor."""
+    return [rule for rule in covering(conn, org_id, monitor_id, tags) if rule.is_active]
 
 
 def for_system(conn: Conn, org_id: Id | None = None) -> list[Rule]:
@@ -95,6 +111,17 @@ def for_system(conn: Conn, org_id: Id | None = None) -> list[Rule]:
     return [
         rule for rule in (_rule(conn, row) for row in rows) if Event.SYSTEM_ISOLATED in events(rule)
     ]
+
+
+def with_terms(conn: Conn, org_id: Id | None = None) -> list[Rule]:
+    """Return the active rules that speak of a measure, of one organization or of all."""
+    rows = conn.all(
+        f"SELECT {_COLUMNS} FROM alert_rules WHERE is_active AND (?1 IS NULL OR org_id = ?1)"
+        " ORDER BY id",
+        (org_id,),
+    )
+    rules = [_rule(conn, row) for row in rows]
+    return [rule for rule in rules if _is_readable(rule) and condition.parse(rule.condition).terms]
 
 
 def telling_of_down(conn: Conn, org_id: Id) -> list[Rule]:
@@ -142,6 +169,11 @@ def _rule(conn: Conn, row: Row) -> Rule:
         notify_recovery=bool(row[9]),
         created_at=row[10],
         version=row[11],
+        escalation_minutes=row[12],
+        reminder_minutes=row[13],
+        quiet_hours=None if row[14] is None else _quiet_hours.decode(row[14]),
+        fallback_channel_id=row[15],
+        message=row[16],
     )
 
 
@@ -157,6 +189,13 @@ def _values(conn: Conn, rule: Rule) -> Values:
         "condition": rule.condition,
         "cooldown_seconds": rule.cooldown_seconds,
         "notify_recovery": int(rule.notify_recovery),
+        "escalation_minutes": rule.escalation_minutes,
+        "reminder_minutes": rule.reminder_minutes,
+        "quiet_hours": None
+        if rule.quiet_hours is None
+        else msgspec.json.encode(rule.quiet_hours).decode(),
+        "fallback_channel_id": rule.fallback_channel_id,
+        "message": rule.message,
         "created_at": rule.created_at,
         "updated_at": rule.created_at,
     }

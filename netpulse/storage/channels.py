@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import msgspec
+from msgspec.structs import replace as changed
 
 from netpulse.crypto.vault import SealBroken
 from netpulse.model.alert import Suppressed
@@ -14,7 +15,7 @@ from netpulse.storage.table import Page, Table, Values
 
 COLUMNS = (
     "id, org_id, name, type, config, is_active, retry_for_seconds, max_attempts, created_at,"
-    " version"
+    " version, disabled_at, disabled_reason, last_test_at, last_test_ok"
 )
 _config = msgspec.json.Decoder(ChannelConfig)
 
@@ -60,7 +61,8 @@ def replace(
 ) -> Channel:
     """Put `channel` in the place of the one with its id; returns it with its new version.
 
-    Switched off, its notices that still wait become suppressed (channel_inactive).
+    Switched off, its notices that still wait become suppressed (channel_inactive). Switched on,
+    it is forgotten why NetPulse had switched it off.
 
     Raises:
         Missing: the organization has no such channel.
@@ -69,14 +71,29 @@ def replace(
     stored = _TABLE.update(conn, channel, expected_version)
     conn.execute("UPDATE alert_channels SET updated_at = ? WHERE id = ?", (now, channel.id))
     if not stored.is_active:
-        _silence(conn, stored.id)
-    return stored
+        silence(conn, stored.id)
+        return stored
+    conn.execute(
+        "UPDATE alert_channels SET refusals = 0, disabled_at = NULL, disabled_reason = NULL"
+        " WHERE id = ?",
+        (stored.id,),
+    )
+    return changed(stored, disabled_at=None, disabled_reason=None)
+
+
+def tested(conn: Conn, org_id: Id, channel_id: Id, *, ok: bool, now: Millis) -> None:
+    """Keep when a test message was last sent, and whether it was taken; no new version."""
+    conn.execute(
+        "UPDATE alert_channels SET last_test_at = ?, last_test_ok = ? WHERE org_id = ? AND id = ?",
+        (now, int(ok), org_id, channel_id),
+    )
 
 
 def delete(conn: Conn, org_id: Id, channel_id: Id, *, now: Millis) -> None:
     """Remove a channel, the rules that speak through it, and its configuration.
 
-    Its notices stay, so that what was told can still be read.
+    Rules that fall back to it stay, without a fallback. Its notices stay, so that what was told can
+    still be read.
 
     Raises:
         Missing: the organization has no such channel.
@@ -84,16 +101,22 @@ def delete(conn: Conn, org_id: Id, channel_id: Id, *, now: Millis) -> None:
     _TABLE.expect(conn, org_id, channel_id, None)
     conn.execute("DELETE FROM alert_rules WHERE channel_id = ?", (channel_id,))
     conn.execute(
+        "UPDATE alert_rules SET fallback_channel_id = NULL, updated_at = ?, version = version + 1"
+        " WHERE fallback_channel_id = ?",
+        (now, channel_id),
+    )
+    conn.execute(
         "UPDATE alert_channels SET deleted_at = ?, updated_at = ?, is_active = 0, config = x'',"
         " version = version + 1 WHERE id = ?",
         (now, now, channel_id),
     )
-    _silence(conn, channel_id)
+    silence(conn, channel_id)
 
 
 def of_row(conn: Conn, row: Row) -> Channel:
     """Return the Channel of a row selected with COLUMNS; what does not open is said in `damage`."""
-    config, damage = WebhookConfig(url=""), None
+    config: ChannelConfig = WebhookConfig(url="")
+    damage = None
     try:
         config = _config.decode(conn.vault.open(row[4], _context(row[0], row[1])))
     except (SealBroken, msgspec.MsgspecError) as error:
@@ -109,6 +132,10 @@ def of_row(conn: Conn, row: Row) -> Channel:
         max_attempts=row[7],
         created_at=row[8],
         version=row[9],
+        disabled_at=row[10],
+        disabled_reason=row[11],
+        last_test_at=row[12],
+        last_test_ok=None if row[13] is None else bool(row[13]),
         damage=damage,
     )
 
@@ -126,15 +153,18 @@ def _values(conn: Conn, channel: Channel) -> Values:
         "is_active": int(channel.is_active),
         "retry_for_seconds": channel.retry_for_seconds,
         "max_attempts": channel.max_attempts,
+        "disabled_at": channel.disabled_at,
+        "disabled_reason": channel.disabled_reason,
         "created_at": channel.created_at,
         "updated_at": channel.created_at,
     }
 
 
-def _silence(conn: Conn, channel_id: Id) -> None:
+def silence(conn: Conn, channel_id: Id) -> None:
+    """Suppress what still waits for a channel that is switched off."""
     conn.execute(
         "UPDATE alert_events SET status = 'suppressed', reason = ?, held_for = NULL,"
-        " next_attempt_at = NULL, claimed_by = NULL, claimed_until = NULL"
+        " next_attempt_at = NULL, fallback_at = NULL, claimed_by = NULL, claimed_until = NULL"
         " WHERE channel_id = ? AND status = 'pending'",
         (Suppressed.CHANNEL_INACTIVE.value, channel_id),
     )

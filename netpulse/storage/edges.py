@@ -17,12 +17,23 @@ from netpulse.model.edge import Edge, Outcome
 from netpulse.model.ids import Id, new_id
 from netpulse.model.incident import Incident, IncidentStatus, Origin
 from netpulse.model.monitor import Monitor, MonitorSpec
-from netpulse.model.time import MINUTE, SECOND, Millis
+from netpulse.model.time import Millis
 from netpulse.model.watch import Flip, Span, Status, UnknownReason, Watch
 from netpulse.rules import incidents as rules
-from netpulse.storage import incidents, monitors, spans, telling, watches
+from netpulse.rules.payload import lasting
+from netpulse.storage import (
+    held,
+    incidents,
+    monitors,
+    spans,
+    telling,
+    thresholds,
+    timers,
+    watches,
+)
 from netpulse.storage.conn import Conn
 from netpulse.storage.errors import Missing
+from netpulse.storage.telling import Told
 
 _TITLE_LENGTH = 300
 
@@ -44,7 +55,7 @@ def record(conn: Conn, edge: Edge) -> Outcome:
     )
     if row is None or row[0] != monitor.version or row[1] or row[2] is not None:
         return Outcome(dropped=True)
-    return _write(conn, monitor, edge.watch, edge.flip)
+    return _write(conn, monitor, edge.watch, edge.flip, parent_good_at=edge.parent_good_at)
 
 
 def pause(conn: Conn, org_id: Id, monitor_id: Id, now: Millis) -> Outcome:
@@ -60,6 +71,7 @@ def pause(conn: Conn, org_id: Id, monitor_id: Id, now: Millis) -> Outcome:
     if flip is None:
         return Outcome(watch=watch)
     monitors.set_paused(conn, monitor.key, True, now)
+    thresholds.pause(conn, monitor.id)
     return _write(conn, monitor, after, flip, resolution="paused")
 
 
@@ -92,6 +104,7 @@ def retire(conn: Conn, org_id: Id, monitor_id: Id, now: Millis) -> Outcome:
         outcome = _write(conn, monitor, after, flip, resolution="deleted")
     monitors.set_deleted(conn, monitor.key, now)
     watches.forget(conn, monitor.id)
+    thresholds.retire(conn, monitor.id)
     conn.execute("DELETE FROM alert_rules WHERE monitor_id = ?", (monitor.id,))
     return outcome
 
@@ -124,6 +137,7 @@ def replace(
         VersionConflict: somebody has changed it since `expected_version`.
     """
     monitors.replace(conn, org_id, monitor_id, spec, expected_version, now=now)
+    held.look_soon(conn, monitor_id, now)
     turn = pause if spec.is_paused else resume
     outcome = turn(conn, org_id, monitor_id, now)
     stored = monitors.get(conn, org_id, monitor_id)
@@ -145,6 +159,7 @@ def _write(
     flip: Flip | None,
     *,
     resolution: str = "recovered",
+    parent_good_at: Millis | None = None,
 ) -> Outcome:
     """Write the new memory, and with a flip everything that follows from it."""
     # What is on disk says which incident is open: a person may have resolved it meanwhile.
@@ -163,15 +178,21 @@ def _write(
     still_open = incident if flip.opens else None if flip.closes else before
     incident_id = None if still_open is None else still_open.id
     about = incident or before
-    notice_ids = telling.write(
+    told = telling.write(
         conn,
         monitor,
         flip,
         transition_id=transition_id,
         open_before=before,
         incident=about,
+        parent_good_at=parent_good_at,
     )
-    _put_transition(conn, monitor, flip, transition_id, None if about is None else about.id)
+    if flip.opens and incident is not None:
+        timers.begin(conn, incident, told.rules, flip.decided_at)
+    elif incident is not None:
+        timers.end(conn, incident.id)
+    about_id = None if about is None else about.id
+    _put_transition(conn, monitor, flip, transition_id, about_id, told)
     span = Span(
         at=flip.at,
         status=flip.after,
@@ -181,7 +202,13 @@ def _write(
     spans.put(conn, monitor.id, span)
     watch = changed(watch, since=flip.at, incident_id=incident_id)
     watches.save(conn, monitor.org_id, monitor.id, watch)
-    return Outcome(watch=watch, incident=incident, notice_ids=notice_ids)
+    held.parent_changed(conn, monitor.id, flip.decided_at)
+    return Outcome(
+        watch=watch,
+        incident=incident,
+        notice_ids=told.notice_ids,
+        waits_for_parent=told.waits_for_parent,
+    )
 
 
 def _fitted(conn: Conn, monitor_id: Id, flip: Flip, before: Incident | None) -> Flip:
@@ -252,20 +279,25 @@ def _close(conn: Conn, before: Incident, flip: Flip, resolution: str) -> Inciden
         incident.id,
         "resolved",
         flip.at,
-        f"{words[resolution]} after {_lasting(lasted)}",
+        f"{words[resolution]} after {lasting(lasted)}",
         status=IncidentStatus.RESOLVED,
     )
     return incident
 
 
 def _put_transition(
-    conn: Conn, monitor: Monitor, flip: Flip, transition_id: Id, incident_id: Id | None
+    conn: Conn,
+    monitor: Monitor,
+    flip: Flip,
+    transition_id: Id,
+    incident_id: Id | None,
+    told: Told,
 ) -> None:
     check = None if flip.check is None else msgspec.json.encode(flip.check).decode()
     conn.execute(
         "INSERT INTO transitions (id, org_id, monitor_id, region, before, after, at, decided_at,"
-        " reason, check_json, monitor_version, incident_id)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        " reason, check_json, monitor_version, incident_id, considered)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
             transition_id,
             monitor.org_id,
@@ -279,18 +311,6 @@ def _put_transition(
             check,
             monitor.version,
             incident_id,
+            telling.encoded(told.considered),
         ),
     )
-
-
-def _lasting(milliseconds: int) -> str:
-    """Return a duration in words, in its two largest units."""
-    seconds = milliseconds // SECOND
-    minutes, hours = milliseconds // MINUTE, milliseconds // (60 * MINUTE)
-    if hours >= 24:
-        return f"{hours // 24} d {hours % 24} h"
-    if hours:
-        return f"{hours} h {minutes % 60} min"
-    if minutes:
-        return f"{minutes} min {seconds % 60} s"
-    return f"{seconds} s"

@@ -9,7 +9,8 @@ from msgspec.structs import replace as changed
 from netpulse.crypto.vault import SealBroken
 from netpulse.model.check import LOCAL
 from netpulse.model.ids import Id
-from netpulse.model.monitor import Monitor, MonitorSpec, type_of
+from netpulse.model.maintenance import Window, shown
+from netpulse.model.monitor import TYPES, HttpSpec, Monitor, MonitorSpec, type_of
 from netpulse.model.watch import Watch
 from netpulse.rules.monitors import join_secrets, split_secrets
 from netpulse.storage import pushes, watches
@@ -18,20 +19,22 @@ from netpulse.storage.conn import Conn, Row
 COLUMNS = (
     "m.id, m.key, m.org_id, m.config, m.secrets, m.is_paused, m.created_by, m.created_at,"
     " m.deleted_at, m.version, m.source, m.external_id, m.managed_by,"
-    " (SELECT p.token FROM pushes p WHERE p.monitor_id = m.id)"
+    " (SELECT p.token FROM pushes p WHERE p.monitor_id = m.id), m.parent_id"
 )
 """A select list (table alias `m`) that `of_row` takes."""
 
-_WIDTH = 14
+_WIDTH = 15
 
 JOINED = (
-    f"SELECT {COLUMNS}, {watches.COLUMNS} FROM monitors m"
+    f"SELECT {COLUMNS}, {watches.COLUMNS}, m.maintained_from, m.maintained_until FROM monitors m"
     f" JOIN watches w ON w.monitor_id = m.id AND w.region = '{LOCAL}'"
 )
 """A SELECT without its WHERE that `joined` takes the rows of."""
 
 _spec = msgspec.json.Decoder(MonitorSpec)
 _secrets = msgspec.json.Decoder(dict[str, str])
+_tags = msgspec.json.Decoder(tuple[str, ...])
+_UNREADABLE = (msgspec.MsgspecError, ValueError)
 
 
 class MonitorRow(Struct, frozen=True):
@@ -39,19 +42,38 @@ class MonitorRow(Struct, frozen=True):
 
     monitor: Monitor
     watch: Watch
+    maintained: Window | None = None
+    """The stretch of maintenance it is in, as last looked at."""
+
+    @property
+    def shown(self) -> Watch:
+        """What people see: the watch, or maintenance over it."""
+        return shown(self.watch, self.maintained)
 
 
 def of_row(conn: Conn, row: Row) -> Monitor:
-    """Return the Monitor of a row selected with COLUMNS; what does not open is said in `damage`."""
-    spec, damage = _spec.decode(row[3]), None
-    if row[4] is not None:
+    """Return the Monitor of a row selected with COLUMNS.
+
+    A configuration that cannot be read, or secrets that do not open, are said in `damage`: one bad
+    row must not hide the others. In place of what cannot be read stands what the list's columns
+    still say of the monitor.
+    """
+    damage = None
+    try:
+        spec = _spec.decode(row[3])
+    except _UNREADABLE as error:
+        spec = _remains(conn, row[0])
+        damage = f"its configuration cannot be read; enter it again ({error})"
+    if row[4] is not None and damage is None:
         try:
             opened = conn.vault.open(row[4], _context(row[0], row[2]))
             spec = join_secrets(spec, _secrets.decode(opened))
-        except (SealBroken, msgspec.MsgspecError) as error:
+        except (SealBroken, *_UNREADABLE) as error:
             damage = f"its secrets do not open; enter them again ({error})"
     if spec.is_paused != bool(row[5]):
         spec = changed(spec, is_paused=bool(row[5]))
+    if spec.parent_id != row[14]:
+        spec = changed(spec, parent_id=row[14])
     return Monitor(
         id=row[0],
         key=row[1],
@@ -69,15 +91,42 @@ def of_row(conn: Conn, row: Row) -> Monitor:
     )
 
 
+def _remains(conn: Conn, monitor_id: Id) -> MonitorSpec:
+    """Return what the columns beside an unreadable configuration still say of a monitor."""
+    row = conn.one(
+        "SELECT type, name, target, group_name, tags, interval_seconds, timeout_seconds"
+        " FROM monitors WHERE id = ?",
+        (monitor_id,),
+    )
+    assert row is not None, "its row was just read in this transaction"
+    try:
+        tags = _tags.decode(row[4])
+    except _UNREADABLE:
+        tags = ()
+    return TYPES.get(row[0], HttpSpec)(
+        name=row[1],
+        target=row[2],
+        group=row[3],
+        tags=tags,
+        interval_seconds=row[5],
+        timeout_seconds=row[6],
+    )
+
+
 def joined(conn: Conn, row: Row) -> MonitorRow:
     """Return the MonitorRow of a row selected with JOINED."""
-    return MonitorRow(of_row(conn, row[:_WIDTH]), watches.of_row(row[_WIDTH:]))
+    begun, until = row[_WIDTH + watches.WIDTH :]
+    return MonitorRow(
+        of_row(conn, row[:_WIDTH]),
+        watches.of_row(row[_WIDTH:]),
+        None if until is None else Window(begun, until),
+    )
 
 
 def values(
     conn: Conn, monitor_id: Id, org_id: Id, spec: MonitorSpec
 ) -> tuple[str | int | bytes | None, ...]:
-    """Return the columns name to secrets that follow from a spec, its secrets sealed."""
+    """Return the columns name to parent_id that follow from a spec, its secrets sealed."""
     bare, secrets = split_secrets(spec)
     sealed = None
     if secrets:
@@ -91,8 +140,10 @@ def values(
         "\n".join((bare.name, bare.target, bare.group, *bare.tags)).casefold(),
         bare.interval_seconds,
         bare.timeout_seconds,
-        msgspec.json.encode(bare).decode(),
+        # A column of its own says what it depends on: that may be deleted.
+        msgspec.json.encode(changed(bare, parent_id=None)).decode(),
         sealed,
+        bare.parent_id,
     )
 
 

@@ -14,7 +14,7 @@ from netpulse.model.ids import Id
 from netpulse.model.monitor import Monitor, MonitorSpec, PushSpec
 from netpulse.model.time import Millis
 from netpulse.model.watch import Span, Status, Watch
-from netpulse.storage import alert_rules, pushes, spans, watches
+from netpulse.storage import alert_rules, maintenances, pushes, spans, watches
 from netpulse.storage.conn import Conn
 from netpulse.storage.errors import Missing, VersionConflict
 from netpulse.storage.monitor_rows import (
@@ -42,6 +42,7 @@ __all__ = [
     "load_one",
     "names",
     "page",
+    "present",
     "replace",
     "set_deleted",
     "set_paused",
@@ -49,8 +50,13 @@ __all__ = [
     "tags",
 ]
 
+_SHOWN = (
+    "CASE WHEN m.maintained_until IS NOT NULL AND w.status <> 'paused' THEN 'maintenance'"
+    " ELSE w.status END"
+)
+"""The status that people see, with `watches w` beside `monitors m`."""
 _SEVERITY = (
-    "CASE w.status WHEN 'down' THEN 0 WHEN 'degraded' THEN 1 WHEN 'unknown' THEN 2"
+    f"CASE {_SHOWN} WHEN 'down' THEN 0 WHEN 'degraded' THEN 1 WHEN 'unknown' THEN 2"
     " WHEN 'pending' THEN 3 WHEN 'maintenance' THEN 4 WHEN 'up' THEN 5 ELSE 6 END"
 )
 _NAME = "m.name COLLATE NOCASE, m.key"
@@ -146,6 +152,17 @@ def names(conn: Conn, org_id: Id, ids: Collection[Id]) -> dict[Id, str]:
     return {row[0]: row[1] for row in rows}
 
 
+def present(conn: Conn, org_id: Id, ids: Collection[Id]) -> set[Id]:
+    """Return those of `ids` that are monitors of the organization and not deleted."""
+    wanted = tuple(ids)
+    rows = conn.all(
+        "SELECT id FROM monitors WHERE org_id = ? AND deleted_at IS NULL"
+        f" AND id IN ({_marks(wanted)})",
+        (org_id, *wanted),
+    )
+    return {row[0] for row in rows}
+
+
 def page(
     conn: Conn, org_id: Id, wanted: MonitorFilter, offset: int = 0, limit: int = 20
 ) -> Page[MonitorRow]:
@@ -178,9 +195,9 @@ def insert(conn: Conn, monitor: Monitor) -> Monitor:
     spec = monitor.spec
     conn.execute(
         "INSERT INTO monitors (id, org_id, name, type, target, group_name, tags, search,"
-        " interval_seconds, timeout_seconds, config, secrets, is_paused, created_by, created_at,"
-        " updated_at, version, source, external_id, managed_by)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        " interval_seconds, timeout_seconds, config, secrets, parent_id, is_paused, created_by,"
+        " created_at, updated_at, version, source, external_id, managed_by)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
             monitor.id,
             monitor.org_id,
@@ -200,6 +217,7 @@ def insert(conn: Conn, monitor: Monitor) -> Monitor:
     status = Status.PAUSED if spec.is_paused else Status.PENDING
     watches.save(conn, stored.org_id, stored.id, Watch(status=status, since=stored.created_at))
     spans.put(conn, stored.id, Span(at=stored.created_at, status=status))
+    maintenances.fit(conn, stored.org_id, stored.id, spec.tags, stored.created_at)
     if not isinstance(spec, PushSpec):
         return stored
     pushes.follow(conn, stored.org_id, stored.id, spec, stored.created_at)
@@ -234,13 +252,14 @@ def replace(
         raise VersionConflict(expected_version, int(row[1]))
     conn.execute(
         "UPDATE monitors SET name = ?, type = ?, target = ?, group_name = ?, tags = ?, search = ?,"
-        " interval_seconds = ?, timeout_seconds = ?, config = ?, secrets = ?, updated_at = ?,"
-        " version = version + 1 WHERE key = ?",
+        " interval_seconds = ?, timeout_seconds = ?, config = ?, secrets = ?, parent_id = ?,"
+        " updated_at = ?, version = version + 1 WHERE key = ?",
         (*values(conn, monitor_id, org_id, spec), now, row[0]),
     )
     put_tags(conn, row[0], org_id, spec)
     pushes.follow(conn, org_id, monitor_id, spec, now)
     watches.begin_again(conn, monitor_id)
+    maintenances.fit(conn, org_id, monitor_id, spec.tags, now)
     stored = get(conn, org_id, monitor_id)
     assert stored is not None, "it was just changed in this transaction"
     return stored
@@ -266,14 +285,23 @@ def set_deleted(conn: Conn, key: int, now: Millis) -> None:
     )
     conn.execute("DELETE FROM monitor_tags WHERE monitor_key = ?", (key,))
     conn.execute(
+        "UPDATE monitors SET parent_id = NULL"
+        " WHERE parent_id = (SELECT id FROM monitors WHERE key = ?)",
+        (key,),
+    )
+    conn.execute(
         "DELETE FROM pushes WHERE monitor_id = (SELECT id FROM monitors WHERE key = ?)", (key,)
     )
+    row = conn.one("SELECT id FROM monitors WHERE key = ?", (key,))
+    if row is not None:
+        maintenances.leave(conn, row[0], now)
 
 
 def status_counts(conn: Conn, org_id: Id) -> dict[Status, int]:
     """Return how many monitors are in each state; states without one are left out."""
     rows = conn.all(
-        "SELECT status, count(*) FROM watches WHERE org_id = ? AND region = ? GROUP BY status",
+        f"SELECT {_SHOWN}, count(*) FROM watches w JOIN monitors m ON m.id = w.monitor_id"
+        " WHERE w.org_id = ? AND w.region = ? GROUP BY 1",
         (org_id, LOCAL),
     )
     return {Status(row[0]): int(row[1]) for row in rows}
@@ -330,11 +358,18 @@ def groups(conn: Conn, org_id: Id) -> list[str]:
 def _where(org_id: Id, wanted: MonitorFilter) -> tuple[str, list[str]]:
     parts, params = ["m.org_id = ?", "m.deleted_at IS NULL"], [org_id]
     if wanted.status is not None:
-        parts.append(
-            "m.id IN (SELECT monitor_id FROM watches"
+        state = (
+            "(SELECT monitor_id FROM watches"
             f" WHERE org_id = ? AND status = ? AND region = '{LOCAL}')"
         )
-        params += [org_id, wanted.status.value]
+        if wanted.status is Status.MAINTENANCE:
+            parts.append(f"m.maintained_until IS NOT NULL AND m.id NOT IN {state}")
+            params += [org_id, Status.PAUSED.value]
+        else:
+            parts.append(f"m.id IN {state}")
+            params += [org_id, wanted.status.value]
+            if wanted.status is not Status.PAUSED:
+                parts.append("m.maintained_until IS NULL")
     if wanted.type is not None:
         parts.append("m.type = ?")
         params.append(wanted.type)

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from msgspec import Raw
 
-from netpulse.model.alert import Event, Notice, NoticeStatus, Suppressed
+from netpulse.model.alert import Cause, Event, Notice, NoticeStatus, Suppressed
 from netpulse.model.ids import Id
 from netpulse.storage.conn import Conn, Row
 
 COLUMNS = (
     "e.id, e.org_id, e.event, e.rule_id, e.channel_id, e.monitor_id, e.incident_id, e.status,"
     " e.reason, e.held_for, e.payload, e.created_at, e.sent_at, e.next_attempt_at,"
-    " e.attempt_count, e.error"
+    " e.attempt_count, e.error, e.cause, e.template, e.digest_id, e.fallback_at, e.fallback_of,"
+    " e.first_attempt_at, e.due_at"
 )
 """A select list (table alias `e`) that `of_row` takes."""
 
@@ -31,7 +32,8 @@ def write(
     conn.execute(
         "INSERT INTO alert_events (id, org_id, event, rule_id, channel_id, monitor_id,"
         " incident_id, transition_id, status, reason, held_for, payload, created_at, due_at,"
-        " next_attempt_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        " next_attempt_at, cause, template, digest_id, fallback_at, fallback_of)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
             notice.id,
             notice.org_id,
@@ -46,8 +48,13 @@ def write(
             None if notice.held_for is None else notice.held_for.value,
             bytes(notice.payload).decode(),
             notice.created_at,
-            notice.next_attempt_at or notice.created_at,
+            notice.due_at or notice.next_attempt_at or notice.created_at,
             notice.next_attempt_at,
+            notice.cause.value,
+            notice.template,
+            notice.digest_id,
+            notice.fallback_at,
+            notice.fallback_of,
         ),
     )
 
@@ -71,4 +78,11 @@ def of_row(row: Row) -> Notice:
         next_attempt_at=row[13],
         attempt_count=row[14],
         error=row[15],
+        cause=Cause(row[16]),
+        template=row[17],
+        digest_id=row[18],
+        fallback_at=row[19],
+        fallback_of=row[20],
+        first_attempt_at=row[21],
+        due_at=row[22],
     )

@@ -11,16 +11,16 @@ from netpulse.storage.claims import (
     PER_CHANNEL,
     Claimed,
     claim,
-    failed,
     hurry,
     next_due,
     release_claims,
-    retry,
-    sent,
-    suppress,
+    turn_back,
 )
 from netpulse.storage.conn import Conn
+from netpulse.storage.disabling import refused
+from netpulse.storage.errors import Missing
 from netpulse.storage.notice_rows import COLUMNS, of_row, write
+from netpulse.storage.settling import failed, retry, sent, suppress
 from netpulse.storage.table import Page
 
 __all__ = [
@@ -37,10 +37,13 @@ __all__ = [
     "page",
     "pending_count",
     "recent",
+    "refused",
     "release_claims",
+    "resend",
     "retry",
     "sent",
     "suppress",
+    "turn_back",
     "write",
 ]
 
@@ -97,6 +100,33 @@ def page(
         (*wanted, limit, offset),
     )
     return Page([of_row(row) for row in rows], int(total[0]) if total else 0)
+
+
+def resend(conn: Conn, org_id: Id, notice_id: Id, now: Millis) -> Notice:
+    """Let a notice wait again, under the same id and held by nothing; return it as it is now.
+
+    It goes singly and at once, storm or not. What was tried before is kept, and counted.
+
+    Raises:
+        Missing: the organization has no such notice.
+    """
+    conn.execute(
+        "UPDATE alert_events SET status = 'pending', reason = NULL, held_for = NULL, error = NULL,"
+        " sent_at = NULL, next_attempt_at = ?1, due_at = ?1, digest_id = NULL,"
+        " first_attempt_at = coalesce(first_attempt_at, ?1), fallback_at = NULL,"
+        " claimed_by = NULL, claimed_until = NULL,"
+        # A duplicate stands beside the notice it doubles, which is the one of the transition.
+        " transition_id = CASE WHEN reason IS NULL OR NOT EXISTS (SELECT 1 FROM alert_events t"
+        " WHERE t.transition_id = alert_events.transition_id"
+        " AND t.channel_id = alert_events.channel_id AND t.event = alert_events.event"
+        " AND t.status <> 'suppressed') THEN transition_id END"
+        " WHERE org_id = ?2 AND id = ?3",
+        (now, org_id, notice_id),
+    )
+    found = get(conn, org_id, notice_id)
+    if found is None:
+        raise Missing("alert event")
+    return found
 
 
 def attempts(conn: Conn, notice_id: Id) -> list[Attempt]:

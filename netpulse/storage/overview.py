@@ -8,7 +8,7 @@ from netpulse.model.ids import Id
 from netpulse.model.time import DAY, Millis
 from netpulse.model.watch import Status
 from netpulse.rules import uptime
-from netpulse.storage import alert_rules, channels, incidents, monitors, runs, spans
+from netpulse.storage import alert_rules, channels, incidents, maintenances, monitors, runs, spans
 from netpulse.storage.conn import Conn
 from netpulse.storage.incidents import IncidentFilter
 
@@ -34,6 +34,7 @@ def last_day(conn: Conn, org_id: Id, now: Millis) -> Looked:
     """Add up the account of every monitor over the last 24 hours."""
     start = now - DAY
     gaps = runs.gaps(conn, start, now)
+    maintained = maintenances.of_all(conn, org_id, start, now)
     up = down = known = period = 0
     per_minute = 0.0
     rows = conn.all(
@@ -44,7 +45,7 @@ def last_day(conn: Conn, org_id: Id, now: Millis) -> Looked:
     for monitor_id, created_at, interval_seconds, is_paused in rows:
         begun = max(start, created_at)
         found = spans.between(conn, monitor_id, begun, now)
-        account = uptime.account(begun, now, found, gaps, now)
+        account = uptime.account(begun, now, found, gaps, now, maintained.get(monitor_id, ()))
         up += account.up_seconds + account.degraded_seconds
         down += account.down_seconds
         if not is_paused:

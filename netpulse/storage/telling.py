@@ -1,21 +1,46 @@
-"""From a flip to rows of the outbox: the facts that `rules.alerting` decides on, and its drafts."""
+"""From what happened to rows of the outbox: the facts that `rules.alerting` decides on, and its
+drafts.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
-from netpulse.model.alert import Event, Notice, NoticeStatus, Rule, Suppressed
+import msgspec
+from msgspec import Struct
+from msgspec.structs import replace
+
+from netpulse.model.alert import Cause, Considered, Event, Notice, NoticeStatus, Rule, Suppressed
 from netpulse.model.ids import Id, new_id
 from netpulse.model.incident import Incident
 from netpulse.model.monitor import Monitor
+from netpulse.model.org import Org
 from netpulse.model.time import Millis
 from netpulse.model.watch import Flip, Status
-from netpulse.rules import alerting
+from netpulse.rules import alerting, flapping, outbox
 from netpulse.rules.alerting import Facts, NoticeDraft, ProblemNotice
-from netpulse.storage import alert_rules, channels, notices, orgs
+from netpulse.rules.holding import Holds
+from netpulse.rules.payload import payload, reason_of
+from netpulse.storage import alert_rules, flaps, held, notice_rows, orgs, settling
 from netpulse.storage.conn import Conn, Row
+from netpulse.storage.flaps import Flapping
+from netpulse.storage.parents import Heard
 
-_PROBLEM = "e.id, e.event, e.rule_id, e.channel_id, e.status, e.reason, e.held_for"
+_PROBLEM = "e.id, e.event, e.rule_id, e.channel_id, e.status, e.reason, e.held_for, e.cause"
+_OF_INCIDENTS = frozenset({Event.MONITOR_DOWN, Event.MONITOR_UP})
+
+
+class Told(Struct, frozen=True, kw_only=True):
+    """What was made of a flip."""
+
+    notice_ids: tuple[Id, ...] = ()
+    """Notices that wait to be sent."""
+    considered: tuple[Considered, ...] = ()
+    """What each rule that covers the monitor made of it."""
+    rules: tuple[Rule, ...] = ()
+    """The active ones of them."""
+    waits_for_parent: bool = False
+    """A notice is held for what the monitor depends on."""
 
 
 def write(
@@ -26,86 +51,245 @@ def write(
     transition_id: Id,
     open_before: Incident | None,
     incident: Incident | None,
-) -> tuple[Id, ...]:
+    parent_good_at: Millis | None = None,
+) -> Told:
     """Write every notice of a flip and withdraw the held ones that it ends.
 
     `open_before` is the incident that was open before the flip, `incident` the one it has opened
-    or closed, as it is now. Called before the transition's own row is written, so that "since it
-    was last up" is about the past. Returns the ids of the notices that wait to be sent.
+    or closed, as it is now; `parent_good_at` is when the last conclusive check of its parent
+    began, if that was good. Called before the transition's own row is written, so that "since it
+    was last up" is about the past.
     """
-    rules = alert_rules.for_monitor(conn, monitor.org_id, monitor.id, monitor.spec.tags)
-    facts = _facts(conn, monitor.id, rules, open_before)
+    covering = alert_rules.covering(conn, monitor.org_id, monitor.id, monitor.spec.tags)
+    rules = [rule for rule in covering if rule.is_active]
+    flaps_now = flaps.note(conn, monitor.id, flip)
+    heard = Heard(
+        own_check_at=None if flip.check is None else flip.check.started_at,
+        parent_good_at=parent_good_at,
+    )
+    holds = held.holds_of(
+        conn,
+        monitor.id,
+        since=flip.at,
+        decided_at=flip.decided_at,
+        now=flip.decided_at,
+        heard=heard,
+    )
+    facts = _facts(conn, monitor.id, rules, holds)
+    facts = replace(
+        facts,
+        problems=_problems(conn, monitor.id, open_before),
+        states=frozenset() if flaps_now is None else flaps_now.states,
+        announced=_announced(conn, monitor.id, flaps_now),
+    )
+    facts = _with_places(conn, facts)
     drafts = alerting.due(flip, rules, facts)
     held_for = {problem.id: problem.held_for for problem in facts.problems}
     for notice_id in alerting.withdrawn(flip, facts):
-        notices.suppress(conn, notice_id, held_for[notice_id] or Suppressed.COOLDOWN)
-    waiting = [_write_one(conn, monitor, flip, draft, transition_id, incident) for draft in drafts]
-    return tuple(notice_id for notice_id in waiting if notice_id is not None)
+        settling.suppress(conn, notice_id, held_for[notice_id] or Suppressed.COOLDOWN)
+    if flaps_now is not None and flapping.is_change(flip):
+        held.mute(conn, monitor.id)
+    writer = _Writer(conn, monitor, rules, flip.decided_at, Cause.CHANGE, transition_id)
+    written = []
+    for draft in drafts:
+        about = incident if draft.event in _OF_INCIDENTS else None
+        written.append(writer.write(draft, reason_of(flip, draft.event, about), about))
+    return Told(
+        notice_ids=_waiting(written),
+        considered=alerting.considered(flip, covering, drafts),
+        rules=tuple(rules),
+        waits_for_parent=any(one.held_for is Suppressed.PARENT_DOWN for one in drafts),
+    )
 
 
-def _write_one(
+def write_for_rules(
     conn: Conn,
     monitor: Monitor,
-    flip: Flip,
-    draft: NoticeDraft,
-    transition_id: Id,
-    incident: Incident | None,
-) -> Id | None:
-    """Write one draft; returns its id if it waits to be sent and is not held."""
-    org = orgs.get(conn, monitor.org_id)
-    assert org is not None, "a monitor's organization exists (foreign key)"
-    about = incident if draft.event in {Event.MONITOR_DOWN, Event.MONITOR_UP} else None
-    now = flip.decided_at
-    notice_id = new_id(now)
-    payload = alerting.payload(
-        notice_id,
-        draft.event,
-        org,
-        at=now,
-        monitor=monitor,
-        incident=about,
-        reason=alerting.reason_of(flip, draft.event, about),
+    event: Event,
+    rules: Sequence[Rule],
+    *,
+    now: Millis,
+    reason: str | None,
+    incident: Incident | None = None,
+    cause: Cause = Cause.CHANGE,
+) -> tuple[Id, ...]:
+    """Write the notices of something that these rules ask for, held back as those of a flip are.
+
+    An escalation tells of the transition that opened its incident: a channel that was told of
+    that is told once. Returns the ids of the notices that wait to be sent.
+    """
+    since = now if incident is None else incident.started_at
+    holds = held.holds_of(conn, monitor.id, since=since, decided_at=now, now=now)
+    facts = _facts(conn, monitor.id, rules, holds)
+    transition_id = None
+    if cause is Cause.ESCALATION and incident is not None:
+        transition_id = _opened_by(conn, monitor.id, incident.id)
+    writer = _Writer(conn, monitor, rules, now, cause, transition_id)
+    drafts = alerting.due_for_rules(event, cause, rules, facts, now=now)
+    return _waiting(
+        writer.write(_once(conn, draft, transition_id), reason, incident) for draft in drafts
     )
-    notice = Notice(
-        id=notice_id,
-        org_id=monitor.org_id,
-        event=draft.event,
-        rule_id=draft.rule_id,
-        channel_id=draft.channel_id,
-        monitor_id=monitor.id,
-        incident_id=None if about is None else about.id,
-        status=draft.status,
-        reason=draft.reason,
-        held_for=draft.held_for,
-        payload=payload,
-        created_at=now,
-        next_attempt_at=draft.next_attempt_at,
-    )
-    notices.write(conn, notice, transition_id=transition_id)
-    is_waiting = notice.status is NoticeStatus.PENDING and notice.held_for is None
-    return notice_id if is_waiting else None
 
 
-def _facts(
-    conn: Conn, monitor_id: Id, rules: Sequence[Rule], open_before: Incident | None
-) -> Facts:
-    told_at = {rule.id: _told_at(conn, monitor_id, rule.id) for rule in rules}
+def write_suppressed(
+    conn: Conn,
+    monitor: Monitor,
+    rule: Rule,
+    why: Suppressed,
+    *,
+    now: Millis,
+    reason: str | None,
+    incident: Incident,
+    cause: Cause,
+) -> None:
+    """Record that a rule would have told of an incident, and why it does not."""
+    draft = NoticeDraft(
+        event=Event.MONITOR_DOWN,
+        rule_id=rule.id,
+        channel_id=rule.channel_id,
+        status=NoticeStatus.SUPPRESSED,
+        reason=why,
+    )
+    _Writer(conn, monitor, [rule], now, cause, None).write(draft, reason, incident)
+
+
+class _Writer:
+    """Writes drafts about one monitor."""
+
+    def __init__(
+        self,
+        conn: Conn,
+        monitor: Monitor,
+        rules: Iterable[Rule],
+        now: Millis,
+        cause: Cause,
+        transition_id: Id | None,
+    ) -> None:
+        self._conn = conn
+        self._monitor = monitor
+        self._rules: Mapping[Id, Rule] = {rule.id: rule for rule in rules}
+        self._now = now
+        self._cause = cause
+        self._transition_id = transition_id
+        self._org: Org | None = None
+
+    def write(self, draft: NoticeDraft, reason: str | None, incident: Incident | None) -> Notice:
+        """Write one draft and return it as a notice."""
+        monitor, now = self._monitor, self._now
+        if self._org is None:
+            self._org = orgs.get(self._conn, monitor.org_id)
+        assert self._org is not None, "a monitor's organization exists (foreign key)"
+        notice_id = new_id(now)
+        rule = self._rules.get(draft.rule_id)
+        fallback_at = None
+        if rule is not None and rule.fallback_channel_id and draft.next_attempt_at is not None:
+            fallback_at = draft.next_attempt_at + outbox.FALLBACK_AFTER
+        notice = Notice(
+            id=notice_id,
+            org_id=monitor.org_id,
+            event=draft.event,
+            rule_id=draft.rule_id,
+            channel_id=draft.channel_id,
+            monitor_id=monitor.id,
+            incident_id=None if incident is None else incident.id,
+            status=draft.status,
+            reason=draft.reason,
+            held_for=draft.held_for,
+            payload=payload(
+                notice_id,
+                draft.event,
+                self._org,
+                at=now,
+                monitor=monitor,
+                incident=incident,
+                reason=reason,
+            ),
+            created_at=now,
+            next_attempt_at=draft.next_attempt_at,
+            cause=self._cause,
+            template=None if rule is None else rule.message,
+            fallback_at=fallback_at,
+        )
+        notice_rows.write(self._conn, notice, transition_id=self._transition_id)
+        return notice
+
+
+def _waiting(written: Iterable[Notice]) -> tuple[Id, ...]:
+    """Return the ids of those that wait to be sent."""
+    return tuple(
+        notice.id
+        for notice in written
+        if notice.status is NoticeStatus.PENDING and notice.held_for is None
+    )
+
+
+def _facts(conn: Conn, monitor_id: Id, rules: Sequence[Rule], holds: Holds) -> Facts:
+    told_at = {rule.id: held.told_at(conn, monitor_id, rule.id) for rule in rules}
+    channels = held.channels_of(conn, frozenset(rule.channel_id for rule in rules))
     return Facts(
-        active_channels=channels.active_ids(conn, frozenset(rule.channel_id for rule in rules)),
+        active_channels=channels.active,
+        machines=channels.machines,
         told_at={rule_id: at for rule_id, at in told_at.items() if at is not None},
-        problems=_problems(conn, monitor_id, open_before),
+        holds=holds,
     )
 
 
-def _told_at(conn: Conn, monitor_id: Id, rule_id: Id) -> Millis | None:
+def _with_places(conn: Conn, facts: Facts) -> Facts:
+    """Return the facts with the channels that were told in place of others."""
+    others = frozenset(one.channel_id for one in facts.problems if one.cause is Cause.FALLBACK)
+    if not others:
+        return facts
+    found = held.channels_of(conn, others)
+    return replace(
+        facts,
+        active_channels=facts.active_channels | found.active,
+        machines=facts.machines | found.machines,
+    )
+
+
+def _announced(conn: Conn, monitor_id: Id, now: Flapping | None) -> frozenset[Id]:
+    """Return the channels that are told that the monitor flaps."""
+    if now is None:
+        return frozenset()
+    rows = conn.all(
+        "SELECT channel_id FROM alert_events WHERE monitor_id = ? AND event = ?"
+        " AND status IN ('sent', 'pending') AND created_at >= ?",
+        (monitor_id, Event.MONITOR_FLAPPING.value, now.since),
+    )
+    return frozenset(row[0] for row in rows)
+
+
+def _opened_by(conn: Conn, monitor_id: Id, incident_id: Id) -> Id | None:
     row = conn.one(
-        "SELECT coalesce(sent_at, created_at) FROM alert_events"
-        " WHERE monitor_id = ? AND rule_id = ? AND event IN (?, ?)"
-        " AND (status = 'sent' OR (status = 'pending' AND held_for IS NULL))"
-        " ORDER BY seq DESC LIMIT 1",
-        (monitor_id, rule_id, Event.MONITOR_DOWN.value, Event.MONITOR_DEGRADED.value),
+        "SELECT id FROM transitions WHERE monitor_id = ? AND after = 'down' AND incident_id = ?"
+        " ORDER BY seq LIMIT 1",
+        (monitor_id, incident_id),
     )
-    return None if row is None else int(row[0])
+    return None if row is None else str(row[0])
+
+
+def _once(conn: Conn, draft: NoticeDraft, transition_id: Id | None) -> NoticeDraft:
+    """Return the draft, suppressed where its channel has its notice of the transition already;
+    one that is held back there gives way to one that may be told now."""
+    if transition_id is None or draft.status is NoticeStatus.SUPPRESSED:
+        return draft
+    row = conn.one(
+        "SELECT id, status, held_for FROM alert_events WHERE transition_id = ? AND channel_id = ?"
+        " AND event = ? AND status <> 'suppressed'",
+        (transition_id, draft.channel_id, draft.event.value),
+    )
+    if row is None:
+        return draft
+    if row[1] == NoticeStatus.PENDING and row[2] is not None and draft.held_for is None:
+        settling.suppress(conn, row[0], Suppressed.DUPLICATE)
+        return draft
+    return replace(
+        draft,
+        status=NoticeStatus.SUPPRESSED,
+        reason=Suppressed.DUPLICATE,
+        held_for=None,
+        next_attempt_at=None,
+    )
 
 
 def _problems(
@@ -143,4 +327,10 @@ def _problem(row: Row) -> ProblemNotice:
         status=NoticeStatus(row[4]),
         reason=None if row[5] is None else Suppressed(row[5]),
         held_for=None if row[6] is None else Suppressed(row[6]),
+        cause=Cause(row[7]),
     )
+
+
+def encoded(considered: tuple[Considered, ...]) -> str | None:
+    """Return what is kept of them with the transition; None where no rule covers the monitor."""
+    return msgspec.json.encode(considered).decode() if considered else None

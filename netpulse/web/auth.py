@@ -1,4 +1,4 @@
-"""Who is asking: a bearer token or a page session becomes an OrgSession, at each request anew.
+"""Who is asking: a key, a bearer token or a page session becomes an OrgSession, each time anew.
 
 Role, membership and whether the sign-in still stands are read from the database every time (one
 read, some 0.1 ms): a changed role, a disabled user or an ended session counts at the next request,
@@ -13,11 +13,12 @@ from litestar.connection import ASGIConnection
 from msgspec import Struct
 from msgspec.structs import replace
 
+from netpulse.model.api_key import ApiKey
 from netpulse.model.ids import Id, is_id
 from netpulse.model.user import Membership, User
-from netpulse.storage import sessions, users
+from netpulse.storage import api_keys, sessions, users
 from netpulse.storage.db import Conn
-from netpulse.web import tokens
+from netpulse.web import scopes, tokens
 from netpulse.web.call import actor_of
 from netpulse.web.errors import forbidden, unauthorized
 from netpulse.web.house import House
@@ -35,13 +36,16 @@ class _Found(Struct, frozen=True):
 async def identify(connection: ASGIConnection[Any, Any, Any, Any]) -> OrgSession:
     """Return who asks, in the organization that `X-Org-Id` names or else their home.
 
-    Authorization wins over a cookie, and a wrong one is never made good by a cookie.
+    A key wins over Authorization and that over a cookie; a wrong one is never made good by another.
 
     Raises:
         ApiError: 401 without a sign-in that stands, 403 for an organization they are not in.
     """
     house: House = connection.app.state.house
     org_id = connection.headers.get("x-org-id")
+    key = connection.headers.get("x-api-key")
+    if key is not None:
+        return await _by_key(connection, house, key, org_id)
     authorization = connection.headers.get("authorization")
     if authorization is not None:
         return await _by_token(connection, house, authorization, org_id)
@@ -49,7 +53,7 @@ async def identify(connection: ASGIConnection[Any, Any, Any, Any]) -> OrgSession
     cookie = connection.cookies.get(tokens.session_cookie_name(origin.is_https))
     if cookie:
         return await _by_cookie(connection, house, cookie, org_id)
-    raise unauthorized("Sign in first: send Authorization: Bearer <access token>")
+    raise unauthorized("Sign in first: send Authorization: Bearer <access token>, or X-API-Key")
 
 
 async def _by_token(
@@ -77,6 +81,37 @@ async def _by_token(
     if found is None or not found.user.is_active:
         raise unauthorized("This sign-in has ended; sign in again")
     return _session(connection, house, found, now, family_id=claims.family_id)
+
+
+async def _by_key(
+    connection: ASGIConnection[Any, Any, Any, Any],
+    house: House,
+    text: str,
+    org_id: str | None,
+) -> OrgSession:
+    now = house.clock.now()
+    prefix = scopes.prefix_of(text)
+
+    def find(conn: Conn) -> tuple[ApiKey, _Found] | None:
+        key = None if prefix is None else api_keys.find(conn, prefix)
+        if key is None or not house.digester.matches(text, key.digest):
+            return None
+        found = _member(conn, key.created_by, key.org_id)
+        return None if found is None else (key, found)
+
+    known = await house.db.read(find)
+    if known is None or not known[1].user.is_active or known[1].membership is None:
+        raise unauthorized("There is no such API key, or it was revoked")
+    key, found = known
+    if key.expires_at is not None and key.expires_at <= now:
+        raise unauthorized("This API key has expired; rotate it or make another")
+    if org_id is not None and org_id != key.org_id:
+        raise forbidden("An API key acts in its own organization only; leave X-Org-Id out")
+    if key.last_used_at is None or abs(now - key.last_used_at) >= api_keys.TOUCH_MS:
+        await house.db.write(api_keys.touch, key.id, now)
+    session = _session(connection, house, found, now)
+    label = f"{key.name} ({key.prefix})"
+    return replace(session, key=key, actor=replace(session.actor, kind="api_key", label=label))
 
 
 async def _by_cookie(

@@ -17,8 +17,9 @@ from litestar.handlers import BaseRouteHandler, HTTPRouteHandler
 from litestar.types import Empty
 from msgspec import Struct
 
+from netpulse.model.api_key import ApiKey
 from netpulse.model.user import Role
-from netpulse.web import auth
+from netpulse.web import auth, scopes
 from netpulse.web.call import Call
 from netpulse.web.errors import forbidden, of_status
 
@@ -154,6 +155,8 @@ async def guard(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRou
             raise of_status(405, {"Allow": ", ".join(_methods(connection))})
         raise forbidden("This address is closed")
     session = await auth.identify(connection)
+    if session.key is not None:
+        _check_scope(session.key, handler, str(connection.scope.get("method")))
     if session.role < access:
         log.warning(
             "refused: %s may not do what needs %s",
@@ -172,6 +175,20 @@ async def guard(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRou
             "Ask an administrator of the organization"
         )
     connection.scope["state"]["session"] = session
+
+
+def _check_scope(key: ApiKey, handler: BaseRouteHandler, method: str) -> None:
+    """Let a key do only what it was made for.
+
+    Raises:
+        ApiError: 403 without the scope, or where no key is taken at all.
+    """
+    declaration = handler.opt.get("declaration")
+    scope = None if declaration is None else scopes.needed(method, declaration.tag)
+    if scope is None:
+        raise forbidden("No API key is taken here; sign in as a person")
+    if not key.allows(scope):
+        raise forbidden(f"This API key lacks the scope {scope}")
 
 
 def _methods(connection: ASGIConnection[Any, Any, Any, Any]) -> list[str]:

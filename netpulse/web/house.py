@@ -6,7 +6,9 @@ import asyncio
 
 from msgspec import Struct, field
 
+from netpulse.channels import Carrier
 from netpulse.config import Config
+from netpulse.crypto.links import Links
 from netpulse.crypto.tokens import Digester
 from netpulse.egress.connect import Egress
 from netpulse.engine.clock import Clock
@@ -27,6 +29,10 @@ class House(Struct, kw_only=True):
     raw: Raw
     engine: Engine
     egress: Egress
+    carrier: Carrier
+    """What channels send with."""
+    links: Links
+    """Makes and reads the addresses that messages carry."""
     clock: Clock
     signer: Signer
     """For access tokens."""
@@ -46,3 +52,7 @@ class House(Struct, kw_only=True):
     """By monitor: one of ten seconds that says start, log and end needs 18 a minute."""
     stray_pings: Rate = field(default_factory=lambda: Rate(60))
     """With an unknown token, by address."""
+    channel_tests: Rate = field(default_factory=lambda: Rate(60))
+    """Test messages through alert channels, by organization."""
+    stray_links: Rate = field(default_factory=lambda: Rate(60))
+    """Links to acknowledge that are not ours or have expired, by address."""

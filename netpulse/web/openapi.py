@@ -14,6 +14,7 @@ from msgspec import Struct
 from netpulse.model.monitor import TYPES
 from netpulse.model.user import Role
 from netpulse.rules.monitors import READ_ONLY
+from netpulse.web import scopes
 from netpulse.web.api.monitors import MonitorAnswer, MonitorState
 from netpulse.web.endpoint import PUBLIC, Declaration
 from netpulse.web.envelope import Meta
@@ -23,10 +24,13 @@ _REF = "#/components/schemas/{name}"
 
 TAGS = {
     "auth": "Signing in, and making the first account",
+    "api-keys": "Keys with which programs sign their requests",
     "monitors": "What is watched, and what came of it",
     "incidents": "Outages and what people say of them",
     "alert-channels": "Ways of telling somebody",
     "alert-rules": "Who is told about what",
+    "alert-events": "What was told, and what was not and why",
+    "maintenance": "Planned work, of which nobody is alarmed",
 }
 
 
@@ -66,6 +70,12 @@ def document(declared: list[Declaration], version: str, server: str = "") -> dic
             "schemas": components,
             "securitySchemes": {
                 "bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"},
+                "key": {
+                    "type": "apiKey",
+                    "in": "header",
+                    "name": "X-API-Key",
+                    "description": "Needs the scope that x-scope names",
+                },
                 "session": {
                     "type": "apiKey",
                     "in": "cookie",
@@ -147,7 +157,8 @@ def _operation(
         "parameters": parameters,
         "responses": _responses(declaration, by_type),
         "x-role": _role(declaration),
-        "security": [] if declaration.access is PUBLIC else [{"bearer": []}, {"session": []}],
+        "x-scope": scopes.needed(declaration.method, declaration.tag),
+        "security": _security(declaration),
     }
     if declaration.body is not None:
         operation["requestBody"] = {
@@ -155,6 +166,14 @@ def _operation(
             "content": {"application/json": {"schema": by_type[_key(declaration.body)]}},
         }
     return operation
+
+
+def _security(declaration: Declaration) -> list[dict[str, Any]]:
+    if declaration.access is PUBLIC:
+        return []
+    signed: list[dict[str, Any]] = [{"bearer": []}, {"session": []}]
+    scope = scopes.needed(declaration.method, declaration.tag)
+    return signed if scope is None else [*signed, {"key": []}]
 
 
 _ORG_HEADER = {

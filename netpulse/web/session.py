@@ -11,6 +11,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from msgspec import Struct
 
+from netpulse.model.api_key import ApiKey
 from netpulse.model.ids import Id
 from netpulse.model.time import Millis
 from netpulse.model.user import Actor, Role, User
@@ -75,6 +76,8 @@ class OrgSession(Struct, frozen=True, kw_only=True):
     """The family of refresh tokens of an API sign-in."""
     cookie_digest: str | None = None
     """The stored digest of a page session."""
+    key: ApiKey | None = None
+    """The API key that signed the request; `user` made it then."""
 
     async def read(
         self, query: Callable[Concatenate[Conn, Id, P], R], *args: P.args, **kwargs: P.kwargs

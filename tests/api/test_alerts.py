@@ -60,6 +60,10 @@ class TestChannels:
             "max_attempts": None,
             "created_at": rfc3339(START),
             "version": 1,
+            "disabled_at": None,
+            "disabled_reason": None,
+            "last_test_at": None,
+            "last_test_ok": None,
             "problem": None,
         }
         seen = await bob.get(f"/v1/alert-channels/{made['id']}")
@@ -148,13 +152,21 @@ class TestChannels:
             "/v1/alert-channels",
             json={"name": "x", "type": "pigeon", "config": {"url": "https://x.example", "to": 1}},
         )
-        assert [path for path, _ in errors(response)] == ["$.type", "$.config.to"]
+        assert [path for path, _ in errors(response)] == ["$.type"]
+        response = await alice.post(
+            "/v1/alert-channels", json={**config(to=1), "retry_for_seconds": "x"}
+        )
+        assert [path for path, _ in errors(response)] == ["$.retry_for_seconds", "$.config.to"]
+        for wrong, said in (
+            ({"name": "x", "type": "webhook"}, "this field is required"),
+            ({"name": "x", "type": "webhook", "config": []}, "must be an object, not a list"),
+        ):
+            response = await alice.post("/v1/alert-channels", json=wrong)
+            assert errors(response) == [("$.config", said)]
         response = await alice.post(
             "/v1/alert-channels", json=config(url="https://u:p@hooks.example/", headers={"X": None})
         )
-        assert errors(response) == [
-            ("$.config.url", "give user name and password in an Authorization header")
-        ]
+        assert errors(response) == [("$.config.url", "leave user name and password out of the URL")]
         response = await alice.post("/v1/alert-channels", json=config(headers={"X-Token": None}))
         assert errors(response) == [("$.config.headers.X-Token", "has no value")]
         response = await alice.post("/v1/alert-channels", json={**HOOK, "max_attempts": 2})
@@ -181,6 +193,9 @@ class TestChannels:
             assert "HTTP 500" in result["error"]
         result = sent(await alice.post(url))
         assert (result["ok"], result["status_code"]) == (False, None)
+        stands = sent(await alice.get(f"/v1/alert-channels/{made['id']}"))
+        assert (stands["last_test_at"], stands["last_test_ok"]) == (rfc3339(START), False)
+        assert stands["version"] == 1
         assert await house.outbox() == []
         assert await house.actions(house.cast.acme.id) == [
             "alert_channel.created",
@@ -220,6 +235,11 @@ class TestRules:
             "condition": "down",
             "cooldown_seconds": 300,
             "notify_recovery": True,
+            "escalation_minutes": None,
+            "reminder_minutes": None,
+            "quiet_hours": None,
+            "fallback_channel_id": None,
+            "message": None,
             "created_at": rfc3339(START),
             "version": 1,
         }
@@ -252,13 +272,14 @@ class TestRules:
             body = {"channel_id": channel, "condition": condition}
             return await alice.post("/v1/alert-rules", json=body)
 
-        for condition in ("down", "degraded or down", "system", " up "):
+        fed = ("response_time_ms > 800 for 5m", "down and certificate_days < 14")
+        for condition in ("down", "degraded or down", "system", " up ", *fed):
             assert (await post(condition)).status_code == 201, condition
-        for condition in ("response_time_ms > 800 for 5m", "certificate_days < 14"):
+        for condition in ("cpu_percent > 90 for 10m", "agent_offline or down", "log.x > 5 in 1m"):
             response = await post(condition)
             assert response.status_code == 400
             assert response.json()["error"]["code"] == "CONDITION_UNAVAILABLE"
-        for condition in ("downn", "down and", "(down", "down or or up"):
+        for condition in ("downn", "down and", "(down", "response_time_ms > 5 in 5m"):
             ((path, message),) = errors(await post(condition))
             assert path == "$.condition"
             assert message.startswith("column ")
@@ -272,7 +293,111 @@ class TestRules:
         assert [path for path, _ in errors(await alice.post("/v1/alert-rules", json={}))] == [
             "$.channel_id"
         ]
-        response = await alice.post(
-            "/v1/alert-rules", json={"channel_id": channel, "escalation_minutes": 5}
-        )
-        assert errors(response) == [("$.escalation_minutes", "there is no such field here")]
+        response = await alice.post("/v1/alert-rules", json={"channel_id": channel, "escalate": 5})
+        assert errors(response) == [("$.escalate", "there is no such field here")]
+
+    async def test_what_goes_beyond_the_condition(
+        self, house: Stage, alice: httpx.AsyncClient, channel: str
+    ) -> None:
+        other = sent(await alice.post("/v1/alert-channels", json=HOOK), 201)["id"]
+        body = {
+            "channel_id": channel,
+            "escalation_minutes": 10,
+            "reminder_minutes": 120,
+            "quiet_hours": {
+                "days": ["sun", "mon", "mon"],
+                "from": "22:00",
+                "to": "07:30",
+                "timezone": "Europe/Berlin",
+            },
+            "fallback_channel_id": other,
+            "message": " {monitor}: {reason} ",
+        }
+        made = sent(await alice.post("/v1/alert-rules", json=body), 201)
+        assert made["quiet_hours"] == {
+            "days": ["mon", "sun"],
+            "from": "22:00",
+            "to": "07:30",
+            "timezone": "Europe/Berlin",
+        }
+        assert made["message"] == "{monitor}: {reason}"
+        url = f"/v1/alert-rules/{made['id']}"
+        assert sent(await alice.put(url, json=made)) == {**made, "version": 2}
+        short = {**body, "quiet_hours": {"from": "00:00", "to": "06:00"}}
+        quiet = sent(await alice.put(url, json=short))["quiet_hours"]
+        assert (len(quiet["days"]), quiet["timezone"]) == (7, "UTC")
+
+        # Nothing stands in for a channel that is gone, and the audit log says so.
+        sent(await alice.delete(f"/v1/alert-channels/{other}"))
+        left = sent(await alice.get(url))
+        assert (left["fallback_channel_id"], left["escalation_minutes"]) == (None, 10)
+        assert (await house.actions(house.cast.acme.id))[-2:] == [
+            "alert_rule.updated",
+            "alert_channel.deleted",
+        ]
+        bare = sent(await alice.put(url, json={"channel_id": channel}))
+        assert {bare[name] for name in body if name != "channel_id"} == {None}
+
+    @pytest.mark.parametrize(
+        ("changes", "path", "said"),
+        [
+            ({"escalation_minutes": 0}, "escalation_minutes", "must be at least 1"),
+            ({"escalation_minutes": 10_081}, "escalation_minutes", "must be at most 10080"),
+            ({"reminder_minutes": "5"}, "reminder_minutes", "must be a whole number"),
+            ({"quiet_hours": {}}, "quiet_hours.from", "this field is required"),
+            ({"quiet_hours": {"from": "24:00", "to": "07:00"}}, "quiet_hours.from", "is no time"),
+            ({"quiet_hours": {"from": "22:00", "to": "7:00"}}, "quiet_hours.to", "is no time"),
+            (
+                {"quiet_hours": {"from": "22:00", "to": "22:00"}},
+                "quiet_hours.to",
+                "is the same as from, on every day: the rule would never speak",
+            ),
+            (
+                {"quiet_hours": {"from": "22:00", "to": "07:00", "days": []}},
+                "quiet_hours.days",
+                "must not be empty",
+            ),
+            (
+                {"quiet_hours": {"from": "22:00", "to": "07:00", "days": ["someday"]}},
+                "quiet_hours.days[0]",
+                "'someday' is",
+            ),
+            (
+                {"quiet_hours": {"from": "22:00", "to": "07:00", "timezone": "Mars/Phobos"}},
+                "quiet_hours.timezone",
+                "Mars/Phobos is no time zone",
+            ),
+            (
+                {"quiet_hours": {"from": "22:00", "to": "07:00", "nap": 1}},
+                "quiet_hours.nap",
+                "there is no such field here",
+            ),
+            ({"fallback_channel_id": "x"}, "fallback_channel_id", "there is no alert channel"),
+            ({"message": "{monitor} {mood}"}, "message", "column 11: {mood} is no placeholder"),
+            ({"message": "x" * 4001}, "message", "must have at most 4,000 characters"),
+        ],
+    )
+    async def test_nonsense(
+        self,
+        alice: httpx.AsyncClient,
+        channel: str,
+        changes: dict[str, Any],
+        path: str,
+        said: str,
+    ) -> None:
+        response = await alice.post("/v1/alert-rules", json={"channel_id": channel, **changes})
+        ((where, message),) = errors(response)
+        assert where == f"$.{path}"
+        assert message.startswith(said), message
+
+    async def test_the_fallback_is_another_channel_of_ones_own(
+        self, alice: httpx.AsyncClient, charlie: httpx.AsyncClient, channel: str
+    ) -> None:
+        theirs = sent(await charlie.post("/v1/alert-channels", json=HOOK), 201)["id"]
+        for fallback, said in (
+            (channel, "is the channel itself: choose another one"),
+            (theirs, "there is no alert channel with this id"),
+        ):
+            body = {"channel_id": channel, "fallback_channel_id": fallback}
+            response = await alice.post("/v1/alert-rules", json=body)
+            assert errors(response) == [("$.fallback_channel_id", said)]

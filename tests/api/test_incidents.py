@@ -41,6 +41,9 @@ async def test_by_hand(house: Stage, alice: httpx.AsyncClient, bob: httpx.AsyncC
         "failure": None,
         "resolution": None,
         "root_cause": None,
+        "acknowledged_at": None,
+        "acknowledged_by": None,
+        "acknowledged_via": None,
         "created_at": rfc3339(START),
         "version": 1,
     }

@@ -65,6 +65,7 @@ class TestVerbs:
             "recoveries": 1,
             "retry_interval_seconds": None,
             "degraded_after_ms": None,
+            "parent_id": None,
             "invert": False,
             "is_paused": False,
             "method": "GET",
@@ -94,6 +95,7 @@ class TestVerbs:
             "created_by": house.cast.alice.id,
             "created_at": rfc3339(START),
             "version": 1,
+            "problem": None,
         }
         assert sent(await alice.get(f"/v1/monitors/{made['id']}")) == made
         listed = (await alice.get("/v1/monitors")).json()

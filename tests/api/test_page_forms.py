@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import re
 from html import unescape
+from typing import Any
 
 import httpx
+import pytest
 
 from netpulse.engine.clock import Clock
+from netpulse.web.api.channel_configs import KINDS
+from tests.api.test_alerts import HOOK
+from tests.api.test_channel_types import SECRETS, TYPES, as_stored
+from tests.api.test_channel_types import get as got
 from tests.api.test_monitors import make, sent
 from tests.api.test_pages import RANDOM, furnish, led_to, problems, text_of
 from tests.cast import PASSWORD
@@ -38,6 +44,33 @@ CHANNEL_FORM = {
     "retry_for_seconds": "86400",
     "is_active": "true",
 }
+RULE_FORM = {
+    "name": "Told",
+    "scope": "all",
+    "condition": "down",
+    "cooldown_seconds": "300",
+    "notify_recovery": "true",
+    "is_active": "true",
+}
+
+
+def flat(config: dict[str, Any], before: str = "") -> dict[str, Any]:
+    """Return a config by paths: {"smtp.host": …}."""
+    found: dict[str, Any] = {}
+    for name, value in config.items():
+        inner = (
+            flat(value, f"{before}{name}.") if isinstance(value, dict) else {before + name: value}
+        )
+        found |= inner
+    return found
+
+
+def channel_form(word: str) -> dict[str, Any]:
+    """Return the form of a channel with everything that TYPES has for its type."""
+    form = {"name": "C", "type": word, "retry_for_seconds": "86400", "is_active": "true"}
+    for path, value in flat(TYPES[word]).items():
+        form[f"config.{path}"] = "\r\n".join(value) if isinstance(value, list) else str(value)
+    return form | ({"config.server": "own"} if word == "email" else {})
 
 
 class TestMonitorForm:
@@ -205,6 +238,112 @@ class TestAlertForms:
         made = sent(await alice.get(f"/v1/alert-rules/{made['id']}"))
         assert (made["tag"], made["monitor_id"]) == (None, None)
 
+    async def test_what_goes_beyond_the_condition(self, alice: httpx.AsyncClient) -> None:
+        ids = await furnish(alice)
+        other = sent(
+            await alice.post("/v1/alert-channels", json={**HOOK, "name": "Other <b>"}), 201
+        )["id"]
+        form = RULE_FORM | {
+            "channel_id": ids["channel"],
+            "escalation_minutes": "10",
+            "reminder_minutes": "",
+            "fallback_channel_id": other,
+            "quiet_hours": "weekly",
+            "quiet_hours.days": ["mon", "sun"],
+            "quiet_hours.from": "22:00",
+            "quiet_hours.to": "07:00",
+            "quiet_hours.timezone": "Europe/Berlin",
+            "message": "{monitor}:\r\n{reason}",
+        }
+        for changes, line in (
+            ({"escalation_minutes": "0"}, "Wait before telling: must be at least 1."),
+            ({"reminder_minutes": "often"}, "Remind every: must be a whole number"),
+            ({"fallback_channel_id": ids["channel"]}, "If that does not work: is the channel"),
+            ({"quiet_hours.days": []}, "On: must not be empty."),
+            ({"quiet_hours.from": "10 pm"}, "From: is no time of day"),
+            ({"quiet_hours.to": ""}, "To: is no time of day"),
+            ({"quiet_hours.timezone": "Mars"}, "Time zone: Mars is no time zone"),
+            ({"message": "{mood}"}, "Message: column 1: {mood} is no placeholder"),
+        ):
+            refused = await alice.post("/alerts/rules/new", data=form | changes)
+            (found,) = problems(refused)
+            assert found.startswith(line), found
+            assert 'np-card-fold" open' in refused.text
+        led_to(await alice.post("/alerts/rules/new", data=form))
+        made = next(
+            row for row in sent(await alice.get("/v1/alert-rules")) if row["name"] == "Told"
+        )
+        assert made["quiet_hours"] == {
+            "days": ["mon", "sun"],
+            "from": "22:00",
+            "to": "07:00",
+            "timezone": "Europe/Berlin",
+        }
+        assert made["message"] == "{monitor}:\n{reason}"
+        listed = await alice.get("/alerts")
+        assert "<b>" not in listed.text
+        page = text_of(listed)
+        for words in (
+            "after 10 min unless acknowledged",
+            "quiet Mon, Sun 22:00 to 07:00 (Europe/Berlin)",
+            "else by Other <b>",
+        ):
+            assert words in page
+        address = f"/alerts/rules/{made['id']}"
+        page = text_of(await alice.get(address))
+        assert re.findall(r'name="quiet_hours.days" value="(\w+)" checked', page) == ["mon", "sun"]
+        assert '<option value="Europe/Berlin" selected>' in page
+        plain = RULE_FORM | {"channel_id": ids["channel"], "version": "1"}
+        led_to(await alice.post(address, data=plain))
+        made = sent(await alice.get(f"/v1/alert-rules/{made['id']}"))
+        assert (made["quiet_hours"], made["message"]) == (None, None)
+        assert (made["escalation_minutes"], made["fallback_channel_id"]) == (None, None)
+
+    async def test_a_mistake_in_a_condition_is_pointed_at(self, alice: httpx.AsyncClient) -> None:
+        ids = await furnish(alice)
+        form = RULE_FORM | {"channel_id": ids["channel"]}
+        for condition, shown in (
+            ("down or upp", "down or upp\n        ^"),
+            ("(down", "(down\n     ^"),
+            ("down or " * 8 + "<i>", "…down or down or down or down o<i>\n"),
+        ):
+            refused = await alice.post("/alerts/rules/new", data=form | {"condition": condition})
+            (caret,) = re.findall(
+                r'<pre class="np-caret"[^>]*>(.*?)</pre>', refused.text, re.DOTALL
+            )
+            text, mark = unescape(caret).split("\n")
+            column = int(problems(refused)[0].split("column ")[1].split(":")[0])
+            assert mark.strip() == "^"
+            if column <= 30:
+                assert unescape(caret) == shown
+            else:
+                assert text[mark.index("^") :] == condition[column - 1 :]
+            assert "<i>" not in refused.text
+        fine = text_of(await alice.get("/alerts/rules/new"))
+        assert "np-caret" not in fine
+
+    async def test_preview(self, alice: httpx.AsyncClient) -> None:
+        ids = await furnish(alice)
+        before = sent(await alice.get("/v1/alert-rules"))
+        form = RULE_FORM | {"channel_id": ids["channel"], "action": "preview"}
+        message = "{monitor} <script>alert(1)</script> {{7*7}} {% if x %} ${reason}"
+        tried = await alice.post("/alerts/rules/new", data=form | {"message": message})
+        (shown,) = re.findall(r'<pre class="np-excerpt">(.*?)</pre>', tried.text, re.DOTALL)
+        assert tried.status_code == 200
+        assert "<script>alert" not in tried.text
+        text = unescape(shown)
+        assert text.startswith("Shop <script>alert(1)</script> {{7*7}} {% if x %} $")
+        assert "{reason}" not in text
+        assert text_of(tried).count(message) == 1  # what was written is still there
+        page = text_of(await alice.post("/alerts/rules/new", data=form))
+        assert "The usual words" in page
+        refused = await alice.post("/alerts/rules/new", data=form | {"message": "{mood}"})
+        assert problems(refused)[0].startswith("Message: column 1:")
+        assert sent(await alice.get("/v1/alert-rules")) == before
+        address = f"/alerts/rules/{before[0]['id']}"
+        text_of(await alice.post(address, data=form | {"message": "{monitor}!", "version": "1"}))
+        assert sent(await alice.get("/v1/alert-rules")) == before
+
     async def test_who_is_told(self, alice: httpx.AsyncClient) -> None:
         monitor = (await make(alice))["id"]
         for path in ("/monitors", f"/monitors/{monitor}"):
@@ -216,6 +355,92 @@ class TestAlertForms:
         led_to(await alice.post("/alerts/rules/new", data=rule))
         for path in ("/monitors", f"/monitors/{monitor}", "/dashboard", "/alerts"):
             assert "Nobody is told" not in text_of(await alice.get(path)), path
+
+    async def test_types_to_choose_from(
+        self, alice: httpx.AsyncClient, bob: httpx.AsyncClient
+    ) -> None:
+        page = text_of(await alice.get("/alerts/channels/new"))
+        offered = re.findall(r"/alerts/channels/new\?type=(\w+)", page)
+        assert offered[:2] == ["email", "webhook"]
+        assert set(offered) == set(KINDS)
+        refused = await alice.post("/alerts/channels/new", data={"name": "x", "type": "pigeon"})
+        assert refused.status_code == 400
+        assert "Choose one of these first" in refused.text
+        assert (await bob.get("/alerts/channels/new?type=email")).status_code == 403
+        empty = text_of(await alice.get("/alerts"))
+        assert "/alerts/channels/new?type=email" in empty
+
+    @pytest.mark.parametrize("word", TYPES)
+    async def test_each_type(self, house: Stage, alice: httpx.AsyncClient, word: str) -> None:
+        empty = text_of(await alice.get(f"/alerts/channels/new?type={word}"))
+        form = channel_form(word)
+        names = set(re.findall(r'<(?:input|textarea|select)[^>]* name="([^"]+)"', empty))
+        assert set(form) <= names
+        for field in names - {"type"}:  # each has a label, and a place for what is wrong
+            ident = "f-" + field.replace(".", "-")
+            assert f'id="{ident}"' in empty
+            assert f'for="{ident}"' in empty or field == "is_active"
+            assert f'id="e-{field}"' in empty
+        assert led_to(await alice.post("/alerts/channels/new", data=form)) == "/alerts?told=saved"
+        (made,) = sent(await alice.get("/v1/alert-channels"))
+        kept = await as_stored(house, made["id"])
+        for path, value in flat(TYPES[word]).items():
+            kept_value = got(kept, path)
+            assert (list(kept_value) if isinstance(value, list) else kept_value) == value, path
+        address = f"/alerts/channels/{made['id']}"
+        page = text_of(await alice.get(address))
+        secrets = [got(TYPES[word], path) for path in SECRETS[word]]
+        for secret in secrets:
+            assert secret not in page
+        assert page.count("set, leave empty to keep") == len(secrets)
+        # Saved as it is shown, nothing changes.
+        again = {
+            name: value
+            for name, value in form.items()
+            if name.removeprefix("config.") not in SECRETS[word]
+        }
+        led_to(await alice.post(address, data=again | {"version": "1"}))
+        assert await as_stored(house, made["id"]) == kept
+        # What is refused is said at its field, and no secret is said again.
+        refused = await alice.post(address, data=form | {"name": "", "version": "2"})
+        assert problems(refused) == ["Name: must not be empty."]
+        for secret in secrets:
+            assert secret not in refused.text
+
+    @pytest.mark.parametrize(
+        ("word", "changes", "line"),
+        [
+            ("email", {"config.to": "ops@acme.example\r\nlead"}, "Recipients: lead is no mail"),
+            ("email", {"config.smtp.port": "many"}, "Port: must be a whole number, not text."),
+            ("email", {"config.smtp.from": "x"}, "Sender: x is no mail address"),
+            ("slack", {"config.webhook_url": "x"}, "Webhook URL: a URL starts with"),
+            ("telegram", {"config.chat_id": ""}, "Chat: must not be empty."),
+            ("sms", {"config.to": "+49151, 12"}, "Numbers: "),
+            ("ntfy", {"config.topic": "a b"}, "Topic: is no topic"),
+            ("pagerduty", {"config.routing_key": ""}, "Integration key: this field is required."),
+            ("pushover", {"config.user": "x"}, "User or group key: is no user"),
+        ],
+    )
+    async def test_what_is_refused(
+        self, alice: httpx.AsyncClient, word: str, changes: dict[str, str], line: str
+    ) -> None:
+        refused = await alice.post("/alerts/channels/new", data=channel_form(word) | changes)
+        (found,) = problems(refused)
+        assert found.startswith(line), found
+        field = next(iter(changes))
+        assert re.search(rf'name="{field}"[^>]*aria-invalid="true"', refused.text)
+
+    async def test_mail_without_a_server_of_its_own(
+        self, house: Stage, alice: httpx.AsyncClient
+    ) -> None:
+        # Without script the fields of the server are sent too: they are not read.
+        led_to(
+            await alice.post(
+                "/alerts/channels/new", data=channel_form("email") | {"config.server": ""}
+            )
+        )
+        (made,) = sent(await alice.get("/v1/alert-channels"))
+        assert (await as_stored(house, made["id"]))["smtp"] is None
 
 
 class TestIncident:

@@ -8,10 +8,11 @@ from html import unescape
 import httpx
 import pytest
 
-from netpulse.model.time import HOUR
+from netpulse.model.time import DAY, HOUR, MINUTE
 from netpulse.web.pages import access, render
-from tests.api.test_monitors import make, sent
+from tests.api.test_monitors import fail, make, sent
 from tests.cast import PASSWORD
+from tests.clock import START
 from tests.conftest import Opener, Stage
 
 RANDOM = "019b0000-0000-7000-8000-00000000dead"
@@ -47,7 +48,15 @@ async def furnish(client: httpx.AsyncClient) -> dict[str, str]:
     rule = sent(await client.post("/v1/alert-rules", json=body), 201)["id"]
     body = {"title": "Fire", "monitor_id": monitor, "message": "We look into it"}
     incident = sent(await client.post("/v1/incidents", json=body), 201)["id"]
-    return {"monitor": monitor, "channel": channel, "rule": rule, "incident": incident}
+    body = {"title": "Nights", "cron": "0 2 * * *", "duration_minutes": 60, "all": True}
+    plan = sent(await client.post("/v1/maintenance", json=body), 201)["id"]
+    return {
+        "monitor": monitor,
+        "channel": channel,
+        "rule": rule,
+        "incident": incident,
+        "plan": plan,
+    }
 
 
 VIEWERS = [
@@ -70,18 +79,25 @@ VIEWERS = [
     "/incidents/{incident}?part=story",
     "/alerts",
     "/alerts?part=deliveries",
+    "/maintenance",
+    "/maintenance?part=list",
 ]
 ADMINS = [
     "/monitors/new",
     "/monitors/{monitor}/edit",
     "/monitors/{monitor}/delete",
     "/alerts/channels/new",
+    "/alerts/channels/new?type=email",
     "/alerts/channels/{channel}",
     "/alerts/channels/{channel}/delete",
     "/alerts/rules/new",
     "/alerts/rules/new?monitor_id={monitor}",
     "/alerts/rules/{rule}",
     "/alerts/rules/{rule}/delete",
+    "/incidents/new",
+    "/maintenance/new",
+    "/maintenance/{plan}",
+    "/maintenance/{plan}/delete",
 ]
 
 
@@ -128,6 +144,22 @@ class TestWhoSeesWhat:
         ids = await furnish(client)
         for path in (*VIEWERS, *ADMINS, "/docs"):
             text_of(await client.get(path.format(**ids)))
+        tried = {
+            "type": "tcp",
+            "name": "Nobody's",
+            "target": "169.254.169.254:80",
+            "interval_seconds": "60",
+            "timeout_seconds": "10",
+            "confirmations": "2",
+            "recoveries": "1",
+            "action": "test",
+        }
+        assert "always blocked" in text_of(await client.post("/monitors/new", data=tried))
+        await fail(stage, ids["monitor"], START + MINUTE)
+        (event,) = sent(await client.get("/v1/alert-events"))
+        text_of(await client.get(f"/alerts/events/{event['id']}"))
+        token = stage.house.links.token(event["incident_id"], ids["channel"], START + DAY)
+        text_of(await stage.client().get(f"/acknowledge/{token}"))
         text_of(await client.get("/nothing"), 404)
         text_of(await stage.client().get("/login"))
         shown = {name for _, name in templates.cache.keys()}  # noqa: SIM118 (it is no mapping)

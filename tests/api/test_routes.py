@@ -9,9 +9,12 @@ import httpx
 from litestar.handlers import HTTPRouteHandler
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
+from netpulse.model.time import HOUR, MINUTE, rfc3339
 from netpulse.model.user import Role
 from netpulse.web import routes
 from netpulse.web.endpoint import PUBLIC, Declaration
+from tests.api.test_monitors import fail
+from tests.clock import START
 from tests.conftest import Stage
 
 RANDOM = "019b0000-0000-7000-8000-00000000dead"
@@ -39,6 +42,12 @@ PUBLIC_PAGES = {
     ("GET", "/static/{path:path}"),
 }
 
+LINKS = {
+    ("GET", "/acknowledge/{token:str}"),
+    ("POST", "/acknowledge/{token:str}"),
+}
+"""Strangers who have a signed link."""
+
 PINGS = {
     ("GET", "/ping/{token:str}"),
     ("POST", "/ping/{token:str}"),
@@ -61,10 +70,20 @@ VIEWERS_ROUTES = {
     ("GET", "/v1/alert-channels/{id:str}"),
     ("GET", "/v1/alert-rules"),
     ("GET", "/v1/alert-rules/{id:str}"),
+    ("GET", "/v1/alert-events"),
+    ("GET", "/v1/alert-events/{id:str}"),
+    ("GET", "/v1/maintenance"),
+    ("GET", "/v1/maintenance/{id:str}"),
     ("GET", "/live"),
 }
 
 MONITOR = {"name": "Shop", "type": "http", "target": "https://shop.example/"}
+PLAN = {
+    "title": "Move",
+    "starts_at": rfc3339(START),
+    "ends_at": rfc3339(START + HOUR),
+    "all": True,
+}
 CHANNEL = {"name": "Hook", "type": "webhook", "config": {"url": "https://hooks.example/x"}}
 
 
@@ -92,7 +111,7 @@ def test_every_route_declares_who_may_use_it() -> None:
 
 def test_strangers_have_these_and_no_others() -> None:
     found = {key(handler) for handler in routes.ROUTES if handler.opt["access"] is PUBLIC}
-    assert found == PUBLIC_ROUTES | PUBLIC_PAGES | PINGS
+    assert found == PUBLIC_ROUTES | PUBLIC_PAGES | LINKS | PINGS
 
 
 def test_viewers_change_nothing() -> None:
@@ -175,12 +194,19 @@ async def test_wrong_methods(alice: httpx.AsyncClient) -> None:
             assert known <= set(answer.headers["allow"].split(", "))
 
 
-async def things_of_acme(alice: httpx.AsyncClient) -> dict[str, str]:
+async def things_of_acme(house: Stage, alice: httpx.AsyncClient) -> dict[str, str]:
     monitor = (await alice.post("/v1/monitors", json=MONITOR)).json()["data"]["id"]
     channel = (await alice.post("/v1/alert-channels", json=CHANNEL)).json()["data"]["id"]
     rule = await alice.post("/v1/alert-rules", json={"channel_id": channel, "monitor_id": monitor})
     incident = await alice.post("/v1/incidents", json={"title": "Fire", "monitor_id": monitor})
+    plan = await alice.post("/v1/maintenance", json=PLAN)
+    api_key = await alice.post("/v1/api-keys", json=API_KEY)
+    await fail(house, monitor, START + MINUTE)
+    (event,) = (await alice.get("/v1/alert-events")).json()["data"]
     return {
+        "api-keys": api_key.json()["data"]["id"],
+        "alert-events": event["id"],
+        "maintenance": plan.json()["data"]["id"],
         "monitors": monitor,
         "alert-channels": channel,
         "alert-rules": rule.json()["data"]["id"],
@@ -188,11 +214,18 @@ async def things_of_acme(alice: httpx.AsyncClient) -> dict[str, str]:
     }
 
 
+API_KEY = {"name": "Deploy", "scopes": ["monitors:read"]}
 BODIES: dict[str, Any] = {
+    "api-keys": API_KEY,
+    "alert-events": {},
+    "acknowledge": {},
+    "resend": {},
+    "rotate": {},
     "monitors": MONITOR,
     "alert-channels": CHANNEL,
     "alert-rules": {"channel_id": RANDOM},
     "incidents": {},
+    "maintenance": PLAN,
     "updates": {"message": "hello"},
 }
 
@@ -200,7 +233,7 @@ BODIES: dict[str, Any] = {
 async def test_another_organizations_id_is_as_unknown_as_a_random_one(
     house: Stage, alice: httpx.AsyncClient, charlie: httpx.AsyncClient
 ) -> None:
-    theirs = await things_of_acme(alice)
+    theirs = await things_of_acme(house, alice)
     before = await house.audit(house.cast.acme.id)
     walked = 0
     for method, path in API:
@@ -234,9 +267,9 @@ async def test_another_organizations_id_is_as_unknown_as_a_random_one(
 
 
 async def test_another_organizations_id_in_a_body(
-    alice: httpx.AsyncClient, charlie: httpx.AsyncClient
+    house: Stage, alice: httpx.AsyncClient, charlie: httpx.AsyncClient
 ) -> None:
-    theirs = await things_of_acme(alice)
+    theirs = await things_of_acme(house, alice)
     channel = (await charlie.post("/v1/alert-channels", json=CHANNEL)).json()["data"]["id"]
     for theirs_or_random in (theirs, dict.fromkeys(theirs, RANDOM)):
         monitor, foreign = theirs_or_random["monitors"], theirs_or_random["alert-channels"]
@@ -265,7 +298,11 @@ async def test_another_organizations_id_in_a_body(
 async def test_mass_assignment(alice: httpx.AsyncClient, house: Stage) -> None:
     """Fields that only the product sets are refused or ignored, never taken."""
     theirs = house.cast.globex.id
-    for noun, body in (("monitors", MONITOR), ("alert-channels", CHANNEL)):
+    for noun, body in (
+        ("monitors", MONITOR),
+        ("alert-channels", CHANNEL),
+        ("maintenance", PLAN),
+    ):
         for extra in (
             {"org_id": theirs},
             {"id": RANDOM},
@@ -286,7 +323,7 @@ async def test_mass_assignment(alice: httpx.AsyncClient, house: Stage) -> None:
             {"source": "x"},
             {"external_id": "x"},
             {"role": "super_admin"},
-            {"parent_id": RANDOM},
+            {"parent_key": RANDOM},
             {"damage": "x"},
         ):
             answer = await alice.post(f"/v1/{noun}", json={**body, **extra})
@@ -299,9 +336,9 @@ async def test_mass_assignment(alice: httpx.AsyncClient, house: Stage) -> None:
 async def test_pages_about_another_organizations_things_are_not_found(
     house: Stage, alice: httpx.AsyncClient, charlie: httpx.AsyncClient
 ) -> None:
-    theirs = await things_of_acme(alice)
+    theirs = await things_of_acme(house, alice)
     by_word = {"monitors": "monitors", "incidents": "incidents", "channels": "alert-channels"}
-    by_word |= {"rules": "alert-rules"}
+    by_word |= {"maintenance": "maintenance", "rules": "alert-rules", "events": "alert-events"}
     before = await house.audit(house.cast.acme.id)
     walked = 0
     for method, path in map(key, routes.ROUTES):

@@ -67,6 +67,7 @@ def test_the_first_day(
 
     # A channel with a secret that is never shown again, and a test of it.
     page.goto(f"{base}/alerts/channels/new")
+    page.click("a[href$='type=webhook']")
     page.fill("[name=name]", "Ops")
     page.fill("[name='config.url']", sink.url)
     page.click("button:has-text('Generate')")

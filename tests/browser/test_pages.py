@@ -69,8 +69,8 @@ def test_it_all_works_without_script(fresh: Instance, site: Site, window: Opener
     expect(page.locator("main")).to_contain_text("Nothing is watched yet")
 
 
-PAGES = ("/dashboard", "/monitors", "MONITOR", "/incidents", "INCIDENT", "/alerts", "/docs")
-FORMS = ("/monitors/new", "MONITOR/edit", "MONITOR/delete", "/alerts/channels/new", "/alerts/rules/new")  # fmt: skip
+PAGES = ("/dashboard", "/monitors", "MONITOR", "/incidents", "INCIDENT", "/alerts", "/maintenance", "/docs")  # fmt: skip
+FORMS = ("/monitors/new", "MONITOR/edit", "MONITOR/delete", "/alerts/channels/new", "/alerts/channels/new?type=email", "/alerts/rules/new", "/maintenance/new")  # fmt: skip
 
 
 def address(page: Page, base: str, path: str) -> str:

@@ -16,9 +16,10 @@ What a check says of hosts that misbehave, one row a behaviour. Every row is a t
 `failure_detail` are held against this table. This page is written from the same table by
 `python -m tests.hostile.document`.
 
-Where curl (`curl -L --compressed`, its exit status and a status of 2xx) or the Prometheus blackbox
-exporter (its http and tcp modules, redirects followed) decide otherwise, a note says so and why;
-`python -m tests.hostile.compare` asks both.
+Where curl (`curl -L --compressed`, its exit status and a status of 2xx), dig (records of the type
+that was asked for, or none), ping (its exit status) or the Prometheus blackbox exporter (its http,
+tcp, dns and icmp modules, redirects followed) decide otherwise, a note says so and why;
+`python -m tests.hostile.compare` asks them.
 """
 
 
@@ -34,13 +35,9 @@ def text() -> str:
 
 
 def _line(row: Row) -> str:
-    others = []
-    if row.why:
-        others.append(row.why)
-    if row.curl:
-        others.append(f"**curl** {row.curl}")
-    if row.blackbox:
-        others.append(f"**blackbox** {row.blackbox}")
+    others = [row.why] if row.why else []
+    notes = (("curl", row.curl), ("dig", row.dig), ("ping", row.ping), ("blackbox", row.blackbox))
+    others += [f"**{who}** {note}" for who, note in notes if note]
     failure = f"`{row.failure}`" if row.failure else ""
     detail = f"`{row.detail}`" if row.detail else ""
     name = row.name if row.kind == "http" else f"{row.name} ({row.kind})"

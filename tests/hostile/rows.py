@@ -10,10 +10,34 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Any
 
+from netpulse.egress.connect import Egress
 from tests.servers import HttpServer, Script, TcpServer
 
-Serve = Callable[[], AbstractAsyncContextManager[str]]
-"""Brings the host up and gives the target to be checked."""
+
+@dataclass(frozen=True)
+class Place:
+    """Where a host is up."""
+
+    target: str
+    fields: Mapping[str, Any] = field(default_factory=dict)
+    """What the monitor has to say beside its target: the name server."""
+    egress: Egress | None = None
+    """The way out of a check that has name servers of its own; None: the usual one."""
+
+    @property
+    def at(self) -> str:
+        """The address and port that sentences name."""
+        address = str(self.fields.get("nameserver", ""))
+        return address or self.target.partition("://")[2].partition("/")[0] or self.target
+
+
+Serve = Callable[[], AbstractAsyncContextManager[str | Place]]
+"""Brings the host up and gives the target to be checked, or more."""
+
+
+def nothing_missing() -> str | None:
+    """Return why a row cannot be tried here: most can be anywhere."""
+    return None
 
 
 @dataclass(frozen=True)
@@ -28,12 +52,30 @@ class Row:
     kind: str = "http"
     fields: Mapping[str, Any] = field(default_factory=dict)
     """Of the monitor, beside its target."""
+    words: str = ""
+    """A part of the sentence; {at} stands for the address and port of the host."""
+    shows_certificate: bool = False
+    """The certificate is told, even where it does not verify."""
+    seconds: float | None = None
+    """A deadline shorter than the timeout, which is whole seconds."""
+    missing: Callable[[], str | None] = nothing_missing
+    """Gives why this cannot be tried here, or None."""
     why: str = ""
     """Why the verdict is what it is, where one may doubt it."""
     curl: str = ""
     """Why curl decides otherwise; empty where it decides as we do."""
     blackbox: str = ""
     """Why the Prometheus blackbox exporter decides otherwise."""
+    dig: str = ""
+    """Why dig decides otherwise."""
+    ping: str = ""
+    """Why ping decides otherwise."""
+
+    @contextlib.asynccontextmanager
+    async def up(self) -> AsyncIterator[Place]:
+        """Bring the host up."""
+        async with self.serve() as found:
+            yield Place(found) if isinstance(found, str) else found
 
     @property
     def verdict(self) -> str:

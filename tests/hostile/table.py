@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.hostile import http, redirects, streams, tcp, tls
+from tests.hostile import dns, http, icmp, redirects, streams, tcp, tls
 from tests.hostile.rows import Chapter, Row
 
 CHAPTERS: tuple[Chapter, ...] = (
@@ -11,5 +11,7 @@ CHAPTERS: tuple[Chapter, ...] = (
     *redirects.CHAPTERS,
     *tls.CHAPTERS,
     *tcp.CHAPTERS,
+    *dns.CHAPTERS,
+    *icmp.CHAPTERS,
 )
 ROWS: tuple[Row, ...] = tuple(row for chapter in CHAPTERS for row in chapter.rows)

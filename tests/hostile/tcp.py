@@ -63,8 +63,23 @@ async def nobody() -> AsyncIterator[str]:
     yield f"127.0.0.1:{free_port()}"
 
 
+WORDS = {
+    "greets with something else": 'answered "220 mail.example ready',
+    "closes without a greeting": 'answered nothing, expected "220"',
+    "floods": "in the first 64 KiB",
+    "says it too late": "in the first 64 KiB",
+    "resets without a greeting": "reset the connection after 0 bytes of answer",
+    "is silent": ", waiting for the first byte",
+    "is silent to TLS": ", waiting for the TLS handshake",
+    "speaks no TLS": "does not speak TLS on this port",
+    "answers when it must not": "invert is set",
+}
+
+
 def _row(name: str, script: object, said: str, detail: str | None = None, **fields: object) -> Row:
-    return Row(name, tcp(script), said, detail, kind="tcp", fields={**SOON, **fields})
+    words = WORDS.get(name, "")
+    every = {**SOON, **fields}
+    return Row(name, tcp(script), said, detail, kind="tcp", fields=every, words=words)
 
 
 CHAPTERS = (
@@ -77,6 +92,7 @@ CHAPTERS = (
             _row("greets", BANNER, "up", expect="220 "),
             _row("greets byte by byte", drips, "up", expect="ready"),
             _row("answers what was sent", echo, "up", send="ping\r\n", expect="PING"),
+            _row("answers what is not ASCII", echo, "up", send="käse", expect="K"),
             _row("greets with something else", BANNER, "down mismatch", expect="250 "),
             _row("closes without a greeting", closes, "down mismatch", expect="220"),
             _row("floods", floods, "down mismatch", expect="b"),
@@ -86,7 +102,7 @@ CHAPTERS = (
             _row("answers when it must not", None, "down mismatch", "inverted", invert=True),
             _row("is silent to TLS", None, "down timeout", "tls", tls=True),
             _row("speaks no TLS", BANNER, "down tls_handshake", "not_tls", tls=True),
-            Row("refuses", nobody, "down refused", kind="tcp"),
+            Row("refuses", nobody, "down refused", kind="tcp", words="connection refused by {at}"),
             Row("must refuse and does", nobody, "up", kind="tcp", fields={"invert": True}),
             Row(
                 "cloud metadata",

@@ -10,10 +10,10 @@ import uvloop
 
 from netpulse.egress.connect import Egress
 from netpulse.model.check import Failure
-from tests.hostile import document, http
-from tests.hostile.rows import Row
+from tests.hostile import document, http, icmp, tls
+from tests.hostile.rows import Place, Row
 from tests.hostile.table import CHAPTERS, ROWS
-from tests.probing import check
+from tests.probing import Seen, check
 
 
 @pytest.fixture
@@ -23,23 +23,48 @@ async def egress() -> AsyncIterator[Egress]:
     await egress.close()
 
 
-@pytest.mark.parametrize("row", ROWS, ids=[f"{row.kind}: {row.name}" for row in ROWS])
-async def test_verdicts(egress: Egress, row: Row) -> None:
-    async with row.serve() as target:
-        seen = await check(egress, target, row.kind, **row.fields)
+async def see(row: Row, place: Place, egress: Egress) -> Seen:
+    """Check what a row has brought up."""
+    fields = {**row.fields, **place.fields}
+    return await check(place.egress or egress, place.target, row.kind, row.seconds, **fields)
+
+
+def hold(row: Row, place: Place, seen: Seen) -> None:
+    """Hold what was seen against the row."""
     assert (seen.said, seen.verdict.detail) == (row.said, row.detail), seen.message
     assert bool(seen.message) is (seen.said != "up")
-    timeout = row.fields.get("timeout_seconds", 5)
-    assert seen.seconds < timeout + 0.5
+    assert row.words.replace("{at}", place.at) in seen.message
+    assert seen.reading.certificate is not None or not row.shows_certificate
+    assert seen.seconds < (row.seconds or row.fields.get("timeout_seconds", 5)) + 0.5
 
 
-def test_http_verdicts_are_the_same_on_uvloop() -> None:
+@pytest.mark.parametrize("row", ROWS, ids=[f"{row.kind}: {row.name}" for row in ROWS])
+async def test_verdicts(egress: Egress, row: Row) -> None:
+    if reason := row.missing():
+        pytest.skip(reason)
+    async with row.up() as place:
+        hold(row, place, await see(row, place, egress))
+
+
+FAR = [row for chapter in icmp.CHAPTERS for row in chapter.rows]
+
+
+@pytest.mark.parametrize("row", FAR, ids=[row.name for row in FAR])
+async def test_pings_over_a_raw_socket(egress: Egress, row: Row) -> None:
+    """Where not everybody may ping, but NetPulse may open a raw socket, nothing changes."""
+    if reason := row.missing():
+        pytest.skip(reason)
+    async with row.up() as place, icmp.raw_only():
+        hold(row, place, await see(row, place, egress))
+
+
+def test_verdicts_are_the_same_on_uvloop() -> None:
     async def all_of_them() -> list[tuple[str, str, str]]:
         egress = Egress()
         wrong = []
-        for row in (row for chapter in http.CHAPTERS for row in chapter.rows):
-            async with row.serve() as target:
-                seen = await check(egress, target, row.kind, **row.fields)
+        for row in (row for chapter in (*http.CHAPTERS, *tls.CHAPTERS) for row in chapter.rows):
+            async with row.up() as place:
+                seen = await see(row, place, egress)
             if seen.said != row.said:
                 wrong.append((row.name, row.said, seen.said))
         await egress.close()

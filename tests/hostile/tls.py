@@ -129,20 +129,25 @@ BLACKBOX = {
 }
 
 
-def _made(name: str, context: Callable[[], ssl.SSLContext], said: str, detail: str | None) -> Row:
+def _made(
+    name: str, context: Callable[[], ssl.SSLContext], said: str, detail: str | None, words: str = ""
+) -> Row:
     return Row(
         name,
         https(context, answer(200)),
         said,
         detail,
         fields=TRUSTED,
+        words=words,
+        shows_certificate=True,
         curl=CURL.get(name, ""),
         blackbox=BLACKBOX.get(name, ""),
     )
 
 
-def _shaken(name: str, script: object, said: str, detail: str) -> Row:
-    return Row(name, tcp(script, "https", "localhost"), said, detail, fields=SOON)
+def _shaken(name: str, script: object, said: str, detail: str, words: str) -> Row:
+    serve = tcp(script, "https", "localhost")
+    return Row(name, serve, said, detail, fields=SOON, words=words)
 
 
 def _wildcard(*names: str) -> Callable[[], ssl.SSLContext]:
@@ -156,8 +161,8 @@ CHAPTERS = (
         " handshake. The host is localhost, its authority is given as `ca_certificate`.",
         (
             *(
-                _made(name, context, said, detail)
-                for name, context, said, detail, _ in CERTIFICATES
+                _made(name, context, said, detail, words)
+                for name, context, said, detail, words in CERTIFICATES
             ),
             _made("for localhost among others", _wildcard("a.example", "localhost"), "up", None),
             _made(
@@ -179,12 +184,21 @@ CHAPTERS = (
                 https(OURS.expired, answer(200)),
                 "up",
                 fields={"verify_tls": False},
+                shows_certificate=True,
             ),
             Row(
                 "for another host, not verified",
                 https(_wildcard("a.example"), answer(200)),
                 "up",
                 fields={"verify_tls": False},
+                shows_certificate=True,
+            ),
+            Row(
+                "self-signed, not verified",
+                https(lambda: self_signed()[0], answer(200)),
+                "up",
+                fields={"verify_tls": False},
+                shows_certificate=True,
             ),
             Row(
                 "self-signed and given as the authority",
@@ -198,18 +212,43 @@ CHAPTERS = (
         "Handshakes",
         "What happens before there is a certificate.",
         (
-            _shaken("closes", closes, "down tls_handshake", "closed"),
-            _shaken("resets", resets, "down tls_handshake", "reset"),
-            _shaken("speaks SSH", b"SSH-2.0-x\r\n", "down tls_handshake", "not_tls"),
-            _shaken("speaks plain HTTP", answer(400), "down tls_handshake", "not_tls"),
-            _shaken("is silent", None, "down timeout", "tls"),
-            _shaken("drips", drips, "down timeout", "tls"),
+            _shaken(
+                "closes",
+                closes,
+                "down tls_handshake",
+                "closed",
+                "localhost closed the connection during the TLS",
+            ),
+            _shaken(
+                "resets",
+                resets,
+                "down tls_handshake",
+                "reset",
+                "localhost reset the connection during the TLS",
+            ),
+            _shaken(
+                "speaks SSH",
+                b"SSH-2.0-x\r\n",
+                "down tls_handshake",
+                "not_tls",
+                "does not speak TLS on this port",
+            ),
+            _shaken(
+                "speaks plain HTTP",
+                answer(400),
+                "down tls_handshake",
+                "not_tls",
+                "does not speak TLS on this port",
+            ),
+            _shaken("is silent", None, "down timeout", "tls", ", waiting for the TLS handshake"),
+            _shaken("drips", drips, "down timeout", "tls", ", waiting for the TLS handshake"),
             Row(
                 "TLS 1.1 at best",
                 told(OURS.old_protocol),
                 "down tls_weak",
                 "old_protocol",
                 fields=TRUSTED,
+                words="localhost speaks only TLS older than 1.2",
             ),
             Row(
                 "demands a client certificate (TLS 1.2)",
@@ -229,7 +268,7 @@ CHAPTERS = (
                 "closes without close_notify",
                 told(OURS.good, b"HTTP/1.1 200 OK\r\n\r\nhello"),
                 "up",
-                fields=TRUSTED,
+                fields={**TRUSTED, "body_match": "hello"},
             ),
         ),
     ),

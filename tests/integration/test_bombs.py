@@ -20,3 +20,9 @@ async def test_bombs_delay_nobody(tmp_path: Path) -> None:
         assert loud[figure]["median"] - quiet[figure]["median"] < 50, (figure, quiet, loud)
     for figure in ("healthy_late_ms", "loop_late_ms"):  # what a check takes is the machine's too
         assert loud[figure]["p99"] - quiet[figure]["p99"] < 50, (figure, quiet, loud)
+    # In one run: what a healthy check lasts by itself, beside the bombs and between them.
+    alone = loud["alone"]
+    assert loud["healthy_checks"] > 100
+    for figure in ("healthy_lasted_ms", "healthy_late_ms", "loop_late_ms"):
+        for part in ("median", "p90"):
+            assert loud[figure][part] - alone[figure][part] < 50, (figure, part, loud)

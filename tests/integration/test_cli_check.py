@@ -113,6 +113,26 @@ async def test_a_name_server_of_ones_own(capsys: pytest.CaptureFixture[str]) -> 
     assert found.out.startswith(f"UP  {target}  connected in ")
 
 
+async def test_all_addresses_and_the_first_bytes(capsys: pytest.CaptureFixture[str]) -> None:
+    body = b"\x1b[2Jfine" + b"." * 5000
+    async with (
+        DnsServer({"shop.example": ["127.0.0.1", "::1"]}) as names,
+        HttpServer(answer(200, body=body)) as server,
+    ):
+        words = [f"http://shop.example:{server.port}/", "--nameserver", names.address]
+        found = await said(capsys, *words)
+        assert found.status == 0
+        assert "\n  address     127.0.0.1\n  also at     ::1\n" in found.out
+        found = await said(capsys, *words, "--json")
+    assert found.check["address"] == "127.0.0.1"
+    assert sorted(found.check["addresses"]) == ["127.0.0.1", "::1"]
+    shown = found.check["body"]
+    assert set(shown) == {field.encode_name for field in msgspec.structs.fields(checks.BodyAnswer)}
+    # What would clear the screen is text.
+    assert shown["text"].startswith("\\x1b[2Jfine.")
+    assert (shown["shown_bytes"], shown["total_bytes"], shown["is_cut"]) == (4096, 5008, True)
+
+
 async def test_json(capsys: pytest.CaptureFixture[str]) -> None:
     async with HttpServer(answer(404)) as server:
         found = await said(capsys, server.url(), "--json")

@@ -10,89 +10,14 @@ from pathlib import Path
 import pytest
 from standardwebhooks.webhooks import Webhook
 
-from netpulse.engine.clock import Clock
-from netpulse.engine.dispatcher import Backoff, Dispatcher, gives_up
-from netpulse.engine.figures import Figures
-from netpulse.engine.live import Hub
-from netpulse.model.alert import Event, Notice, NoticeStatus
-from netpulse.model.channel import Channel, WebhookConfig
-from netpulse.model.check import Check, Failure, Result
-from netpulse.model.edge import Edge
-from netpulse.model.monitor import Monitor
-from netpulse.rules import incidents
-from netpulse.storage import channels, edges, monitors, notices
+from netpulse.model.alert import NoticeStatus
+from netpulse.model.check import Result
+from netpulse.rules.outbox import Backoff
+from netpulse.storage import channels, notices
 from netpulse.storage.db import Conn
-from tests.home import FAST, SECRET, Home, home, now, spec
+from tests.home import SECRET, home, now
+from tests.post import Post
 from tests.receiver import Receiver
-
-
-class Post:
-    """A home without an engine's checks: edges are made by hand, a dispatcher sends."""
-
-    def __init__(self, at: Home) -> None:
-        self.home = at
-        self.hub = Hub()
-        self.figures = Figures(Clock())
-        self.dispatcher: Dispatcher | None = None
-
-    async def open(self, backoff: Backoff = FAST) -> None:
-        self.dispatcher = Dispatcher(
-            db=self.home.db,
-            egress=self.home.egress,
-            clock=Clock(),
-            hub=self.hub,
-            figures=self.figures,
-            worker="test",
-            on_accepted=lambda address: None,
-            backoff=backoff,
-            chance=lambda: 0.5,
-        )
-        await self.dispatcher.start()
-
-    async def close(self) -> None:
-        if self.dispatcher is not None:
-            await self.dispatcher.stop()
-            self.dispatcher = None
-
-    async def monitor(self, name: str = "Shop") -> Monitor:
-        return await self.home.monitor(
-            spec("http://shop.example/", name=name, confirmations=1, interval_seconds=60)
-        )
-
-    async def edge(self, monitor: Monitor, result: Result) -> None:
-        """Write the edge that one check with this result makes."""
-        at = now()
-        down = result is Result.DOWN
-        check = Check(
-            due_at=at,
-            started_at=at,
-            result=result,
-            failure=Failure.REFUSED if down else None,
-            message="the connection was refused" if down else None,
-        )
-
-        def write(conn: Conn) -> None:
-            loaded = monitors.load_one(conn, monitor.id)
-            assert loaded is not None
-            watch, flip = incidents.step(monitor.spec, loaded[1], check, now=at)
-            edges.record(conn, Edge(monitor=monitor, watch=watch, flip=flip))
-
-        await self.home.db.write(write)
-        if self.dispatcher is not None:
-            self.dispatcher.wake()
-
-    async def all(self) -> list[Notice]:
-        """Return every notice, the oldest first."""
-        return (await self.home.db.read(notices.recent, self.home.org.id, 1_000))[::-1]
-
-    async def settled(self, seconds: float = 10) -> list[Notice]:
-        """Wait until no notice is pending any more."""
-
-        async def look() -> bool:
-            return await self.home.db.read(notices.pending_count) == 0
-
-        await self.home.until(look, "nothing is pending", seconds)
-        return await self.all()
 
 
 @pytest.fixture
@@ -299,43 +224,117 @@ async def test_browsers_hear_what_became_of_a_notice(post: Post, receiver: Recei
     )
 
 
-def test_waits_double_to_a_quarter_of_an_hour() -> None:
-    backoff = Backoff()
-    assert [backoff.wait(n, None, 0.5) for n in range(1, 10)] == [
-        10, 20, 40, 80, 160, 320, 640, 900, 900,
-    ]  # fmt: skip
-    assert backoff.wait(1, None, 0.0) == 8
-    assert backoff.wait(1, None, 0.999) == pytest.approx(12, abs=0.01)
-    assert backoff.wait(1, 600, 0.5) == 600
-    assert backoff.wait(500, None, 0.5) == 900
+async def test_after_five_minutes_the_fallback_channel_is_told(
+    post: Post, receiver: Receiver
+) -> None:
+    receiver.answer = lambda _: 503
+    async with Receiver() as spare:
+        fallback = await post.home.channel(spare.url, name="Spare")
+        rule = await post.home.rule(
+            await post.home.channel(receiver.url), fallback_channel_id=fallback.id
+        )
+        assert rule.fallback_channel_id == fallback.id
+        await post.open(Backoff(first=600))
+        monitor = await post.monitor()
+        await post.edge(monitor, Result.UP)
+        await post.edge(monitor, Result.DOWN)
+
+        async def tried() -> bool:
+            return len(receiver.ledger) == 1
+
+        await post.home.until(tried, "the first attempt")
+        assert spare.taken == []
+        post.later(5 * 60)
+        (got,) = await spare.wait_for(1)
+        assert got.payload["event"] == "monitor.down"
+        assert got.payload["id"] == got.id != receiver.ledger[0].id
 
 
-def test_when_it_gives_up() -> None:
-    channel = Channel(
-        id="c",
-        org_id="o",
-        name="Hook",
-        type="webhook",
-        config=WebhookConfig(url="http://127.0.0.1/"),
-        retry_for_seconds=3_600,
-        max_attempts=5,
-        created_at=0,
-    )
-    notice = Notice(
-        id="n",
-        org_id="o",
-        event=Event.MONITOR_DOWN,
-        rule_id=None,
-        channel_id="c",
-        monitor_id=None,
-        incident_id=None,
-        status=NoticeStatus.PENDING,
-        payload=b"{}",  # type: ignore[arg-type]
-        created_at=0,
-    )
-    assert gives_up(channel, notice, 2, next_attempt_at=9_999_999) is None
-    assert gives_up(channel, notice, 3, next_attempt_at=3_600_000) is None
-    assert gives_up(channel, notice, 3, next_attempt_at=3_600_001) == (
-        "given up after 3600 s and 3 attempts"
-    )
-    assert gives_up(channel, notice, 5, next_attempt_at=1) == "given up after 5 attempts"
+async def test_a_channel_that_is_gone_is_switched_off_and_another_one_hears_of_it(
+    post: Post, receiver: Receiver
+) -> None:
+    receiver.answer = lambda _: 410
+    async with Receiver() as spare:
+        gone = await post.home.channel(receiver.url, name="Gone")
+        await post.home.rule(gone)
+        await post.home.rule(await post.home.channel(spare.url), condition="system")
+        await post.open()
+        monitor = await post.monitor()
+        await post.edge(monitor, Result.UP)
+        await post.edge(monitor, Result.DOWN)
+        (got,) = await spare.wait_for(1)
+        assert got.payload["event"] == "channel.disabled"
+        assert got.payload["reason"].startswith("The channel Gone was switched off: ")
+        found = await post.home.db.read(channels.get, post.home.org.id, gone.id)
+        assert found is not None
+        assert not found.is_active
+        await post.edge(monitor, Result.UP)
+        assert len(receiver.ledger) == 1
+
+
+async def test_a_redirect_is_final_and_not_followed(post: Post, receiver: Receiver) -> None:
+    async with Receiver() as elsewhere:
+        receiver.answer = lambda _: 307
+        receiver.answer_headers = {"Location": elsewhere.url}
+        channel = await post.home.channel(receiver.url)
+        await post.home.rule(channel)
+        await post.open()
+        monitor = await post.monitor()
+        await post.edge(monitor, Result.UP)
+        await post.edge(monitor, Result.DOWN)
+        (notice,) = await post.settled()
+        assert notice.status is NoticeStatus.FAILED
+        assert len(receiver.ledger) == 1
+        assert elsewhere.ledger == []
+        found = await post.home.db.read(channels.get, post.home.org.id, channel.id)
+        assert found is not None
+        assert not found.is_active
+
+
+@pytest.mark.parametrize("answer", [b"", b"\x00\xff\x00 no HTTP at all\r\n\r\n"])
+async def test_garbage_is_tried_again(post: Post, answer: bytes) -> None:
+    async def take(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(answer)
+        writer.close()
+
+    server = await asyncio.start_server(take, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    await post.home.rule(await post.home.channel(f"http://127.0.0.1:{port}/"))
+    await post.open()
+    monitor = await post.monitor()
+    await post.edge(monitor, Result.UP)
+    await post.edge(monitor, Result.DOWN)
+
+    async def tried() -> bool:
+        (notice,) = await post.all()
+        return notice.attempt_count >= 2
+
+    await post.home.until(tried, "it is tried again")
+    (notice,) = await post.all()
+    assert notice.status is NoticeStatus.PENDING
+    assert notice.error
+    server.close()
+
+
+async def test_who_takes_notices_again_gets_what_waited_at_once(
+    post: Post, receiver: Receiver
+) -> None:
+    """What a channel could not deliver for want of a connection goes out when it takes one."""
+    await post.home.rule(await post.home.channel(receiver.url))
+    await post.open(Backoff(first=600))
+    first, second = [await post.monitor(name) for name in ("Shop", "Mail")]
+    for monitor in (first, second):
+        await post.edge(monitor, Result.UP)
+    await receiver.close()
+    await post.edge(first, Result.DOWN)
+
+    async def tried() -> bool:
+        (notice,) = await post.all()
+        return notice.attempt_count == 1
+
+    await post.home.until(tried, "the first attempt")
+    await receiver.open()
+    await post.edge(second, Result.DOWN)
+    told = await receiver.wait_for(2)
+    assert [one.payload["monitor"]["name"] for one in told] == ["Mail", "Shop"]

@@ -119,6 +119,31 @@ async def test_a_dead_resolver_is_our_own_trouble() -> None:
     await egress.close()
 
 
+async def test_every_address_that_may_be_dialled_is_told(egress: Egress) -> None:
+    async with TcpServer() as server:
+        seen = await check(egress, f"both.example:{server.port}", "tcp")
+        assert (seen.said, seen.reading.address) == ("up", "127.0.0.1")
+        assert sorted(seen.reading.addresses) == ["127.0.0.1", "::1"]
+        # Those of a name that may not be dialled are nobody's business.
+        seen = await check(egress, f"local.example:{server.port}", "tcp")
+        assert (seen.reading.address, seen.reading.addresses) == ("127.0.0.1", ("127.0.0.1",))
+    seen = await check(egress, f"both.example:{server.port}", "tcp")
+    assert seen.said == "down refused"
+    assert len(seen.reading.addresses) == 2
+    public = egress.under(AddressPolicy(allow_private=False))
+    for kind, target in (("tcp", f"both.example:{server.port}"), ("icmp", "both.example")):
+        seen = await check(public, target, kind)
+        assert (seen.said, seen.reading.addresses) == ("down blocked", ())
+    seen = await check(egress, "missing.example", "ssl")
+    assert (seen.said, seen.reading.addresses) == ("down dns", ())
+    async with HttpServer({"/": redirect("/in"), "/in": answer(200)}) as first:
+        here = await check(egress, first.url())
+        assert here.reading.addresses == ("127.0.0.1",)
+        first.scripts["/in"] = redirect("http://missing.example/")
+        seen = await check(egress, first.url())
+        assert (seen.said, seen.reading.addresses) == ("down dns", ())
+
+
 async def test_answers_are_kept_for_their_time_and_beyond_it_in_trouble(
     names: DnsServer, egress: Egress
 ) -> None:
@@ -392,11 +417,9 @@ async def rst(exchange: Exchange) -> None:
     ("script", "word"),
     [
         (hang, Failure.TIMEOUT),
-        (drip, Failure.TIMEOUT),
         (rst, Failure.RESET),
         (b"", Failure.CLOSED),
         (b"hello\r\n\r\n", Failure.PROTOCOL),
-        (b"HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\nhello", Failure.CLOSED),
     ],
 )
 async def test_posts_that_fail(egress: Egress, script: object, word: Failure) -> None:
@@ -407,6 +430,29 @@ async def test_posts_that_fail(egress: Egress, script: object, word: Failure) ->
         assert time.perf_counter() - began < 1
     assert caught.value.failure is word
     assert "127.0.0.1" in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("script", "body"),
+    [
+        (drip, b"a"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\nhello", b"hello"),
+    ],
+)
+async def test_a_status_counts_whatever_comes_of_the_body(
+    egress: Egress, script: object, body: bytes
+) -> None:
+    async with HttpServer({"*": script}) as server:  # type: ignore[dict-item]
+        said = await egress.post(server.url(), b"x", {}, timeout=0.5)
+        assert said.status == 200
+        assert said.body.startswith(body)
+
+
+async def test_a_header_with_a_line_break_is_never_sent(egress: Egress) -> None:
+    async with HttpServer({}) as server:
+        with pytest.raises(DialError) as caught:
+            await egress.post(server.url(), b"", {"X-Token": "a\r\nX-Evil: b"}, timeout=2)
+    assert (caught.value.failure, caught.value.detail) == (Failure.INTERNAL, "bad_request")
 
 
 async def test_posts_to_where_nothing_is(names: DnsServer, egress: Egress) -> None:

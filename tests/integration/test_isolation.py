@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from netpulse.engine.dispatcher import Backoff
 from netpulse.engine.loading import load
 from netpulse.model.alert import Event
 from netpulse.model.monitor import Monitor
 from netpulse.model.time import SECOND
 from netpulse.model.watch import Status, UnknownReason
+from netpulse.rules.outbox import Backoff
 from netpulse.rules.uptime import Account, account
 from netpulse.storage import monitors, notices, troubles
 from tests.clock import FakeClock

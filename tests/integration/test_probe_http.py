@@ -14,16 +14,12 @@ import pytest
 from netpulse import __version__
 from netpulse.egress.connect import Egress
 from netpulse.rules.addresses import AddressPolicy
-from tests.hostile.http import OK, encoded
+from tests.hostile.http import encoded
 from tests.hostile.streams import (
     BOMBS,
-    dripped_body,
-    dripped_head,
     endless_body,
-    endless_chunks,
     endless_interim,
     silent,
-    stalled_body,
 )
 from tests.probing import Seen, check
 from tests.servers import (
@@ -32,8 +28,6 @@ from tests.servers import (
     Request,
     TcpServer,
     answer,
-    free_port,
-    linger,
     redirect,
 )
 
@@ -71,27 +65,9 @@ async def test_what_a_reading_has(egress: Egress) -> None:
 # ------------------------------------------------------------------ deadlines
 
 
-@pytest.mark.parametrize(
-    ("script", "detail", "ends"),
-    [
-        (silent, "first_byte", ", waiting for the first byte"),
-        (dripped_head, "headers", ", waiting for the end of the headers"),
-        (dripped_body, "body", " of 500 bytes so far)"),
-        (endless_chunks, "body", " bytes so far)"),
-        (endless_interim, "headers", " interim answers (1xx) and no final one"),
-        (stalled_body, "body", ", waiting for the rest of the body (1,234 of 5,000 bytes so far)"),
-    ],
-)
-async def test_the_deadline_is_ours_and_names_the_phase(
-    egress: Egress, script: object, detail: str, ends: str
-) -> None:
+async def test_an_endless_stream_costs_little(egress: Egress) -> None:
     began = time.process_time()
-    seen = await see(egress, script, timeout_seconds=1)
-    assert seen.said == "down timeout"
-    assert seen.verdict.detail == detail
-    assert seen.message.startswith("no answer within 1 s: ")
-    assert seen.message.endswith(ends)
-    assert 0.9 < seen.seconds < 1.4
+    assert (await see(egress, endless_interim, timeout_seconds=1)).said == "down timeout"
     # The server burns the other half of an endless stream.
     assert time.process_time() - began < 0.9
 
@@ -109,77 +85,7 @@ async def test_a_silent_server_is_described(egress: Egress) -> None:
     assert 900 < reading.timings.total_ms < 1400
 
 
-async def test_a_full_backlog_is_a_timeout_while_connecting(egress: Egress) -> None:
-    import socket
-
-    with socket.socket() as full:
-        full.bind(("127.0.0.1", 0))
-        full.listen(0)
-        port = full.getsockname()[1]
-        waiting = [socket.socket() for _ in range(4)]
-        for each in waiting:
-            each.setblocking(False)
-            each.connect_ex(("127.0.0.1", port))
-        await asyncio.sleep(0.05)
-        seen = await check(egress, f"http://127.0.0.1:{port}/", timeout_seconds=1)
-        for each in waiting:
-            each.close()
-    assert seen.said == "down timeout"
-    assert seen.message == f"no answer within 1 s: connecting to 127.0.0.1:{port}"
-
-
 # ------------------------------------------------------------------ connections
-
-
-async def test_refused(egress: Egress) -> None:
-    port = free_port()
-    seen = await check(egress, f"http://127.0.0.1:{port}/")
-    assert seen.said == "down refused"
-    assert seen.message == f"connection refused by 127.0.0.1:{port}"
-    assert seen.reading.timings.connect_ms is None
-    assert seen.reading.address == "127.0.0.1"
-
-
-async def test_resets(egress: Egress) -> None:
-    async def at_once(exchange: Exchange) -> None:
-        exchange.reset()
-
-    async def in_the_body(exchange: Exchange) -> None:
-        await exchange.send(OK + b"\r\nhello")
-        await asyncio.sleep(0.05)
-        exchange.reset()
-
-    async def in_the_head(exchange: Exchange) -> None:
-        await exchange.send(OK)
-        await asyncio.sleep(0.05)
-        exchange.reset()
-
-    for script, words in (
-        (at_once, "127.0.0.1 reset the connection instead of answering"),
-        (in_the_head, "127.0.0.1 reset the connection in the middle of its headers"),
-        (in_the_body, "127.0.0.1 reset the connection in the middle of its body"),
-    ):
-        seen = await see(egress, script)
-        assert (seen.said, seen.message) == ("down reset", words)
-
-
-async def test_a_server_that_resets_before_reading(egress: Egress) -> None:
-    async def rude(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        linger(writer)
-        writer.transport.abort()
-
-    async with TcpServer(rude) as server:
-        seen = await check(egress, f"http://127.0.0.1:{server.port}/")
-    assert seen.said == "down reset"
-
-
-async def test_an_answer_before_a_reset_counts(egress: Egress) -> None:
-    async def answered(exchange: Exchange) -> None:
-        await exchange.send(answer(200, body=b"done"))
-        await asyncio.sleep(0.05)
-        exchange.reset()
-
-    assert (await see(egress, answered)).said == "up"
 
 
 async def test_ip_version(egress: Egress) -> None:
@@ -346,65 +252,6 @@ async def test_redirects_are_followed(egress: Egress) -> None:
         assert seen.message == (
             f"more than 2 redirects; the last one leads to {server.url('/fo%2fur')}"
         )
-
-
-@pytest.mark.parametrize(
-    ("location", "detail", "words"),
-    [
-        ("ftp://files.example/", "scheme", "redirected to ftp://files.example/, which is not"),
-        ("javascript:alert(1)", "scheme", "redirected to javascript:alert(1), which is not"),
-        ("file:///etc/passwd", "scheme", "which is not http or https"),
-        ("http://127.0.0.1:99999/", "bad_location", "redirected to http://127.0.0.1:99999/: "),
-        ("http://127.0.0.1:0/", "bad_location", "port 0 cannot be connected to"),
-        ("http://127.0.0.1:x/", "bad_location", "redirected to http://127.0.0.1:x/: "),
-        ("http://127.1/", "bad_location", "write four decimal numbers"),
-        ("http://0x7f000001/", "bad_location", "write four decimal numbers"),
-        ("http://[::1", "bad_location", "redirected to http://[::1: "),
-        ("http://a b/", "bad_location", "redirected to http://a b/: "),
-        ("http://[fe80::1%25eth0]/", "bad_location", "redirected to"),
-    ],
-)
-async def test_redirects_that_lead_nowhere(
-    egress: Egress, location: str, detail: str, words: str
-) -> None:
-    seen = await see(egress, redirect(location))
-    assert seen.said == "down redirect", seen.message
-    assert seen.verdict.detail == detail
-    assert words in seen.message
-
-
-async def test_redirect_loops(egress: Egress) -> None:
-    async with HttpServer({"/": redirect("/b"), "/b": redirect("/")}) as server:
-        seen = await check(egress, server.url())
-        assert seen.said == "down redirect"
-        assert seen.message == f"the redirects go in a circle: {server.url()} comes again"
-        assert len(server.requests) == 2
-
-    def further(request: Request) -> bytes:
-        return redirect(f"{request.path}x")
-
-    seen = await see(egress, further)
-    assert (seen.said, seen.verdict.detail) == ("down redirect", "too_many")
-
-
-async def test_a_redirect_to_a_forbidden_address_is_blocked(egress: Egress) -> None:
-    for location in (
-        "http://169.254.169.254/latest/meta-data/",
-        "http://[::ffff:169.254.169.254]/",
-        "http://[fe80::1]/",
-    ):
-        seen = await see(egress, redirect(location))
-        assert seen.said == "down blocked", location
-        assert "(after a redirect, at http://" in seen.message
-
-
-async def test_a_redirect_to_a_dead_port_says_where(egress: Egress) -> None:
-    port = free_port()
-    seen = await see(egress, redirect(f"http://127.0.0.1:{port}/x"))
-    assert seen.said == "down refused"
-    assert seen.message == (
-        f"connection refused by 127.0.0.1:{port} (after a redirect, at http://127.0.0.1:{port}/x)"
-    )
 
 
 @pytest.mark.parametrize(

@@ -178,18 +178,6 @@ class TestOnlyTheRightReplyCounts:
         line.close()
 
 
-async def test_no_permission(monkeypatch: pytest.MonkeyPatch, egress: Egress) -> None:
-    class Refused:
-        def __init__(self, privileged: bool) -> None:
-            raise icmp_socket.SocketPermissionError(privileged)
-
-    monkeypatch.setattr(icmp_socket, "ICMPv4Socket", Refused)
-    seen = await check(egress, "127.0.0.1", "icmp")
-    assert seen.said == "inconclusive own_permission"
-    assert seen.message == icmp_socket.PERMISSION
-    assert 'sysctl -w net.ipv4.ping_group_range="0 2147483647"' in seen.message
-
-
 @pytest.mark.parametrize(
     ("number", "failure"),
     [(24, Failure.OWN_LIMIT), (97, Failure.OWN_NETWORK)],  # EMFILE, EAFNOSUPPORT

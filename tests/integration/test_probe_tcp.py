@@ -10,8 +10,8 @@ import pytest
 from netpulse.egress.connect import Egress
 from netpulse.rules.addresses import AddressPolicy
 from tests.certificates import Authority
-from tests.probing import Seen, check
-from tests.servers import DnsServer, TcpServer, free_port, linger
+from tests.probing import check
+from tests.servers import DnsServer, TcpServer
 
 OURS = Authority()
 
@@ -23,82 +23,11 @@ async def egress() -> AsyncIterator[Egress]:
     await egress.close()
 
 
-async def see(egress: Egress, script: object, **fields: object) -> Seen:
-    async with TcpServer(script) as server:  # type: ignore[arg-type]
-        return await check(egress, f"127.0.0.1:{server.port}", "tcp", **fields)  # type: ignore[arg-type]
-
-
 async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     while data := await reader.read(1024):
         writer.write(data.upper())
         await writer.drain()
     writer.close()
-
-
-async def closes(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    writer.close()
-
-
-async def resets(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    await asyncio.sleep(0.05)
-    linger(writer)
-    writer.transport.abort()
-
-
-async def drips(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    for byte in b"220 mail.example ready\r\n":
-        writer.write(bytes([byte]))
-        await writer.drain()
-        await asyncio.sleep(0.005)
-    await reader.read()
-
-
-async def floods(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    while True:
-        writer.write(b"a" * 65_536)
-        await writer.drain()
-        await asyncio.sleep(0)
-
-
-async def late(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    writer.write(b"a" * 65_532 + b"needle")
-    await writer.drain()
-    await reader.read()
-
-
-BANNER = b"220 mail.example ready\r\n"
-
-
-@pytest.mark.parametrize(
-    ("script", "fields", "said", "words"),
-    [
-        (None, {}, "up", ""),
-        (closes, {}, "up", ""),
-        (BANNER, {}, "up", ""),
-        (BANNER, {"expect": "220 "}, "up", ""),
-        (drips, {"expect": "ready"}, "up", ""),
-        (echo, {"send": "ping\r\n", "expect": "PING"}, "up", ""),
-        (echo, {"send": "käse", "expect": "K"}, "up", ""),
-        (BANNER, {"expect": "250 "}, "down mismatch", 'answered "220 mail.example ready'),
-        (closes, {"expect": "220"}, "down mismatch", 'answered nothing, expected "220"'),
-        (floods, {"expect": "b"}, "down mismatch", "in the first 64 KiB"),
-        (late, {"expect": "needle"}, "down mismatch", "in the first 64 KiB"),
-        (resets, {"expect": "220"}, "down reset", "reset the connection after 0 bytes of answer"),
-        (None, {"expect": "220"}, "down timeout", ", waiting for the first byte"),
-        (None, {"tls": True}, "down timeout", ", waiting for the TLS handshake"),
-        (BANNER, {"tls": True}, "down tls_handshake", "does not speak TLS on this port"),
-        (None, {"invert": True}, "down mismatch", "invert is set"),
-    ],
-)
-async def test_conversations(
-    egress: Egress, script: object, fields: dict[str, object], said: str, words: str
-) -> None:
-    seen = await see(egress, script, timeout_seconds=1, **fields)
-    assert seen.said == said, seen.message
-    assert words in seen.message
-    assert seen.seconds < 1.3
-    assert seen.reading.timings.connect_ms is not None
-    assert seen.reading.address == "127.0.0.1"
 
 
 async def test_what_is_sent_arrives(egress: Egress) -> None:
@@ -108,14 +37,6 @@ async def test_what_is_sent_arrives(egress: Egress) -> None:
             assert seen.said == "up"
         await asyncio.sleep(0.1)
         assert len(server.received) == 60_003
-
-
-async def test_refused(egress: Egress) -> None:
-    port = free_port()
-    seen = await check(egress, f"127.0.0.1:{port}", "tcp")
-    assert seen.said == "down refused"
-    assert seen.message == f"connection refused by 127.0.0.1:{port}"
-    assert (await check(egress, f"127.0.0.1:{port}", "tcp", invert=True)).said == "up"
 
 
 async def test_the_port_may_stand_in_a_field_of_its_own(egress: Egress) -> None:

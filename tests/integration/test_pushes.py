@@ -199,10 +199,10 @@ async def test_while_our_network_is_away_nobody_is_late(
 ) -> None:
     monitor = await ward.made()
     await ward.ping(monitor)
-    monkeypatch.setattr(ward.engine.isolation, "_since", ward.clock.now())
+    monkeypatch.setattr(ward.engine.isolation._record, "since", ward.clock.now())
     await ward.passed(300)
     assert ward.status(monitor) is Status.UP
-    monkeypatch.setattr(ward.engine.isolation, "_since", None)
+    monkeypatch.setattr(ward.engine.isolation._record, "since", None)
     await ward.passed(60)
     assert ward.status(monitor) is Status.UP
     await ward.passed(330)

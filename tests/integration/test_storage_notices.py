@@ -2,105 +2,21 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import msgspec
 import pytest
-from msgspec import Raw
 from msgspec.structs import replace
 
-from netpulse.model.alert import Attempt, Event, Notice, NoticeStatus, Suppressed
-from netpulse.model.channel import Channel
+from netpulse.model.alert import Event, NoticeStatus, Suppressed
 from netpulse.model.ids import Id, new_id
-from netpulse.model.incident import Incident, IncidentStatus, Origin
-from netpulse.model.monitor import Monitor
-from netpulse.model.time import Millis
 from netpulse.model.watch import Status, Watch
 from netpulse.storage import channels, incidents, notices, watches
 from netpulse.storage.conn import Conn
-from netpulse.storage.errors import UniqueConflict
-from tests.store import MINUTE, NOW, SECOND, add_channel, add_monitor, add_org, add_rule, opened
-
-LEASE = 60 * SECOND
-
-
-class Outbox:
-    """An organization with a channel, and notices written by hand."""
-
-    def __init__(self, conn: Conn) -> None:
-        self.conn = conn
-        self.org = add_org(conn)
-        self.channel = add_channel(conn, self.org.id)
-        self.shop = add_monitor(conn, self.org.id)
-        self.mail = add_monitor(conn, self.org.id)
-
-    def add(
-        self,
-        monitor: Monitor | None = None,
-        *,
-        channel: Channel | None = None,
-        at: Millis = NOW,
-        due: Millis | None = None,
-        held_for: Suppressed | None = None,
-        incident_id: Id | None = None,
-        event: Event = Event.MONITOR_DOWN,
-    ) -> Id:
-        notice = Notice(
-            id=new_id(at),
-            org_id=self.org.id,
-            event=event,
-            rule_id=None,
-            channel_id=(channel or self.channel).id,
-            monitor_id=None if monitor is None else monitor.id,
-            incident_id=incident_id,
-            status=NoticeStatus.PENDING,
-            held_for=held_for,
-            payload=Raw(b'{"event":"monitor.down"}'),
-            created_at=at,
-            next_attempt_at=at if due is None else due,
-        )
-        notices.write(self.conn, notice)
-        return notice.id
-
-    def claim(
-        self,
-        worker: str = "one",
-        *,
-        now: Millis = NOW,
-        limit: int = 100,
-        busy: set[tuple[Id, Id | None]] | None = None,
-    ) -> list[Id]:
-        claimed = notices.claim(
-            self.conn, worker, now, limit=limit, lease_ms=LEASE, busy=busy or set()
-        )
-        return [claim.notice.id for claim in claimed]
-
-    def get(self, notice_id: Id) -> Notice:
-        found = notices.get(self.conn, self.org.id, notice_id)
-        assert found is not None
-        return found
-
-    def incident(self, monitor: Monitor) -> Incident:
-        incident = Incident(
-            id=new_id(NOW),
-            org_id=self.org.id,
-            title="Shop is down",
-            status=IncidentStatus.INVESTIGATING,
-            origin=Origin.CHECK,
-            monitor_ids=(monitor.id,),
-            started_at=NOW,
-            created_at=NOW,
-        )
-        return incidents.insert(self.conn, incident, monitor.id)
-
-
-OK = Attempt(at=NOW, ok=True, status_code=204, latency_ms=12)
-BAD = Attempt(at=NOW, ok=False, status_code=500, answer="oops")
-
-
-async def play(tmp_path: Path, act: object) -> None:
-    async with opened(tmp_path) as db:
-        await db.write(act)  # type: ignore[arg-type]
+from netpulse.storage.errors import Missing, UniqueConflict
+from tests.outbox import BAD, LEASE, OK, Outbox, play
+from tests.store import MINUTE, NOW, SECOND, add_channel, add_monitor, add_org, add_rule
 
 
 async def test_a_claim_carries_notice_and_opened_channel(tmp_path: Path) -> None:
@@ -109,7 +25,7 @@ async def test_a_claim_carries_notice_and_opened_channel(tmp_path: Path) -> None
         notice_id = outbox.add(outbox.shop)
         (claim,) = notices.claim(conn, "one", NOW, limit=10, lease_ms=LEASE)
         assert claim.notice == outbox.get(notice_id)
-        assert bytes(claim.notice.payload) == b'{"event":"monitor.down"}'
+        assert claim.notice.first_attempt_at == NOW
         assert claim.channel == outbox.channel
         assert outbox.claim("two") == []
         assert outbox.claim("two", now=NOW + LEASE - 1) == []
@@ -222,8 +138,8 @@ async def test_settling_keeps_attempts_and_tells_the_story(tmp_path: Path) -> No
         notices.failed(conn, untold, BAD, "HTTP 404")
         assert outbox.get(untold).status is NoticeStatus.FAILED
         assert [line.message for line in incidents.timeline(conn, incident.id)] == [
-            "Could not tell Ops (monitor.down): HTTP 404",
-            "Told Ops (monitor.down)",
+            "Could not tell Ops: Shop is down (HTTP 404)",
+            "Told Ops: Shop is down",
         ]
         assert notices.pending_count(conn) == 0
         assert notices.next_due(conn, NOW) is None
@@ -401,5 +317,94 @@ async def test_lists_and_other_organizations(tmp_path: Path) -> None:
         assert notices.page(conn, outbox.org.id, monitor_id=outbox.mail.id).total == 0
         assert notices.page(conn, outbox.org.id, channel_id=outbox.channel.id).total == 5
         assert len(notices.recent(conn, outbox.org.id, 3)) == 3
+
+    await play(tmp_path, act)
+
+
+async def test_what_stands_behind_another_or_has_no_place_is_not_looked_for(
+    tmp_path: Path,
+) -> None:
+    def act(conn: Conn) -> None:
+        outbox = Outbox(conn)
+        first = outbox.add(outbox.shop)
+        outbox.add(outbox.shop, at=NOW + 1)
+        assert outbox.claim() == [first]
+        assert notices.next_due(conn, NOW + 5) == NOW + LEASE
+        notices.retry(conn, first, BAD, NOW + MINUTE, "oops")
+        assert notices.next_due(conn, NOW + 5) == NOW + MINUTE
+        for monitor in outbox.fleet(20):
+            outbox.add(monitor)
+        assert notices.next_due(conn, NOW) == NOW
+        assert len(outbox.claim()) == 16
+        assert notices.next_due(conn, NOW) == NOW + LEASE
+
+    await play(tmp_path, act)
+
+
+async def test_a_damaged_channel_is_given_up_in_the_end(tmp_path: Path) -> None:
+    def act(conn: Conn) -> None:
+        outbox = Outbox(conn)
+        conn.execute("UPDATE alert_channels SET config = x'00', retry_for_seconds = 3000")
+        stuck = outbox.add(outbox.shop)
+        for quarter in range(4):
+            assert outbox.claim(now=NOW + quarter * 15 * MINUTE) == []
+        assert outbox.get(stuck).status is NoticeStatus.FAILED
+        assert outbox.get(stuck).attempt_count == len(notices.attempts(conn, stuck)) == 4
+        assert (outbox.get(stuck).error or "").endswith("given up after 3000 s and 4 attempts")
+
+    await play(tmp_path, act)
+
+
+@pytest.mark.parametrize("how", ["sent", "failed", "cooldown", "duplicate", "held"])
+async def test_a_notice_is_sent_again_under_its_id(tmp_path: Path, how: str) -> None:
+    def act(conn: Conn) -> None:
+        outbox = Outbox(conn)
+        held_for = Suppressed.COOLDOWN if how == "held" else None
+        one = outbox.add(
+            outbox.shop, held_for=held_for, due=NOW + MINUTE if held_for else NOW, transition_id="t"
+        )
+        if how in {"sent", "failed"}:
+            assert outbox.claim() == [one]
+        if how == "sent":
+            notices.sent(conn, one, OK, NOW)
+        elif how == "failed":
+            notices.failed(conn, one, BAD, "HTTP 404")
+        elif how in {"cooldown", "duplicate"}:
+            notices.suppress(conn, one, Suppressed(how))
+        if how == "duplicate":
+            notices.sent(conn, outbox.add(outbox.shop, transition_id="t"), OK, NOW)
+        later = NOW + 50 * 3600 * SECOND
+        again = notices.resend(conn, outbox.org.id, one, later)
+        assert (again.id, again.status, again.reason) == (one, NoticeStatus.PENDING, None)
+        assert (again.held_for, again.due_at, again.error) == (None, later, None)
+        assert outbox.claim(now=later) == [one]
+        notices.sent(conn, one, OK, later)
+        assert outbox.get(one).attempt_count == (2 if how in {"sent", "failed"} else 1)
+        assert len(notices.attempts(conn, one)) == outbox.get(one).attempt_count
+        with pytest.raises(Missing):
+            notices.resend(conn, add_org(conn, "Other").id, one, later)
+
+    await play(tmp_path, act)
+
+
+async def test_a_thousand_notices_cost_what_they_must(tmp_path: Path) -> None:
+    """The cost of a claim does not grow with what waits: ten times as much may take at most
+    thirty times as long, which leaves a noisy machine its share."""
+
+    def drain(conn: Conn, count: int) -> float:
+        outbox = Outbox(conn)
+        for monitor in outbox.fleet(count):
+            outbox.add(monitor)
+        began = time.thread_time()
+        told = 0
+        while notices.next_due(conn, NOW) is not None:
+            told += len(outbox.take())
+        assert told == count
+        return time.thread_time() - began
+
+    def act(conn: Conn) -> None:
+        drain(conn, 10)
+        few = min(drain(conn, 100), drain(conn, 100))
+        assert drain(conn, 1_000) < 30 * few
 
     await play(tmp_path, act)

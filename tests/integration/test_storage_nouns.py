@@ -354,7 +354,16 @@ async def test_a_broken_seal_or_row_costs_one_monitor(tmp_path: Path) -> None:
         assert shown is not None
         assert shown.damage is not None
         assert shown.damage.startswith("its secrets do not open; enter them again (")
-        assert [one.id for one, _ in monitors.load_all(conn)] == [broken.id, fine.id]
+        unread = monitors.get(conn, org.id, poison.id)
+        assert unread is not None
+        assert unread.damage is not None
+        assert unread.damage.startswith("its configuration cannot be read; enter it again (")
+        assert (unread.spec.name, unread.spec.target) == (poison.spec.name, poison.spec.target)
+        loaded = monitors.load_all(conn)
+        assert [one.id for one, _ in loaded] == [broken.id, fine.id, poison.id]
+        assert [one.damage is None for one, _ in loaded] == [False, True, False]
+        listed = monitors.page(conn, org.id, MonitorFilter())
+        assert (listed.total, len(listed.rows)) == (3, 3)
 
     await play(tmp_path, act)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
+from netpulse.model.maintenance import Window
 from netpulse.model.watch import Gap, Span, Status, UnknownReason
 from netpulse.rules.uptime import account, percent
 
@@ -46,13 +47,24 @@ def gaps(draw: st.DrawFn) -> list[Gap]:
     ]
 
 
-@given(offsets, offsets, spans(), gaps(), offsets)
+@st.composite
+def windows(draw: st.DrawFn) -> list[Window]:
+    pairs = draw(st.lists(st.tuples(offsets, offsets), max_size=5))
+    return [Window(T + min(pair), T + max(pair)) for pair in pairs]
+
+
+@given(offsets, offsets, spans(), gaps(), offsets, windows())
 def test_every_second_is_in_one_part(
-    begin: int, finish: int, found: list[Span], unwatched: list[Gap], now: int
+    begin: int,
+    finish: int,
+    found: list[Span],
+    unwatched: list[Gap],
+    now: int,
+    maintained: list[Window],
 ) -> None:
     start, end = T + min(begin, finish), T + max(begin, finish)
 
-    one = account(start, end, found, unwatched, T + now)
+    one = account(start, end, found, unwatched, T + now, maintained)
 
     assert one.start == start
     assert start <= one.end <= max(start, min(end, T + now))
@@ -79,14 +91,19 @@ def test_every_second_is_in_one_part(
     assert one.uptime_percent_time is None or 0 <= one.uptime_percent_time <= 100
 
 
-@given(offsets, offsets, offsets, spans(), gaps())
+@given(offsets, offsets, offsets, spans(), gaps(), windows())
 def test_two_neighbouring_periods_are_their_sum(
-    one: int, two: int, three: int, found: list[Span], unwatched: list[Gap]
+    one: int,
+    two: int,
+    three: int,
+    found: list[Span],
+    unwatched: list[Gap],
+    maintained: list[Window],
 ) -> None:
     start, middle, end = (T + moment for moment in sorted((one, two, three)))
 
     def seconds(begin: int, finish: int) -> list[int]:
-        done = account(begin, finish, found, unwatched, T + 10**9)
+        done = account(begin, finish, found, unwatched, T + 10**9, maintained)
         return [
             done.up_seconds,
             done.degraded_seconds,
@@ -110,6 +127,31 @@ def test_a_gap_over_everything_leaves_nothing_known(
 
     assert one.unknown_seconds == one.period_seconds
     assert one.down_seconds == 0
+
+
+@given(offsets, offsets, spans(), gaps(), windows())
+def test_maintenance_takes_from_what_was_known_and_gives_nothing_back(
+    begin: int, finish: int, found: list[Span], unwatched: list[Gap], maintained: list[Window]
+) -> None:
+    start, end = T + min(begin, finish), T + max(begin, finish)
+    without = account(start, end, found, unwatched, end)
+
+    one = account(start, end, found, unwatched, end, maintained)
+
+    assert one.up_seconds <= without.up_seconds
+    assert one.degraded_seconds <= without.degraded_seconds
+    assert one.down_seconds <= without.down_seconds
+    assert one.maintenance_seconds >= without.maintenance_seconds
+    paused, stopped = UnknownReason.PAUSED, UnknownReason.STOPPED
+    assert one.unknown_reasons[paused] == without.unknown_reasons[paused]
+    assert one.unknown_reasons[stopped] <= without.unknown_reasons[stopped]
+    everything = [Window(start - 5_000, end + 5_000)]
+    all_of_it = account(start, end, found, (), end, everything)
+    # One within a single second has nothing that could be maintenance.
+    assert sum(outage.duration_seconds for outage in all_of_it.outages) == 0
+    assert all_of_it.maintenance_seconds == (
+        all_of_it.period_seconds - all_of_it.unknown_reasons[paused]
+    )
 
 
 @given(st.integers(0, 10**9), st.integers(1, 10**9))

@@ -6,15 +6,17 @@ import base64
 import json
 import time
 from collections.abc import AsyncIterator
+from typing import get_args
 
 import pytest
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
-from netpulse.channels import CHANNELS, DeliveryError, Message, deliver, send_test, webhook
+from netpulse.channels import CHANNELS, Carrier, DeliveryError, Message, deliver, send_test, webhook
 from netpulse.egress.connect import Egress
-from netpulse.model.channel import Channel, WebhookConfig
+from netpulse.model.channel import Channel, ChannelConfig, WebhookConfig
 from netpulse.model.ids import new_id
 from netpulse.model.org import Org
+from netpulse.rules.messages import Words
 from tests.receiver import Receiver
 
 SECRET = "whsec_" + base64.b64encode(b"a secret of twenty-four..").decode()
@@ -28,7 +30,12 @@ def now() -> int:
 
 def message(notice_id: str = "019b2dcd-7c37-7df4-a095-8fb2bc0e4842") -> Message:
     return Message(
-        id=notice_id, event="monitor.down", payload=PAYLOAD, created_at=now(), attempted_at=now()
+        id=notice_id,
+        event="monitor.down",
+        payload=PAYLOAD,
+        words=Words(title="Down: schön"),
+        created_at=now(),
+        attempted_at=now(),
     )
 
 
@@ -37,9 +44,9 @@ def channel(config: WebhookConfig, kind: str = "webhook") -> Channel:
 
 
 @pytest.fixture
-async def egress() -> AsyncIterator[Egress]:
+async def carrier() -> AsyncIterator[Carrier]:
     way_out = Egress()
-    yield way_out
+    yield Carrier(egress=way_out)
     await way_out.close()
 
 
@@ -50,9 +57,9 @@ async def receiver() -> AsyncIterator[Receiver]:
 
 
 async def test_the_specifications_library_verifies_our_signature(
-    egress: Egress, receiver: Receiver
+    carrier: Carrier, receiver: Receiver
 ) -> None:
-    answer = await webhook.send(WebhookConfig(url=receiver.url, secret=SECRET), message(), egress)
+    answer = await webhook.send(WebhookConfig(url=receiver.url, secret=SECRET), message(), carrier)
     (got,) = receiver.taken
     assert Webhook(SECRET).verify(got.body, got.headers) == json.loads(PAYLOAD)
     assert got.body == PAYLOAD
@@ -72,28 +79,28 @@ def test_the_signature_is_the_specifications() -> None:
     assert ours == Webhook(SECRET).sign("msg_1", at, PAYLOAD.decode())
 
 
-async def test_without_a_secret_it_is_unsigned(egress: Egress, receiver: Receiver) -> None:
-    await webhook.send(WebhookConfig(url=receiver.url), message(), egress)
+async def test_without_a_secret_it_is_unsigned(carrier: Carrier, receiver: Receiver) -> None:
+    await webhook.send(WebhookConfig(url=receiver.url), message(), carrier)
     (got,) = receiver.taken
     assert "webhook-signature" not in got.headers
     assert got.headers["webhook-id"]
 
 
 async def test_own_headers_are_sent_and_cannot_replace_ours(
-    egress: Egress, receiver: Receiver
+    carrier: Carrier, receiver: Receiver
 ) -> None:
     headers = {"X-Team": "blue", "Webhook-Id": "forged", "Content-Type": "text/plain"}
-    await webhook.send(WebhookConfig(url=receiver.url, headers=headers), message(), egress)
+    await webhook.send(WebhookConfig(url=receiver.url, headers=headers), message(), carrier)
     (got,) = receiver.taken
     assert got.headers["x-team"] == "blue"
     assert got.headers["webhook-id"] == message().id
     assert got.headers["content-type"] == "application/json"
 
 
-async def test_a_secret_that_is_no_base64_is_final(egress: Egress) -> None:
+async def test_a_secret_that_is_no_base64_is_final(carrier: Carrier) -> None:
     config = WebhookConfig(url="http://127.0.0.1:1/", secret="whsec_%%%")
     with pytest.raises(DeliveryError) as caught:
-        await webhook.send(config, message(), egress)
+        await webhook.send(config, message(), carrier)
     assert caught.value.permanent
     assert str(caught.value) == "the signing secret is not whsec_ followed by Base64"
 
@@ -116,13 +123,14 @@ async def test_a_secret_that_is_no_base64_is_final(egress: Egress) -> None:
     ],
 )
 async def test_what_is_tried_again(
-    egress: Egress, receiver: Receiver, status: int, permanent: bool, text: str
+    carrier: Carrier, receiver: Receiver, status: int, permanent: bool, text: str
 ) -> None:
     receiver.answer = lambda _: status
     receiver.answer_headers = {"Location": "http://127.0.0.1:1/", "Retry-After": "120"}
     with pytest.raises(DeliveryError) as caught:
-        await webhook.send(WebhookConfig(url=receiver.url), message(), egress)
+        await webhook.send(WebhookConfig(url=receiver.url), message(), carrier)
     assert caught.value.permanent is permanent
+    assert caught.value.disables is (status in {302, 401, 404, 410})
     assert str(caught.value) == text
     assert caught.value.status_code == status
     assert caught.value.answer == "thank you"
@@ -130,41 +138,41 @@ async def test_what_is_tried_again(
     assert len(receiver.ledger) == 1
 
 
-async def test_retry_after_is_at_most_an_hour(egress: Egress, receiver: Receiver) -> None:
+async def test_retry_after_is_at_most_an_hour(carrier: Carrier, receiver: Receiver) -> None:
     receiver.answer = lambda _: 503
     receiver.answer_headers = {"Retry-After": "86400"}
     with pytest.raises(DeliveryError) as caught:
-        await webhook.send(WebhookConfig(url=receiver.url), message(), egress)
+        await webhook.send(WebhookConfig(url=receiver.url), message(), carrier)
     assert caught.value.retry_after_seconds == 3600
 
 
-async def test_nobody_there_is_tried_again(egress: Egress, receiver: Receiver) -> None:
+async def test_nobody_there_is_tried_again(carrier: Carrier, receiver: Receiver) -> None:
     await receiver.close()
     with pytest.raises(DeliveryError) as caught:
-        await webhook.send(WebhookConfig(url=receiver.url), message(), egress)
+        await webhook.send(WebhookConfig(url=receiver.url), message(), carrier)
     assert not caught.value.permanent
     assert caught.value.status_code is None
     assert "refused" in str(caught.value)
 
 
-async def test_a_cloud_metadata_address_is_final(egress: Egress) -> None:
+async def test_a_cloud_metadata_address_is_final(carrier: Carrier) -> None:
     config = WebhookConfig(url="http://169.254.169.254/latest/meta-data/")
     with pytest.raises(DeliveryError) as caught:
-        await webhook.send(config, message(), egress)
+        await webhook.send(config, message(), carrier)
     assert caught.value.permanent
 
 
-async def test_a_huge_answer_is_cut(egress: Egress, receiver: Receiver) -> None:
+async def test_a_huge_answer_is_cut(carrier: Carrier, receiver: Receiver) -> None:
     receiver.answer_text = "x" * 1_000_000
-    answer = await webhook.send(WebhookConfig(url=receiver.url), message(), egress)
+    answer = await webhook.send(WebhookConfig(url=receiver.url), message(), carrier)
     assert len(answer.text) == 4096
 
 
 async def test_a_test_message_has_neither_monitor_nor_incident(
-    egress: Egress, receiver: Receiver
+    carrier: Carrier, receiver: Receiver
 ) -> None:
     config = WebhookConfig(url=receiver.url, secret=SECRET)
-    answer = await send_test(channel(config), ORG, egress, now=now())
+    answer = await send_test(channel(config), ORG, carrier, now=now())
     (got,) = receiver.taken
     body = Webhook(SECRET).verify(got.body, got.headers)
     assert body["event"] == "test"
@@ -175,13 +183,14 @@ async def test_a_test_message_has_neither_monitor_nor_incident(
     assert answer.status_code == 200
 
 
-async def test_an_unknown_type_of_channel_is_final(egress: Egress) -> None:
+async def test_an_unknown_type_of_channel_is_final(carrier: Carrier) -> None:
     strange = channel(WebhookConfig(url="http://127.0.0.1:1/"), kind="pigeon")
     with pytest.raises(DeliveryError) as caught:
-        await deliver(strange, message(), egress)
+        await deliver(strange, message(), carrier)
     assert caught.value.permanent
     assert str(caught.value) == ("this version of NetPulse cannot send through 'pigeon' channels")
 
 
 def test_every_channel_is_registered() -> None:
-    assert set(CHANNELS) == {"webhook"}
+    kinds = {one.__struct_config__.tag for one in get_args(ChannelConfig)}
+    assert set(CHANNELS) == kinds

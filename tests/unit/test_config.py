@@ -69,11 +69,11 @@ REFUSED = [
     ),
     (
         "[sever]\nport = 1\n",
-        "unknown key 'sever'; the sections are server, storage, auth, retention, metrics, log",
+        "unknown key 'sever'; the sections are server, storage, auth, retention, smtp, metrics, log",
     ),
     (
         "port = 1\n",
-        "unknown key 'port'; the sections are server, storage, auth, retention, metrics, log",
+        "unknown key 'port'; the sections are server, storage, auth, retention, smtp, metrics, log",
     ),
     ("server = 1\n", "'server' is a section; write [server] above its keys"),
     ('[server]\nport = "x"\n', "server.port: must be a whole number, not text"),
@@ -149,3 +149,62 @@ def test_secrets_are_never_shown() -> None:
 def test_every_setting_has_a_default_and_a_plain_type() -> None:
     for section, key, default in config.settings():
         assert isinstance(default, str | int | tuple), f"{section}.{key}"
+
+
+def test_the_mail_server_from_the_usual_variables() -> None:
+    environ = {
+        "SMTP_HOST": "smtp.example.com",
+        "SMTP_PORT": "465",
+        "SMTP_USER": "postmaster@example.com",
+        "SMTP_PASS": "correct horse",
+        "SMTP_FROM": "NetPulse <alerts@example.com>",
+    }
+    smtp = load(None, environ).config.smtp
+    assert (smtp.host, smtp.port, smtp.user) == ("smtp.example.com", 465, "postmaster@example.com")
+    assert (smtp.password, smtp.sender) == ("correct horse", "NetPulse <alerts@example.com>")
+    own = {**environ, "NETPULSE_SMTP_FROM": "b@example.com", "NETPULSE_SMTP_SECURITY": "tls"}
+    smtp = load(None, own).config.smtp
+    assert (smtp.sender, smtp.security) == ("b@example.com", "tls")
+    assert "horse" not in repr(load(None, environ))
+
+
+@pytest.mark.parametrize(
+    ("environ", "message"),
+    [
+        ({"SMTP_HOST": "x"}, "smtp.from is missing; set it to the address that mail comes from"),
+        ({"SMTP_PORT": "ssl"}, "SMTP_PORT is 'ssl'; it must be a whole number"),
+        ({"SMTP_PASS": "x"}, "smtp.password is set without smtp.user"),
+        (
+            {"SMTP_HOST": "x", "SMTP_FROM": "a@b.example\r\nBcc: c@d.example"},
+            "smtp.from has a line break or another control character in it",
+        ),
+        ({"TWILIO_SID": "AC1"}, "set both TWILIO_SID and TWILIO_AUTH_TOKEN, or neither"),
+    ],
+)
+def test_mail_and_sms_that_cannot_work(environ: dict[str, str], message: str) -> None:
+    with pytest.raises(ConfigError) as refused:
+        load(None, environ)
+    assert str(refused.value) == message
+
+
+def test_secrets_of_sms_are_never_shown() -> None:
+    environ = {"TWILIO_SID": "AC1", "TWILIO_AUTH_TOKEN": "sesame", "TWILIO_PHONE": "+15005550006"}
+    loaded = load(None, environ)
+    assert loaded.secrets.twilio_auth_token == "sesame"
+    assert "sesame" not in repr(loaded)
+
+
+def test_the_password_is_not_printed(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    from netpulse.cli.config import run
+
+    path = written(
+        tmp_path, '[smtp]\nhost = "x"\nuser = "a@b.example"\npassword = "correct horse"\n'
+    )
+    import argparse
+
+    options = argparse.Namespace(config=path, data=None, host=None, port=None)
+    assert run(options) == 0
+    printed = capsys.readouterr().out
+    assert "horse" not in printed
+    assert "# password is set, and not shown" in printed
+    assert 'from = ""' in printed

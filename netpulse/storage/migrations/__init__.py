@@ -11,7 +11,14 @@ from collections.abc import Callable
 
 from sqlite_utils import Database, Migrations
 
-from netpulse.storage.migrations import m0001_foundation, m0002_push
+from netpulse.storage.migrations import (
+    m0001_foundation,
+    m0002_push,
+    m0003_alerts,
+    m0004_maintenance,
+    m0005_thresholds,
+    m0006_api_keys,
+)
 
 Step = Callable[[Database], None]
 
@@ -26,6 +33,10 @@ def _script(sql: str) -> Step:
 STEPS: tuple[tuple[str, Step], ...] = (
     ("0001_foundation", _script(m0001_foundation.SQL)),
     ("0002_push", _script(m0002_push.SQL)),
+    ("0003_alerts", _script(m0003_alerts.SQL)),
+    ("0004_maintenance", _script(m0004_maintenance.SQL)),
+    ("0005_thresholds", _script(m0005_thresholds.SQL)),
+    ("0006_api_keys", _script(m0006_api_keys.SQL)),
 )
 
 LATEST = len(STEPS)

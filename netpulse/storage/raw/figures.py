@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections.abc import Iterator, Sequence
 
 from msgspec import Struct
 
+from netpulse.model.maintenance import Window
 from netpulse.model.time import Millis
 from netpulse.storage.raw.packing import Block, Column
 from netpulse.storage.raw.row import (
@@ -94,16 +96,37 @@ class Bucket(Struct, frozen=True, kw_only=True, gc=False):
 class Tally:
     """Counts checks by result, block by block."""
 
-    def __init__(self) -> None:
-        """Start at nothing."""
+    def __init__(self, without: Sequence[Window] = ()) -> None:
+        """Start at nothing. Checks due in `without` (in the order of time, none over another) are
+        not counted."""
         self._numbers = [0] * 4
+        self._without = without
 
     def visit(self, block: Block, start: int, end: int) -> bool:
         """Count the checks at the places from `start` to before `end` of `block`; go on."""
-        results = _counted(block, start, end, block.column(RESULT)[start:end])
-        for place in (UP, DEGRADED, DOWN, INCONCLUSIVE):
-            self._numbers[place] += results.count(place)
+        for first, last in self._wanted(block, start, end):
+            results = _counted(block, first, last, block.column(RESULT)[first:last])
+            for place in (UP, DEGRADED, DOWN, INCONCLUSIVE):
+                self._numbers[place] += results.count(place)
         return True
+
+    def _wanted(self, block: Block, start: int, end: int) -> Iterator[tuple[int, int]]:
+        """Yield the parts of a stretch of places that are counted."""
+        if self._without and start < end:
+            due = block.column(DUE)
+            for stretch in self._without:
+                if stretch.end <= due[start]:
+                    continue
+                if stretch.start > due[end - 1]:
+                    break
+                first = bisect_left(due, stretch.start, start, end)
+                if first > start:
+                    yield start, first
+                start = bisect_left(due, stretch.end, first, end)
+                if start >= end:
+                    return
+        if start < end:
+            yield start, end
 
     def counts(self) -> Counts:
         """Return what was counted."""

@@ -17,6 +17,7 @@ from typing import ParamSpec, TypeVar
 import apsw
 
 from netpulse.model.check import Check, Result
+from netpulse.model.maintenance import Window
 from netpulse.model.time import Millis
 from netpulse.storage.errors import translated
 from netpulse.storage.raw import hot, month
@@ -148,9 +149,12 @@ class Raw:
         """Return the check of each monitor that was due last, those run by hand left out."""
         return await self._read(self._reader.last, frozenset(keys))
 
-    async def counts(self, key: int, start: Millis, end: Millis) -> Counts:
-        """Return what the checks due from `start` to before `end` came to."""
-        return await self._read(self._reader.counts, key, start, end)
+    async def counts(
+        self, key: int, start: Millis, end: Millis, without: Sequence[Window] = ()
+    ) -> Counts:
+        """Return what the checks due from `start` to before `end` came to, but for those in
+        `without` (in the order of time, none over another)."""
+        return await self._read(self._reader.counts, key, start, end, without)
 
     async def size(
         self, key: int, start: Millis, end: Millis, *, result: Result | None = None

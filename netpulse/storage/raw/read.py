@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 import apsw
 
 from netpulse.model.check import Check, Result
+from netpulse.model.maintenance import Window
 from netpulse.model.time import HOUR, Millis
 from netpulse.storage.raw import hot, month
 from netpulse.storage.raw.bulk import Bulk
@@ -82,9 +83,12 @@ class Reader:
         self.walk(key, start, end, visit, newest_first)
         return found
 
-    def counts(self, key: int, start: Millis, end: Millis) -> Counts:
-        """Return what the checks due from `start` to before `end` came to."""
-        tally = Tally()
+    def counts(
+        self, key: int, start: Millis, end: Millis, without: Sequence[Window] = ()
+    ) -> Counts:
+        """Return what the checks due from `start` to before `end` came to, but for those in
+        `without` (in the order of time, none over another)."""
+        tally = Tally(without)
         self.walk(key, start, end, tally.visit)
         return tally.counts()
 

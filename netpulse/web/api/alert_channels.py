@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Any, ClassVar
 
-from msgspec import Meta, Struct
+from msgspec import Struct
 from msgspec.structs import replace as with_changes
 
 from netpulse import channels as sending
 from netpulse.channels import DeliveryError
-from netpulse.model.channel import Channel
+from netpulse.model.channel import Channel, WebhookConfig
 from netpulse.model.ids import Id, new_id
 from netpulse.model.time import rfc3339
 from netpulse.model.user import Role
@@ -17,50 +17,31 @@ from netpulse.storage import alert_rules, channels, orgs
 from netpulse.storage.db import Conn
 from netpulse.storage.table import Page
 from netpulse.web import reading
-from netpulse.web.api import webhook
+from netpulse.web.api import channel_configs
 from netpulse.web.api.alert_rules import MAX_RULES_NOTED
 from netpulse.web.api.alert_rules import shown as shown_rule
-from netpulse.web.api.webhook import WebhookAnswer, WebhookSpec
+from netpulse.web.api.channel_configs import AnyAnswer, AnySpec
 from netpulse.web.call import Call
 from netpulse.web.endpoint import ADMIN, VIEWER, endpoint
 from netpulse.web.envelope import One
-from netpulse.web.errors import Problem, not_found
+from netpulse.web.errors import Problem, not_found, too_many
 from netpulse.web.house import House
 from netpulse.web.resource import ListQuery, Noun, verbs
 from netpulse.web.session import Deed, OrgSession
 
-READ_ONLY = frozenset({"id", "org_id", "created_at", "version", "problem"})
-_READ_ONLY_CONFIG = frozenset({"secret_set", "headers_set"})
-
-
-class ChannelSpec(Struct, frozen=True, kw_only=True):
-    """A way of telling somebody."""
-
-    name: Annotated[str, Meta(min_length=1, max_length=200)]
-    type: Literal["webhook"]
-    config: WebhookSpec
-    is_active: bool = True
-    retry_for_seconds: Annotated[int, Meta(ge=0, le=7 * 86_400)] = 86_400
-    """How long a message is tried again."""
-    max_attempts: Annotated[int, Meta(ge=3, le=1000)] | None = None
-    """Null: as many as fit into retry_for_seconds, and at least 3."""
-
-
-class ChannelAnswer(Struct, frozen=True, kw_only=True):
-    """A channel."""
-
-    id: Id
-    org_id: Id
-    name: str
-    type: str
-    config: WebhookAnswer
-    is_active: bool
-    retry_for_seconds: int
-    max_attempts: int | None
-    created_at: str
-    version: int
-    problem: str | None
-    """Why it cannot be used as it is stored."""
+READ_ONLY = frozenset(
+    {
+        "id",
+        "org_id",
+        "created_at",
+        "version",
+        "problem",
+        "disabled_at",
+        "disabled_reason",
+        "last_test_at",
+        "last_test_ok",
+    }
+)
 
 
 class TestDelivery(Struct, frozen=True, kw_only=True):
@@ -74,25 +55,24 @@ class TestDelivery(Struct, frozen=True, kw_only=True):
     error: str | None
 
 
-class Channels(Noun[ChannelSpec, Channel, Channel, ListQuery]):
+class Channels(Noun[AnySpec, Channel, Channel, ListQuery]):
     """Alert channels."""
 
     word: ClassVar[str] = "alert channel"
     path: ClassVar[str] = "/v1/alert-channels"
     kind: ClassVar[str] = "alert_channel"
-    spec: ClassVar[Any] = ChannelSpec
-    answer: ClassVar[Any] = ChannelAnswer
+    spec: ClassVar[Any] = AnySpec
+    answer: ClassVar[Any] = AnyAnswer
 
-    def read_spec(self, values: dict[str, Any]) -> ChannelSpec:
-        """Return the spec; headers without a value are judged with the stored ones."""
-        config = values.get("config")
-        if isinstance(config, dict):
-            kept = {key: value for key, value in config.items() if key not in _READ_ONLY_CONFIG}
-            values = {**values, "config": kept}
-        spec = reading.into(ChannelSpec, values, ignore=READ_ONLY)
-        spec = with_changes(spec, name=spec.name.strip(), config=webhook.trimmed(spec.config))
+    def read_spec(self, values: dict[str, Any]) -> AnySpec:
+        """Return the spec; secrets that are left out are judged with the stored ones."""
+        kept = {name: value for name, value in values.items() if name not in READ_ONLY}
+        spec = channel_configs.read(kept)
+        kind = channel_configs.kind_of(spec)
+        config: Any = kind.trimmed(spec.config)
+        spec = with_changes(spec, name=spec.name.strip(), config=config)
         problems = [] if spec.name else [Problem("$.name", "the name is empty")]
-        reading.at_least_one([*problems, *webhook.problems(spec.config)])
+        reading.at_least_one([*problems, *kind.problems(config)])
         return spec
 
     def get(self, conn: Conn, org_id: Id, row_id: Id) -> Channel | None:
@@ -103,34 +83,29 @@ class Channels(Noun[ChannelSpec, Channel, Channel, ListQuery]):
         """Return a page of them."""
         return channels.page(conn, org_id, offset=query.offset, limit=query.limit)
 
-    def insert(self, deed: Deed, spec: ChannelSpec) -> Channel:
+    def insert(self, deed: Deed, spec: AnySpec) -> Channel:
         """Store a new channel."""
         return channels.insert(
             deed.conn,
-            Channel(
-                id=new_id(deed.now),
-                org_id=deed.org_id,
-                name=spec.name,
-                type=spec.type,
-                config=webhook.merged(spec.config, None),
-                is_active=spec.is_active,
-                retry_for_seconds=spec.retry_for_seconds,
-                max_attempts=spec.max_attempts,
-                created_at=deed.now,
+            _filled(
+                Channel(
+                    id=new_id(deed.now),
+                    org_id=deed.org_id,
+                    name=spec.name,
+                    type=channel_configs.kind_of(spec).word,
+                    config=WebhookConfig(url=""),
+                    created_at=deed.now,
+                ),
+                spec,
+                None,
             ),
         )
 
-    def replace(self, deed: Deed, old: Channel, spec: ChannelSpec) -> Channel:
-        """Store another spec, with the secrets it leaves out."""
-        new = with_changes(
-            old,
-            name=spec.name,
-            type=spec.type,
-            config=webhook.merged(spec.config, old.config),
-            is_active=spec.is_active,
-            retry_for_seconds=spec.retry_for_seconds,
-            max_attempts=spec.max_attempts,
-        )
+    def replace(self, deed: Deed, old: Channel, spec: AnySpec) -> Channel:
+        """Store another spec, with the secrets it leaves out where the type is the same."""
+        new = _filled(old, spec, old)
+        if spec.is_active:
+            new = with_changes(new, disabled_at=None, disabled_reason=None)
         return channels.replace(deed.conn, new, expected_version=old.version, now=deed.now)
 
     def delete(self, deed: Deed, old: Channel) -> None:
@@ -138,18 +113,30 @@ class Channels(Noun[ChannelSpec, Channel, Channel, ListQuery]):
         bound = alert_rules.page(deed.conn, deed.org_id, channel_id=old.id, limit=MAX_RULES_NOTED)
         for rule in bound.rows:
             deed.note("alert_rule.deleted", "alert_rule", rule.id, before=shown_rule(rule))
+        left = alert_rules.falling_back_to(
+            deed.conn, deed.org_id, old.id, limit=MAX_RULES_NOTED
+        ).rows
+        for rule in left:
+            if rule.channel_id != old.id:
+                deed.note(
+                    "alert_rule.updated",
+                    "alert_rule",
+                    rule.id,
+                    before=shown_rule(rule),
+                    after=shown_rule(with_changes(rule, fallback_channel_id=None)),
+                )
         channels.delete(deed.conn, deed.org_id, old.id, now=deed.now)
 
-    def show(self, house: House, session: OrgSession, row: Channel) -> ChannelAnswer:
+    def show(self, house: House, session: OrgSession, row: Channel) -> AnyAnswer:
         """Return the answer about a channel."""
         del house
         return shown(row, for_admin=session.role >= Role.ADMIN)
 
-    def show_listed(self, house: House, session: OrgSession, row: Channel) -> ChannelAnswer:
+    def show_listed(self, house: House, session: OrgSession, row: Channel) -> AnyAnswer:
         """Return the answer in a list: the same."""
         return self.show(house, session, row)
 
-    def record(self, row: Channel) -> ChannelAnswer:
+    def record(self, row: Channel) -> AnyAnswer:
         """Return it without secrets, and without the part of the URL that may be one."""
         return shown(row, for_admin=False)
 
@@ -170,32 +157,59 @@ class Channels(Noun[ChannelSpec, Channel, Channel, ListQuery]):
 CHANNELS = Channels()
 
 
-def shown(channel: Channel, *, for_admin: bool) -> ChannelAnswer:
+def _filled(channel: Channel, spec: AnySpec, old: Channel | None) -> Channel:
+    """Return `channel` with what `spec` says, and with the secrets of `old` that it leaves out."""
+    kind = channel_configs.kind_of(spec)
+    return with_changes(
+        channel,
+        name=spec.name,
+        type=kind.word,
+        config=kind.merged(spec.config, kind.old(old)),
+        is_active=spec.is_active,
+        retry_for_seconds=spec.retry_for_seconds,
+        max_attempts=spec.max_attempts,
+    )
+
+
+def shown(channel: Channel, *, for_admin: bool) -> AnyAnswer:
     """Return a channel as the API answers it."""
-    return ChannelAnswer(
+    kind = channel_configs.kind_of(channel)
+    is_sound = channel.damage is None
+    answer: AnyAnswer = kind.answer(
         id=channel.id,
         org_id=channel.org_id,
         name=channel.name,
-        type=channel.type,
-        config=webhook.shown(channel.config, for_admin=for_admin),
+        config=kind.shown(channel.config, for_admin=for_admin) if is_sound else None,
         is_active=channel.is_active,
         retry_for_seconds=channel.retry_for_seconds,
         max_attempts=channel.max_attempts,
         created_at=rfc3339(channel.created_at),
         version=channel.version,
+        disabled_at=None if channel.disabled_at is None else rfc3339(channel.disabled_at),
+        disabled_reason=channel.disabled_reason,
+        last_test_at=None if channel.last_test_at is None else rfc3339(channel.last_test_at),
+        last_test_ok=channel.last_test_ok,
         problem=channel.damage,
     )
+    return answer
 
 
 async def send_test(house: House, session: OrgSession, channel_id: Id) -> TestDelivery:
-    """Send a test message through a channel, once, and note that somebody did."""
+    """Send a test message through a channel, once, and note that somebody did.
+
+    Raises:
+        ApiError: 404, and 429 for more than 60 tests of the organization in a minute.
+    """
     found = await session.read(_with_org, channel_id)
     if found is None:
         raise not_found("alert channel")
     channel, org = found
+    seconds = house.channel_tests.wait(session.org_id, session.now)
+    if seconds:
+        raise too_many(seconds, "That were too many tests of channels in one minute; wait a little")
     at = rfc3339(session.now)
     try:
-        answer = await sending.send_test(channel, org, house.egress, now=session.now)
+        answer = await sending.send_test(channel, org, house.carrier, now=session.now)
         result = TestDelivery(
             at=at,
             ok=True,
@@ -216,6 +230,7 @@ async def send_test(house: House, session: OrgSession, channel_id: Id) -> TestDe
 
     def note(deed: Deed) -> None:
         after = {"ok": result.ok, "status_code": result.status_code, "error": result.error}
+        channels.tested(deed.conn, deed.org_id, channel_id, ok=result.ok, now=deed.now)
         deed.note("alert_channel.tested", "alert_channel", channel_id, after=after)
 
     await session.change(note)
@@ -235,7 +250,7 @@ def _with_org(conn: Conn, org_id: Id, channel_id: Id) -> Any:
     tag="alert-channels",
     summary="Send a test message through a channel, once",
     answer=TestDelivery,
-    errors=(404,),
+    errors=(404, 429),
 )
 async def test(call: Call) -> One[TestDelivery]:
     """Send the event `test` and say what the far side answered."""

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import Annotated
 
+import msgspec
 from msgspec import Meta as Bounds
 from msgspec import Struct
 
 from netpulse.model.check import Check, Reading, Result
 from netpulse.model.ids import Id, check_id
-from netpulse.model.monitor import Monitor
+from netpulse.model.monitor import Monitor, MonitorSpec
 from netpulse.model.time import MINUTE, Millis, parse_rfc3339, rfc3339
+from netpulse.rules import excerpt
 from netpulse.storage.raw import Raw
 from netpulse.web.envelope import DEFAULT_LIMIT, MAX_LIMIT, Many, Meta
 from netpulse.web.errors import Problem, invalid
@@ -91,10 +93,26 @@ class PacketsAnswer(Struct, frozen=True, kw_only=True):
     """The mean difference between one round trip and the next; null with fewer than two."""
 
 
+class BodyAnswer(Struct, frozen=True, kw_only=True):
+    """The first bytes of an answer's body, at most 4,096, to be read by people."""
+
+    text: str
+    """Decoded; control and other unseen characters made visible, our own secrets blotted out."""
+    shown_bytes: int
+    """Bytes of the body that the text stands for."""
+    total_bytes: int | None
+    """Of the whole body; null where not all of it was read."""
+    is_cut: bool
+    """The body goes on after the text."""
+
+
 class TestAnswer(CheckAnswer, frozen=True, kw_only=True):
     """What a configuration gives right now."""
 
     address: str | None
+    """The one dialled last; of a dns test, the name server that answered."""
+    addresses: tuple[str, ...]
+    """All that the name has and that may be dialled, best first; of the last redirect's."""
     http_version: str | None
     tls_version: str | None
     final_url: str | None
@@ -103,6 +121,8 @@ class TestAnswer(CheckAnswer, frozen=True, kw_only=True):
     answers: tuple[str, ...]
     """The records that a name server gave."""
     packets: PacketsAnswer | None
+    body: BodyAnswer | None
+    """Null where there was no answer, or none that has a body."""
 
 
 class ChecksQuery(Struct, frozen=True, kw_only=True, rename={"from_": "from"}):
@@ -124,18 +144,23 @@ def shown(check: Check, monitor_id: Id | None) -> CheckAnswer:
     return CheckAnswer(**_fields(check, monitor_id))  # type: ignore[arg-type]  # one dict, many types
 
 
-def shown_test(check: Check, reading: Reading) -> TestAnswer:
-    """Return what a test came to."""
+def shown_test(
+    spec: MonitorSpec, check: Check, reading: Reading, *, longest: int = excerpt.LONGEST
+) -> TestAnswer:
+    """Return what a test of `spec` came to, with at most `longest` bytes of the body."""
     seen = reading.certificate
+    body = excerpt.excerpt(spec, reading, longest)
     return TestAnswer(
         **_fields(check, None),  # type: ignore[arg-type]  # one dict, many types
         address=reading.address,
+        addresses=tuple(dict.fromkeys(reading.addresses)),
         http_version=reading.http_version,
         tls_version=reading.tls_version,
         final_url=reading.final_url,
         redirects=reading.redirects,
         answers=reading.answers,
         packets=_packets(reading),
+        body=None if body is None else BodyAnswer(**msgspec.structs.asdict(body)),
         certificate=None
         if seen is None
         else CertificateAnswer(

@@ -14,10 +14,10 @@ from netpulse.model.monitor import type_of
 from netpulse.model.time import SECOND
 from netpulse.model.watch import Status
 from netpulse.storage import notices, orgs
-from netpulse.web import auth
+from netpulse.web import auth, scopes
 from netpulse.web.call import Call
 from netpulse.web.endpoint import PUBLIC, page
-from netpulse.web.errors import ApiError
+from netpulse.web.errors import ApiError, forbidden
 from netpulse.web.house import House
 from netpulse.web.proxies import networks, within
 
@@ -81,6 +81,8 @@ async def metrics(call: Call) -> Response[bytes]:
         lines += await _of_the_process(call.house)
     else:
         session = await auth.identify(call.request)
+        if session.key is not None and not session.key.allows(scopes.METRICS):
+            raise forbidden(f"This API key lacks the scope {scopes.METRICS}")
         lines = await _of_monitors(call.house, session.org_id)
     return Response("".join(lines).encode(), media_type=_TEXT)
 

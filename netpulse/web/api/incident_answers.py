@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from msgspec import Struct
 
+from netpulse.model.alert import Considered
 from netpulse.model.ids import Id
 from netpulse.model.incident import Impact, Incident, IncidentStatus, Origin, TimelineEntry
 from netpulse.model.time import SECOND, Millis, rfc3339
+from netpulse.storage.considered import Change
 
 
 class EntryAnswer(Struct, frozen=True, kw_only=True):
@@ -15,7 +17,7 @@ class EntryAnswer(Struct, frozen=True, kw_only=True):
     id: Id
     at: str
     kind: str
-    """opened, check, confirmed, status, update, root_cause, notice or resolved."""
+    """opened, check, confirmed, status, update, root_cause, notice, acknowledged or resolved."""
     status: IncidentStatus | None
     message: str
     user_id: Id | None
@@ -44,14 +46,37 @@ class IncidentAnswer(Struct, frozen=True, kw_only=True):
     resolution: str | None
     """recovered, paused, deleted or manual; null while open."""
     root_cause: str | None
+    acknowledged_at: str | None
+    acknowledged_by: str | None
+    """Whom it was: an email address, or the channel whose link was used."""
+    acknowledged_via: str | None
+    """page, api or link."""
     created_at: str
     version: int
 
 
+class ConsideredAnswer(Struct, frozen=True, kw_only=True):
+    """What one rule made of one change of a monitor of the incident."""
+
+    at: str
+    """When the change was certain."""
+    before: str
+    after: str
+    rule_id: Id
+    rule_name: str
+    channel_id: Id
+    verdict: str
+    """told, held, suppressed, later (an escalation waits), not_asked or inactive; as it was decided
+    then: what became of the notice is in /v1/alert-events."""
+    reason: str | None
+    until: str | None
+
+
 class IncidentWithStory(IncidentAnswer, frozen=True, kw_only=True):
-    """An incident with its story, the oldest line first."""
+    """An incident with its story, the oldest line first, and every rule that was considered."""
 
     timeline: list[EntryAnswer]
+    considered: list[ConsideredAnswer]
 
 
 def shown(incident: Incident, now: Millis) -> IncidentAnswer:
@@ -69,6 +94,21 @@ def shown_entry(entry: TimelineEntry) -> EntryAnswer:
         message=entry.message,
         user_id=entry.user_id,
         author=entry.author,
+    )
+
+
+def shown_considered(change: Change, one: Considered) -> ConsideredAnswer:
+    """Return what one rule made of one change, as the API answers it."""
+    return ConsideredAnswer(
+        at=rfc3339(change.at),
+        before=change.before.value,
+        after=change.after.value,
+        rule_id=one.rule_id,
+        rule_name=one.rule_name,
+        channel_id=one.channel_id,
+        verdict=one.verdict,
+        reason=one.reason,
+        until=None if one.until is None else rfc3339(one.until),
     )
 
 
@@ -90,6 +130,11 @@ def fields_of(incident: Incident, now: Millis) -> dict[str, object]:
         "failure": incident.failure,
         "resolution": incident.resolution,
         "root_cause": incident.root_cause,
+        "acknowledged_at": None
+        if incident.acknowledged_at is None
+        else rfc3339(incident.acknowledged_at),
+        "acknowledged_by": incident.acknowledged_by,
+        "acknowledged_via": incident.acknowledged_via,
         "created_at": rfc3339(incident.created_at),
         "version": incident.version,
     }

@@ -11,7 +11,9 @@ from msgspec.structs import replace
 from netpulse.engine.runner import incident_event
 from netpulse.model.ids import Id, is_id, new_id
 from netpulse.model.incident import Impact, Incident, IncidentStatus, Origin, TimelineEntry
-from netpulse.storage import incidents, monitors
+from netpulse.storage import acknowledging, considered, incidents, monitors
+from netpulse.storage.acknowledging import Acknowledged
+from netpulse.storage.considered import Change
 from netpulse.storage.db import Conn
 from netpulse.storage.errors import Missing
 from netpulse.storage.incidents import AlreadyOver, IncidentFilter, StillDown
@@ -23,6 +25,7 @@ from netpulse.web.api.incident_answers import (
     IncidentWithStory,
     fields_of,
     shown,
+    shown_considered,
     shown_entry,
 )
 from netpulse.web.call import Call
@@ -50,9 +53,13 @@ READ_ONLY = frozenset(
         "reason",
         "failure",
         "resolution",
+        "acknowledged_at",
+        "acknowledged_by",
+        "acknowledged_via",
         "created_at",
         "version",
         "timeline",
+        "considered",
     }
 )
 
@@ -96,13 +103,21 @@ def _page(conn: Conn, org_id: Id, query: IncidentQuery) -> Page[Incident]:
     return incidents.page(conn, org_id, wanted, query.offset, query.limit)
 
 
-def _with_story(
-    conn: Conn, org_id: Id, incident_id: Id
-) -> tuple[Incident, list[TimelineEntry]] | None:
+class _Story(Struct, frozen=True):
+    incident: Incident
+    timeline: list[TimelineEntry]
+    considered: list[Change]
+
+
+def _with_story(conn: Conn, org_id: Id, incident_id: Id) -> _Story | None:
     incident = incidents.get(conn, org_id, incident_id)
     if incident is None:
         return None
-    return incident, incidents.timeline(conn, incident_id)
+    return _Story(
+        incident,
+        incidents.timeline(conn, incident_id),
+        considered.of_incident(conn, incident_id),
+    )
 
 
 @endpoint(
@@ -137,11 +152,16 @@ async def read_one(call: Call) -> One[IncidentWithStory]:
     found = await call.session.read(_with_story, call.id("id", "incident"))
     if found is None:
         raise not_found("incident")
-    incident, story = found
-    call.tag(incident.version)
-    timeline = [shown_entry(entry) for entry in story]
-    fields = fields_of(incident, call.now)
-    return One.of(IncidentWithStory(**fields, timeline=timeline))  # type: ignore[arg-type]  # as above
+    call.tag(found.incident.version)
+    return One.of(
+        IncidentWithStory(
+            **fields_of(found.incident, call.now),  # type: ignore[arg-type]  # one dict, many types
+            timeline=[shown_entry(entry) for entry in found.timeline],
+            considered=[
+                shown_considered(change, one) for change in found.considered for one in change.rules
+            ],
+        )
+    )
 
 
 async def announce(house: House, session: OrgSession, spec: IncidentSpec) -> Incident:
@@ -319,6 +339,62 @@ async def update(call: Call) -> One[EntryAnswer]:
     return One.of(shown_entry(await add_update(call.house, call.session, incident_id, spec)))
 
 
+async def acknowledge(house: House, session: OrgSession, incident_id: Id, via: str) -> Incident:
+    """Take an incident on. Raises ApiError: 404, 409 `INCIDENT_RESOLVED`."""
+
+    def work(deed: Deed) -> Acknowledged:
+        done = acknowledging.acknowledge(
+            deed.conn,
+            deed.org_id,
+            incident_id,
+            by=session.user.email,
+            via=via,
+            now=deed.now,
+            user_id=deed.actor.user_id,
+        )
+        note_acknowledged(deed, done)
+        return done
+
+    done = await _in_words(session, work)
+    tell_acknowledged(house, done)
+    return done.incident
+
+
+def note_acknowledged(deed: Deed, done: Acknowledged) -> None:
+    """Write the audit row, unless somebody had done so before."""
+    if not done.is_new:
+        deed.nothing_changed()
+        return
+    incident = done.incident
+    after = {"acknowledged_by": incident.acknowledged_by, "via": incident.acknowledged_via}
+    deed.note("incident.acknowledged", "incident", incident.id, after=after)
+
+
+def tell_acknowledged(house: House, done: Acknowledged) -> None:
+    """Let browsers hear of it, and the dispatcher of what is to be sent."""
+    if done.is_new:
+        _tell(house, done.incident)
+    if done.notice_ids:
+        house.engine.notices_written()
+
+
+@endpoint(
+    "POST",
+    "/v1/incidents/{id:str}/acknowledge",
+    access=ADMIN,
+    tag="incidents",
+    summary="Acknowledge an incident: escalations and reminders end",
+    answer=IncidentAnswer,
+    errors=(404, 409),
+)
+async def acknowledge_one(call: Call) -> One[IncidentAnswer]:
+    """Take it on; done before, it stays as it is."""
+    incident_id = call.id("id", "incident")
+    incident = await acknowledge(call.house, call.session, incident_id, "api")
+    call.tag(incident.version)
+    return One.of(shown(incident, call.now))
+
+
 async def _in_words(session: OrgSession, work: Callable[[Deed], R]) -> R:
     try:
         return await session.change(work)
@@ -346,4 +422,4 @@ def _tell(house: House, incident: Incident) -> None:
             house.engine.changed(each)
 
 
-ROUTES = (list_all, read_one, create, patch_one, update)
+ROUTES = (list_all, read_one, create, patch_one, update, acknowledge_one)

@@ -121,8 +121,8 @@ async def test(call: Call) -> One[TestAnswer]:
     """Run one check of a configuration and return it."""
     spec = monitors_api.checked(monitors_api.spec_of(await call.json()))
     monitors_api.refuse_push(spec)
-    reading_, _, check = await call.house.engine.test(spec)
-    return One.of(checks.shown_test(check, reading_))
+    reading, _, check = await call.house.engine.test(spec)
+    return One.of(checks.shown_test(spec, check, reading))
 
 
 ROUTES = (pause_one, resume_one, list_checks, uptime, check_now, test)

@@ -12,7 +12,7 @@ from netpulse.model.time import rfc3339
 from netpulse.model.user import Role
 from netpulse.model.watch import Status
 from netpulse.rules import monitors as rules
-from netpulse.storage import alert_rules, edges, monitors
+from netpulse.storage import alert_rules, edges, monitors, parents
 from netpulse.storage.db import Conn
 from netpulse.storage.monitors import MonitorFilter, MonitorRow
 from netpulse.storage.table import Page
@@ -63,12 +63,15 @@ class MonitorState(Struct, frozen=True, kw_only=True):
     id: Id
     org_id: Id
     status: Status
-    """The confirmed state."""
+    """The confirmed state; while it is in maintenance, that."""
     status_since: str
     last_check: CheckAnswer | None
     created_by: Id | None
     created_at: str
     version: int
+    problem: str | None
+    """What is wrong with the stored monitor, so that it is not checked: it cannot be read, or
+    its secrets do not open."""
     ping_url: str | None = None
     """Of a push monitor: where its job pings, below this server's address. Null for viewers."""
 
@@ -143,6 +146,7 @@ class Monitors(Noun[MonitorSpec, MonitorRow, MonitorRow, MonitorQuery]):
 
     def insert(self, deed: Deed, spec: MonitorSpec) -> MonitorRow:
         """Store a new monitor."""
+        refuse_parent(deed, None, spec)
         monitor = Monitor(
             id=new_id(deed.now),
             key=0,
@@ -158,6 +162,7 @@ class Monitors(Noun[MonitorSpec, MonitorRow, MonitorRow, MonitorQuery]):
         """Store another spec; pausing and resuming by it does all that pausing does."""
         monitor = old.monitor
         wanted = checked(rules.keep_secrets(spec, monitor.spec))
+        refuse_parent(deed, monitor.id, wanted)
         edges.replace(deed.conn, deed.org_id, monitor.id, wanted, monitor.version, deed.now)
         return self._again(deed, monitor.id)
 
@@ -205,7 +210,7 @@ MONITORS = Monitors()
 
 def shown(house: House, session: OrgSession, row: MonitorRow) -> dict[str, Any]:
     """Return a monitor as the API answers it, for the eyes of `session`."""
-    monitor, watch = row.monitor, row.watch
+    monitor, watch = row.monitor, row.shown
     last = house.engine.last_check(monitor.id)
     is_admin = session.role >= Role.ADMIN
     fields = rules.redacted(monitor.spec, for_admin=is_admin)
@@ -218,6 +223,7 @@ def shown(house: House, session: OrgSession, row: MonitorRow) -> dict[str, Any]:
         created_by=monitor.created_by,
         created_at=rfc3339(monitor.created_at),
         version=monitor.version,
+        problem=monitor.damage,
         ping_url=ping_path(monitor) if is_admin else None,
     )
     answer = {**fields, **{name: getattr(state, name) for name in state.__struct_fields__}}
@@ -229,6 +235,19 @@ def shown(house: House, session: OrgSession, row: MonitorRow) -> dict[str, Any]:
 def ping_path(monitor: Monitor) -> str | None:
     """Return where a push monitor's job pings; None for another type."""
     return None if monitor.ping_token is None else f"/ping/{monitor.ping_token}"
+
+
+def refuse_parent(deed: Deed, monitor_id: Id | None, spec: MonitorSpec) -> None:
+    """Refuse a parent that does not exist, or that depends on the monitor itself.
+
+    Raises:
+        ApiError: 400 at `$.parent_id`.
+    """
+    if spec.parent_id is None:
+        return
+    wrong = parents.problem(deed.conn, deed.org_id, monitor_id, spec.parent_id)
+    if wrong is not None:
+        raise invalid([Problem("$.parent_id", wrong)])
 
 
 def refuse_push(spec: MonitorSpec) -> None:

@@ -4,13 +4,26 @@ from __future__ import annotations
 
 from litestar.handlers import HTTPRouteHandler
 
-from netpulse.web.api import alert_channels, alert_rules, auth, incidents, monitor_acts, monitors
+from netpulse.web.api import (
+    alert_channels,
+    alert_events,
+    alert_rules,
+    api_keys,
+    auth,
+    incidents,
+    maintenance,
+    monitor_acts,
+    monitors,
+)
 
 ROUTES: tuple[HTTPRouteHandler, ...] = (
     *auth.ROUTES,
+    *api_keys.ROUTES,
     *monitors.ROUTES,
     *monitor_acts.ROUTES,
     *incidents.ROUTES,
     *alert_channels.ROUTES,
     *alert_rules.ROUTES,
+    *alert_events.ROUTES,
+    *maintenance.ROUTES,
 )

@@ -8,11 +8,12 @@ from msgspec import Struct
 
 from netpulse.model.ids import Id
 from netpulse.model.incident import Incident
+from netpulse.model.maintenance import Window
 from netpulse.model.monitor import Monitor
 from netpulse.model.time import DAY, HOUR, SECOND, Millis, rfc3339
 from netpulse.rules import uptime as rules
 from netpulse.rules.uptime import Account
-from netpulse.storage import incidents, rollups, runs, spans
+from netpulse.storage import incidents, maintenances, rollups, runs, spans
 from netpulse.storage.db import Conn
 from netpulse.storage.rollups import Rollup
 from netpulse.web.api.checks import moment
@@ -69,6 +70,7 @@ class _Facts(Struct, frozen=True):
     """What is read in one state of the main file."""
 
     account: Account
+    maintained: list[Window]
     incidents: list[Incident]
     hours: list[Rollup]
     hours_until: Millis
@@ -109,7 +111,9 @@ async def uptime_of(
     raw_from = _hour_after(now - house.config.retention.raw_days * DAY)
     facts = await session.read(_facts, monitor.id, start, end, raw_from, now)
     account = facts.account
-    counted = await house.raw.counts(monitor.key, max(start, facts.hours_until), end)
+    counted = await house.raw.counts(
+        monitor.key, max(start, facts.hours_until), end, facts.maintained
+    )
     checks = counted.checks + sum(hour.checks for hour in facts.hours)
     downs = counted.downs + sum(hour.downs for hour in facts.hours)
     by_id = {incident.id: incident for incident in facts.incidents}
@@ -163,6 +167,7 @@ def _facts(
         # Whole hours only; a part of an hour at the very start of an old period counts whole.
         hours = rollups.hours(conn, monitor_id, start - start % HOUR, min(raw_from, end))
         hours_until = raw_from
+    maintained = maintenances.between(conn, monitor_id, start, end)
     return _Facts(
         # Here and not on the event loop: a quarter of flapping takes tens of milliseconds.
         account=rules.account(
@@ -171,7 +176,9 @@ def _facts(
             spans.between(conn, monitor_id, start, end),
             runs.gaps(conn, start, end),
             now,
+            maintained,
         ),
+        maintained=maintained,
         incidents=incidents.for_monitor(conn, monitor_id, start, end),
         hours=hours,
         hours_until=hours_until,

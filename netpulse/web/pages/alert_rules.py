@@ -8,52 +8,39 @@ from litestar import Response
 from msgspec import Struct
 
 from netpulse.model.alert import Rule
+from netpulse.model.channel import Channel
 from netpulse.model.ids import Id, is_id
-from netpulse.storage import channels, monitors
+from netpulse.model.org import Org
+from netpulse.rules import templates
+from netpulse.storage import channels, monitors, orgs
 from netpulse.storage.db import Conn
 from netpulse.storage.monitors import MonitorFilter
 from netpulse.web import resource
 from netpulse.web.api import alert_rules as api
+from netpulse.web.api.alert_rules import DAYS
 from netpulse.web.call import Call
 from netpulse.web.endpoint import ADMIN, page
 from netpulse.web.errors import ApiError, not_found
-from netpulse.web.pages import forms, render
+from netpulse.web.pages import forms, render, rule_form
+from netpulse.web.pages.channel_kinds import FACES
 from netpulse.web.pages.render import redirect
 
-LABELS = {
-    "name": "Name",
-    "channel_id": "Tell by",
-    "scope": "Of",
-    "condition": "When",
-    "monitor_id": "Monitor",
-    "tag": "Tag",
-    "notify_recovery": "Tell when it is over",
-    "cooldown_seconds": "Then be quiet for",
-    "is_active": "Use this rule",
-}
-BOXES = ("notify_recovery", "is_active")
-CONDITIONS = ["down", "down or degraded", "degraded", "up", "system"]
 MOST_MONITORS = 200
-FRESH: dict[str, Any] = {
-    "name": "",
-    "scope": "all",
-    "condition": "down",
-    "cooldown_seconds": "300",
-    "notify_recovery": True,
-    "is_active": True,
-}
+MOST_CHANNELS = 500
 
 
 @page("GET", "/alerts/rules/new", access=ADMIN)
 async def new_form(call: Call) -> Response[bytes]:
     """Show an empty form; `monitor_id` in the address makes it about that monitor."""
-    shown = dict(FRESH)
+    shown = dict(rule_form.FRESH)
     wanted = call.request.query_params.get("monitor_id", "")
     if is_id(wanted):
         monitor = await call.session.read(monitors.get, wanted)
         if monitor is not None:
             shown |= {"scope": "monitor", "monitor_id": wanted}
             shown["name"] = f"{monitor.spec.name} is down"[:200]
+    org = await call.session.read(_org)
+    shown["quiet_hours.timezone"] = org.timezone
     return await _form(call, None, shown)
 
 
@@ -61,8 +48,10 @@ async def new_form(call: Call) -> Response[bytes]:
 async def create(call: Call) -> Response[bytes]:
     """Make one."""
     form = await forms.read(call)
+    if form.text("action") == "preview":
+        return await _previewed(call, form, None)
     try:
-        spec = api.RULES.read_spec(_values(form))
+        spec = api.RULES.read_spec(rule_form.values(form))
         await resource.create(api.RULES, call.house, call.session, spec)
     except ApiError as error:
         return await _refused(call, form, None, error)
@@ -73,7 +62,7 @@ async def create(call: Call) -> Response[bytes]:
 async def edit_form(call: Call) -> Response[bytes]:
     """Show the form with what is stored."""
     rule = await _stored(call)
-    return await _form(call, rule, _entered(rule))
+    return await _form(call, rule, rule_form.entered(rule))
 
 
 @page("POST", "/alerts/rules/{id:str}", access=ADMIN)
@@ -81,9 +70,11 @@ async def replace(call: Call) -> Response[bytes]:
     """Change it."""
     rule = await _stored(call)
     form = await forms.read(call)
+    if form.text("action") == "preview":
+        return await _previewed(call, form, rule)
     version = form.number("version")
     try:
-        spec = api.RULES.read_spec(_values(form))
+        spec = api.RULES.read_spec(rule_form.values(form))
         await resource.replace(
             api.RULES,
             call.house,
@@ -121,6 +112,12 @@ async def delete(call: Call) -> Response[bytes]:
     return redirect("/alerts", "deleted")
 
 
+def _org(conn: Conn, org_id: Id) -> Org:
+    org = orgs.get(conn, org_id)
+    assert org is not None, "a membership refers to it"
+    return org
+
+
 async def _stored(call: Call) -> Rule:
     rule = await call.session.read(api.RULES.get, call.id("id", "alert rule"))
     if rule is None:
@@ -128,45 +125,27 @@ async def _stored(call: Call) -> Rule:
     return rule
 
 
-def _values(form: forms.Form) -> dict[str, Any]:
-    """Return the sent form as the body of POST /v1/alert-rules."""
-    scope = form.text("scope")
-    found: dict[str, Any] = {
-        "name": form.text("name"),
-        "channel_id": form.text("channel_id"),
-        "condition": form.text("condition"),
-        "notify_recovery": form.checked("notify_recovery"),
-        "is_active": form.checked("is_active"),
-    }
-    if scope == "monitor":
-        found["monitor_id"] = form.text("monitor_id")
-    elif scope == "tag":
-        found["tag"] = form.text("tag")
-    if form.text("cooldown_seconds"):
-        found["cooldown_seconds"] = form.number("cooldown_seconds")
-    return found
-
-
-def _entered(rule: Rule) -> dict[str, Any]:
-    scope = "monitor" if rule.monitor_id is not None else "tag" if rule.tag is not None else "all"
-    return {
-        "name": rule.name,
-        "scope": scope,
-        "channel_id": rule.channel_id,
-        "monitor_id": rule.monitor_id or "",
-        "tag": rule.tag or "",
-        "condition": rule.condition,
-        "cooldown_seconds": str(rule.cooldown_seconds),
-        "notify_recovery": rule.notify_recovery,
-        "is_active": rule.is_active,
-    }
-
-
 async def _refused(
     call: Call, form: forms.Form, rule: Rule | None, error: ApiError
 ) -> Response[bytes]:
-    found = forms.problems(error, LABELS)
-    return await _form(call, rule, form.again(BOXES, ()), found, status=error.status)
+    found = forms.problems(error, rule_form.LABELS)
+    return await _form(call, rule, rule_form.again(form), found, status=error.status)
+
+
+async def _previewed(call: Call, form: forms.Form, rule: Rule | None) -> Response[bytes]:
+    """Show what the message would read like; nothing is saved, and nothing else is judged."""
+    message = form.text("message")
+    flaw = templates.problem(message)
+    if flaw is not None:
+        errors = {"message": f"{rule_form.LABELS['message']}: {flaw}."}
+        return await _form(call, rule, rule_form.again(form), errors, status=400)
+    return await _form(call, rule, rule_form.again(form), preview=templates.preview(message))
+
+
+def _channel_label(channel: Channel) -> str:
+    face = FACES.get(channel.type)
+    off = "" if channel.is_active else ", off"
+    return f"{channel.name} ({channel.type if face is None else face.label}{off})"
 
 
 class _Choices(Struct, frozen=True):
@@ -177,13 +156,13 @@ class _Choices(Struct, frozen=True):
 
 
 def _choices(conn: Conn, org_id: Id, chosen: Id) -> _Choices:
-    ways = channels.page(conn, org_id, limit=500).rows
+    ways = channels.page(conn, org_id, limit=MOST_CHANNELS).rows
     found = monitors.page(conn, org_id, MonitorFilter(), 0, MOST_MONITORS)
     listed = {row.monitor.id: row.monitor.spec.name for row in found.rows}
     if chosen:
         listed |= monitors.names(conn, org_id, [chosen])
     return _Choices(
-        channels=[{"value": one.id, "label": one.name} for one in ways],
+        channels=[{"value": one.id, "label": _channel_label(one)} for one in ways],
         monitors=[{"value": id_, "label": name} for id_, name in listed.items()],
         truncated=found.total > MOST_MONITORS,
         tags=monitors.tags(conn, org_id),
@@ -196,8 +175,11 @@ async def _form(
     shown: dict[str, Any],
     errors: dict[str, str] | None = None,
     *,
+    preview: str | None = None,
     status: int = 200,
 ) -> Response[bytes]:
+    wrong = errors or {}
+    zone = str(shown.get("quiet_hours.timezone") or "UTC")
     choices = await call.session.read(_choices, str(shown.get("monitor_id") or ""))
     return await render.page(
         call,
@@ -209,7 +191,23 @@ async def _form(
         monitors=choices.monitors,
         monitors_truncated=choices.truncated,
         tags=choices.tags,
-        conditions=CONDITIONS,
+        conditions=rule_form.CONDITIONS,
+        days=DAYS,
+        zone_options=[
+            {"value": name, "label": name.replace("_", " ")} for name in (rule_form.zones(zone))
+        ],
+        placeholders=[
+            {"name": name, "about": text} for name, text in templates.PLACEHOLDERS.items()
+        ],
+        carets={
+            "condition": rule_form.pointed(
+                str(shown.get("condition") or ""), wrong.get("condition")
+            ),
+        },
+        preview=preview,
+        advanced_open=preview is not None
+        or bool(rule_form.ADVANCED & wrong.keys())
+        or rule_form.is_advanced(shown),
         form=forms.view(shown, errors),
     )
 

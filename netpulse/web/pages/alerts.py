@@ -2,29 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from litestar import Response
 from msgspec import Struct
 
-from netpulse.model.alert import Rule
+from netpulse.model.alert import QuietHours, Rule
 from netpulse.model.ids import Id
-from netpulse.model.time import rfc3339
+from netpulse.model.time import Millis, rfc3339
 from netpulse.model.user import Role
 from netpulse.storage import alert_rules, channels, monitors, notices, overview
 from netpulse.storage.db import Conn
-from netpulse.web.api.alert_channels import shown as shown_channel
+from netpulse.web.api.alert_rules import DAYS
+from netpulse.web.api.channel_configs import destination
 from netpulse.web.call import Call
 from netpulse.web.endpoint import VIEWER, page
 from netpulse.web.pages import render
+from netpulse.web.pages.channel_kinds import FACES
 from netpulse.web.pages.monitors import pager
-from netpulse.web.pages.rows import is_system, notice_rows
+from netpulse.web.pages.rows import duration, is_system, notice_rows
 
 LIMIT = 20
 MOST = 500
 """Rules and channels that are shown; the API pages through more."""
 ALONE = 3
-KINDS = {"webhook": "Webhook"}
 
 
 class _Seen(Struct, frozen=True):
@@ -40,16 +42,20 @@ def _seen(conn: Conn, org_id: Id, *, for_admin: bool) -> _Seen:
     about = [rule.monitor_id for rule in rules if rule.monitor_id is not None]
     names = monitors.names(conn, org_id, about)
     listed = []
-    for channel in ways:
+    for channel in sorted(ways, key=lambda channel: channel.disabled_at is None):
         last = notices.page(conn, org_id, channel_id=channel.id, limit=1).rows
+        face = FACES.get(channel.type)
         listed.append(
             {
                 "id": channel.id,
                 "name": channel.name,
-                "type": channel.type,
-                "type_label": KINDS.get(channel.type, channel.type),
-                "destination": shown_channel(channel, for_admin=for_admin).config.url,
+                "type_label": channel.type if face is None else face.label,
+                "icon": "bell" if face is None else face.icon,
+                "destination": destination(channel, for_admin=for_admin),
+                "problem": channel.damage,
                 "is_active": channel.is_active,
+                "disabled_at": _time(channel.disabled_at),
+                "disabled_reason": channel.disabled_reason,
                 "last_delivery": {
                     "status": last[0].status.value,
                     "at": rfc3339(last[0].sent_at or last[0].created_at),
@@ -57,6 +63,9 @@ def _seen(conn: Conn, org_id: Id, *, for_admin: bool) -> _Seen:
                 }
                 if last
                 else None,
+                "last_test": None
+                if channel.last_test_at is None
+                else {"at": rfc3339(channel.last_test_at), "ok": bool(channel.last_test_ok)},
             }
         )
     return _Seen(
@@ -77,8 +86,34 @@ def _rule(rule: Rule, ways: dict[Id, str], names: dict[Id, str]) -> dict[str, An
         "is_system": is_system(rule),
         "channel_name": ways.get(rule.channel_id, "a deleted channel"),
         "notify_recovery": rule.notify_recovery,
+        "more": list(_more(rule, ways)),
         "is_active": rule.is_active,
     }
+
+
+def _more(rule: Rule, ways: dict[Id, str]) -> Iterator[str]:
+    """Yield what a rule does beyond its condition, in words."""
+    if rule.escalation_minutes is not None:
+        yield f"after {duration(rule.escalation_minutes * 60)} unless acknowledged"
+    if rule.reminder_minutes is not None:
+        yield f"again every {duration(rule.reminder_minutes * 60)}"
+    quiet = rule.quiet_hours
+    if quiet is not None:
+        yield f"quiet {_days(quiet)}{quiet.start} to {quiet.end} ({quiet.timezone})"
+    if rule.fallback_channel_id is not None:
+        yield f"else by {ways.get(rule.fallback_channel_id, 'a deleted channel')}"
+    if rule.message is not None:
+        yield "in words of its own"
+
+
+def _days(quiet: QuietHours) -> str:
+    if len(quiet.days) == len(DAYS):
+        return ""
+    return ", ".join(day.capitalize() for day in quiet.days) + " "
+
+
+def _time(at: Millis | None) -> str | None:
+    return None if at is None else rfc3339(at)
 
 
 def _deliveries(conn: Conn, org_id: Id, offset: int) -> tuple[list[dict[str, Any]], int]:

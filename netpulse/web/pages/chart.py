@@ -7,12 +7,14 @@ from typing import Any
 
 import msgspec
 from litestar import Response
+from msgspec import Struct
 
 from netpulse.model.ids import Id
-from netpulse.model.monitor import Monitor
+from netpulse.model.maintenance import Window
+from netpulse.model.monitor import IcmpSpec, Monitor, MonitorSpec, PushSpec
 from netpulse.model.time import DAY, HOUR, MINUTE, SECOND, Millis
 from netpulse.model.watch import Gap, Span, Status
-from netpulse.storage import monitors, runs, spans
+from netpulse.storage import maintenances, monitors, runs, spans
 from netpulse.storage.db import Conn
 from netpulse.storage.raw.figures import Bucket, Figure
 from netpulse.web.call import Call
@@ -28,7 +30,9 @@ PERIODS: dict[str, tuple[str, Millis]] = {
 POINTS = 360
 SHORTEST = 10 * MINUTE
 
-_BANDS = {Status.DOWN: "down", Status.UNKNOWN: "unknown", Status.MAINTENANCE: "maintenance"}
+_PARTS = ("DNS", "Connect", "TLS", "First byte")
+
+_BANDS = {Status.DOWN: "down", Status.UNKNOWN: "unknown"}
 
 
 def control(monitor_id: Id, period: str) -> dict[str, Any]:
@@ -66,59 +70,90 @@ async def chart(call: Call) -> Response[bytes]:
     step = max(monitor.spec.interval_seconds * SECOND, (end - start) // POINTS)
     points = max(1, (end - start) // step)
     buckets = await call.house.raw.series(monitor.key, start, end, points)
-    known, gaps = await call.session.read(_states, monitor.id, start, end)
+    seen = await call.session.read(_states, monitor.id, start, end)
     # Building and encoding a few hundred points takes about a millisecond; off the loop anyway.
-    body = await asyncio.to_thread(_encoded, monitor, buckets, known, gaps, start, end)
+    body = await asyncio.to_thread(_encoded, monitor, buckets, seen, start, end)
     return Response(body, media_type="application/json")
 
 
-def _states(
-    conn: Conn, org_id: Id, monitor_id: Id, start: Millis, end: Millis
-) -> tuple[list[Span], list[Gap]]:
+class _Seen(Struct, frozen=True):
+    known: list[Span]
+    gaps: list[Gap]
+    maintained: list[Window]
+
+
+def _states(conn: Conn, org_id: Id, monitor_id: Id, start: Millis, end: Millis) -> _Seen:
     del org_id  # the monitor was found in it
-    return spans.between(conn, monitor_id, start, end), runs.gaps(conn, start, end)
+    return _Seen(
+        spans.between(conn, monitor_id, start, end),
+        runs.gaps(conn, start, end),
+        maintenances.between(conn, monitor_id, start, end),
+    )
 
 
 def _encoded(
     monitor: Monitor,
     buckets: list[Bucket],
-    known: list[Span],
-    gaps: list[Gap],
+    seen: _Seen,
     start: Millis,
     end: Millis,
 ) -> bytes:
-    phases = [
-        ("Response time", [_mean(bucket.response) for bucket in buckets]),
-        ("Name", [_mean(bucket.dns) for bucket in buckets]),
-        ("Connect", [_mean(bucket.connect) for bucket in buckets]),
-        ("TLS", [_mean(bucket.tls) for bucket in buckets]),
-        ("First byte", [_mean(bucket.first_byte) for bucket in buckets]),
-    ]
-    shown = [
-        {"label": label, "values": values}
-        for number, (label, values) in enumerate(phases)
-        if number == 0 or any(value for value in values)
-    ]
     return msgspec.json.encode(
         {
             "from": start // SECOND,
             "to": end // SECOND,
             "at": [(bucket.start + bucket.end) // 2 // SECOND for bucket in buckets],
-            "series": shown,
-            "bands": _bands(known, gaps, start, end),
+            "total": {"label": _total_label(monitor.spec), "values": _totals(buckets)},
+            "phases": _phases(monitor.spec, buckets),
+            "bands": _bands(seen, start, end),
             "threshold_ms": monitor.spec.degraded_after_ms,
         }
     )
+
+
+def _total_label(spec: MonitorSpec) -> str:
+    if isinstance(spec, IcmpSpec):
+        return "Round trip"
+    return "Run time" if isinstance(spec, PushSpec) else "Response time"
+
+
+def _totals(buckets: list[Bucket]) -> list[float | None]:
+    # The parts are kept more exactly than the whole milliseconds of a response time.
+    return [_mean(bucket.total or bucket.response) for bucket in buckets]
+
+
+def _phases(spec: MonitorSpec, buckets: list[Bucket]) -> list[dict[str, Any]]:
+    """Return the parts of which the total is the sum, in their order; none where it has none.
+
+    A round trip has no parts: the look-up of the name comes before it.
+    """
+    if isinstance(spec, IcmpSpec | PushSpec):
+        return []
+    rows = [
+        (_mean(each.dns), _mean(each.connect), _mean(each.tls), _mean(each.first_byte))
+        for each in buckets
+    ]
+    shown = []
+    for number, label in enumerate(_PARTS):
+        # What has no place in this protocol is no part of it; a look-up of 0 ms is.
+        if any(row[number] is not None for row in rows):
+            parts = [row[number] for row in rows]
+            shown.append({"label": label, "values": parts})
+    rest = [
+        None if total is None else max(0.0, round(total - sum(part or 0.0 for part in row), 1))
+        for total, row in zip(_totals(buckets), rows, strict=True)
+    ]
+    return [*shown, {"label": "Rest", "values": rest}] if shown else []
 
 
 def _mean(figure: Figure | None) -> float | None:
     return None if figure is None else round(figure.mean, 1)
 
 
-def _bands(
-    known: list[Span], gaps: list[Gap], start: Millis, end: Millis
-) -> list[dict[str, int | str]]:
-    stretches = [(gap.start, gap.end, "unknown") for gap in gaps]
+def _bands(seen: _Seen, start: Millis, end: Millis) -> list[dict[str, int | str]]:
+    known = seen.known
+    stretches = [(gap.start, gap.end, "unknown") for gap in seen.gaps]
+    stretches += [(one.start, one.end, "maintenance") for one in seen.maintained]
     for number, span in enumerate(known):
         until = known[number + 1].at if number + 1 < len(known) else end
         word = _BANDS.get(span.status)

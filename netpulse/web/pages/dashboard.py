@@ -140,6 +140,8 @@ def _headline(
             ago = duration(max(0, now - last_end) // SECOND)
             note = f"Nothing needs you. The last incident ended {ago} ago."
         return {"status": "up", "text": "Everything that is watched is up", "note": note}
+    if counts[Status.MAINTENANCE]:
+        return {"status": "maintenance", "text": "Maintenance is under way", "note": None}
     if counts[Status.PENDING]:
         return {"status": "pending", "text": "The first checks are under way", "note": None}
     return {"status": "paused", "text": "Nothing is watched: every monitor is paused", "note": None}

@@ -1,19 +1,17 @@
-"""The pages of incidents: the list, and one with its story."""
+"""The pages of incidents: the list, and one with its story and its acknowledgement."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from litestar import Response
-from msgspec import UNSET, Struct
+from msgspec import UNSET
 
-from netpulse.model.alert import Notice
 from netpulse.model.ids import Id
-from netpulse.model.incident import Incident, IncidentStatus, TimelineEntry
+from netpulse.model.incident import Incident, IncidentStatus
 from netpulse.model.time import rfc3339
 from netpulse.model.user import Role
-from netpulse.rules import targets
-from netpulse.storage import incidents, monitors, notices, overview
+from netpulse.storage import incidents, overview
 from netpulse.storage.db import Conn
 from netpulse.storage.incidents import IncidentFilter
 from netpulse.storage.table import Page
@@ -21,10 +19,10 @@ from netpulse.web.api import incidents as api
 from netpulse.web.call import Call
 from netpulse.web.endpoint import ADMIN, VIEWER, page
 from netpulse.web.errors import ApiError, Problem, invalid, not_found
-from netpulse.web.pages import forms, render
+from netpulse.web.pages import forms, incident_story, render
 from netpulse.web.pages.monitors import pager
 from netpulse.web.pages.render import redirect
-from netpulse.web.pages.rows import incident_row, notice_rows
+from netpulse.web.pages.rows import incident_row
 
 LIMIT = 20
 _OPEN = {"open": True, "resolved": False, "all": None}
@@ -32,12 +30,6 @@ _LABELS = {
     "message": "What is known",
     "status": "Status",
     "root_cause": "Root cause",
-}
-_RESOLUTIONS = {
-    "recovered": "The monitor recovered.",
-    "paused": "The monitor was paused.",
-    "deleted": "The monitor was deleted.",
-    "manual": "Somebody resolved it.",
 }
 
 
@@ -71,39 +63,6 @@ async def list_all(call: Call) -> Response[bytes]:
     return await render.page(call, "incidents/list.html", active="Incidents", tabs=tabs, **shown)
 
 
-class _Story(Struct, frozen=True):
-    incident: Incident
-    timeline: list[TimelineEntry]
-    monitors: list[dict[str, Any]]
-    notices: list[dict[str, Any]]
-
-
-def _story(conn: Conn, org_id: Id, incident_id: Id) -> _Story | None:
-    incident = incidents.get(conn, org_id, incident_id)
-    if incident is None:
-        return None
-    about = []
-    names = monitors.names(conn, org_id, incident.monitor_ids)
-    for monitor_id in incident.monitor_ids:
-        row = monitors.get_row(conn, org_id, monitor_id)
-        about.append(
-            {
-                "id": monitor_id,
-                "name": names.get(monitor_id, "a deleted monitor"),
-                "target": "" if row is None else targets.shown(row.monitor.spec.target),
-                "status": "unknown" if row is None else row.watch.status.value,
-                "deleted": row is None,
-            }
-        )
-    told: list[Notice] = notices.for_incident(conn, incident_id)
-    return _Story(
-        incident=incident,
-        timeline=incidents.timeline(conn, incident_id),
-        monitors=about,
-        notices=notice_rows(conn, org_id, told),
-    )
-
-
 @page("GET", "/incidents/{id:str}", access=VIEWER)
 async def detail(call: Call) -> Response[bytes]:
     """Show one, or its story alone."""
@@ -116,20 +75,31 @@ async def _detail(
     errors: dict[str, str] | None = None,
     status: int = 200,
 ) -> Response[bytes]:
-    seen = await call.session.read(_story, call.id("id", "incident"))
+    is_admin = call.session.role >= Role.ADMIN
+    seen = await call.session.read(
+        incident_story.read, call.id("id", "incident"), for_admin=is_admin
+    )
     if seen is None:
         raise not_found("incident")
     incident = seen.incident
+    checked = await incident_story.checks(call.house.raw, seen, call.now)
+    can_acknowledge = incident.resolved_at is None and incident.acknowledged_at is None
     shown: dict[str, Any] = {
         "incident": incident_row(incident, call.now)
         | {
             "origin": incident.origin.value,
+            "impact": incident.impact.value,
             "root_cause": incident.root_cause,
-            "resolution_text": _RESOLUTIONS.get(incident.resolution or ""),
+            "resolution_text": incident_story.resolution_text(incident),
+            "acknowledged_at": None
+            if incident.acknowledged_at is None
+            else rfc3339(incident.acknowledged_at),
         },
-        "timeline": [_entry(entry) for entry in seen.timeline],
+        "timeline": incident_story.timeline(seen, checked),
         "monitors": seen.monitors,
         "notices": seen.notices,
+        "why": incident_story.why(seen),
+        "can": {"acknowledge": is_admin and can_acknowledge, "update": is_admin},
     }
     if call.request.query_params.get("part") == "story":
         return await render.page(call, "incidents/_story.html", **shown)
@@ -139,25 +109,10 @@ async def _detail(
         "incidents/detail.html",
         active="Incidents",
         status=status,
-        can={"acknowledge": False, "update": call.session.role >= Role.ADMIN},
         form=forms.view(form, errors),
         statuses=[{"value": one.value, "label": one.value.capitalize()} for one in IncidentStatus],
         **shown,
     )
-
-
-def _entry(entry: TimelineEntry) -> dict[str, Any]:
-    return {
-        "kind": entry.kind,
-        "at": rfc3339(entry.at),
-        "text": entry.message or _SILENT.get(entry.kind, "Changed."),
-        "detail": None,
-        "status": None if entry.status is None else entry.status.value,
-        "author": entry.author,
-    }
-
-
-_SILENT = {"opened": "Incident opened.", "resolved": "Resolved.", "status": "Status changed."}
 
 
 @page("POST", "/incidents/{id:str}", access=ADMIN)
@@ -201,4 +156,17 @@ async def _add(call: Call, old: Incident, form: forms.Form, message: str) -> Non
         await api.patch(call.house, call.session, old.id, patch)
 
 
-ROUTES = (list_all, detail, add)
+@page("POST", "/incidents/{id:str}/acknowledge", access=ADMIN)
+async def acknowledge(call: Call) -> Response[bytes]:
+    """Take one on."""
+    incident_id = call.id("id", "incident")
+    try:
+        await api.acknowledge(call.house, call.session, incident_id, "page")
+    except ApiError as error:
+        if error.status != 409:
+            raise
+        return redirect(f"/incidents/{incident_id}", "over")
+    return redirect(f"/incidents/{incident_id}", "acknowledged")
+
+
+ROUTES = (list_all, detail, add, acknowledge)

@@ -9,17 +9,16 @@ from litestar import Response
 from netpulse.model.ids import Id
 from netpulse.model.monitor import MonitorSpec
 from netpulse.rules.monitors import keep_secrets
-from netpulse.storage import alert_rules, monitors
+from netpulse.storage import alert_rules, monitors, parents
 from netpulse.storage.db import Conn
 from netpulse.storage.monitors import MonitorRow
 from netpulse.web import resource
-from netpulse.web.api import checks as checks_api
 from netpulse.web.api import monitors as api
-from netpulse.web.api.checks import TestAnswer
 from netpulse.web.call import Call
 from netpulse.web.endpoint import ADMIN, page
 from netpulse.web.errors import ApiError
 from netpulse.web.pages import forms, monitor_form, render
+from netpulse.web.pages.monitor_tested import tested
 from netpulse.web.pages.monitors import in_full, stored
 from netpulse.web.pages.render import redirect
 
@@ -81,9 +80,10 @@ async def _tried(
     api.refuse_push(spec)
     if row is not None:
         spec = keep_secrets(spec, row.monitor.spec)
-    reading, _, check = await call.house.engine.test(api.checked(spec))
+    spec = api.checked(spec)
+    reading, _, check = await call.house.engine.test(spec)
     shown = form.again(monitor_form.BOXES, monitor_form.SECRETS, "headers")
-    return await _form(call, row, shown, result=_result(checks_api.shown_test(check, reading)))
+    return await _form(call, row, shown, result=tested(spec, check, reading))
 
 
 async def _refused(
@@ -119,48 +119,23 @@ async def _form(
         methods=monitor_form.METHODS,
         records=monitor_form.RECORDS,
         groups=await call.session.read(monitors.groups),
-        test_result=result,
+        parents=await _parents(call, row, shown),
+        tested=result,
         advanced_open=monitor_form.advanced_open(shown, errors or {}),
     )
 
 
-_PHASES = (
-    ("dns_ms", "name"),
-    ("connect_ms", "connect"),
-    ("tls_ms", "TLS"),
-    ("first_byte_ms", "first byte"),
-    ("total_ms", "in all"),
-)
-
-
-def _result(tried: TestAnswer) -> dict[str, Any]:
-    took = f"answered in {tried.response_time_ms} ms"
-    good = f"HTTP {tried.status_code}, {took}" if tried.status_code else took
-    measured = [(label, getattr(tried.timings, name)) for name, label in _PHASES]
-    return {
-        "status": tried.status.value,
-        "text": tried.error_message or good,
-        "phases": [{"label": label, "ms": f"{ms:g}"} for label, ms in measured if ms is not None],
-        "certificate": tried.certificate,
-        "notes": _notes(tried),
-    }
-
-
-def _notes(tried: TestAnswer) -> list[str]:
-    """Return what a ping or a name server brought back, a line each."""
-    notes = [f"Record: {each}" for each in tried.answers[:20]]
-    if len(tried.answers) > 20:
-        notes.append(f"and {len(tried.answers) - 20} more")
-    seen = tried.packets
-    if seen is not None:
-        notes.append(f"{seen.received} of {seen.sent} pings came back, {seen.loss_percent:g}% lost")
-        if seen.average_ms is not None:
-            jitter = "" if seen.jitter_ms is None else f"; jitter {seen.jitter_ms:g} ms"
-            notes.append(
-                f"Round trip: least {seen.min_ms:g} ms, average {seen.average_ms:g} ms, "
-                f"most {seen.max_ms:g} ms{jitter}"
-            )
-    return notes
+async def _parents(
+    call: Call, row: MonitorRow | None, shown: dict[str, Any]
+) -> list[dict[str, str]]:
+    """Return what the monitor may be said to depend on."""
+    monitor_id = None if row is None else row.monitor.id
+    chosen = str(shown.get("parent_id") or "") or None
+    found = await call.session.read(parents.choices, monitor_id, chosen)
+    return [
+        {"value": "", "label": "Nothing"},
+        *({"value": parent_id, "label": name} for parent_id, name in found),
+    ]
 
 
 # Acts

@@ -32,6 +32,7 @@ LABELS = {
     "retry_interval_seconds": "Between these checks",
     "recoveries": "Good checks until it is up again",
     "degraded_after_ms": "Degraded when slower than",
+    "parent_id": "Depends on",
     "expected_status": "Expected status codes",
     "alert_days_before_expiry": "Degraded when the certificate has less than",
     "body_match": "The body must contain",
@@ -177,6 +178,7 @@ def _values(form: Form, *, with_json: bool) -> dict[str, Any]:
         "recoveries": form.number("recoveries"),
         "retry_interval_seconds": form.number("retry_interval_seconds"),
         "degraded_after_ms": form.number("degraded_after_ms"),
+        "parent_id": form.optional("parent_id"),
         "invert": form.checked("invert"),
         "is_paused": form.checked("is_paused"),
     }

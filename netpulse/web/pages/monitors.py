@@ -10,14 +10,16 @@ from msgspec import Struct
 
 from netpulse.model.ids import Id
 from netpulse.model.incident import Incident
+from netpulse.model.maintenance import State
 from netpulse.model.monitor import Monitor, PushSpec
 from netpulse.model.time import DAY, HOUR, Millis, rfc3339
 from netpulse.model.user import Role
 from netpulse.model.watch import Status
 from netpulse.rules import targets
-from netpulse.storage import alert_rules, channels, incidents, monitors
+from netpulse.storage import alert_rules, channels, incidents, maintenances, monitors
 from netpulse.storage.db import Conn
 from netpulse.storage.incidents import IncidentFilter
+from netpulse.storage.maintenances import MaintenanceFilter
 from netpulse.storage.monitors import SORTS, MonitorFilter, MonitorRow
 from netpulse.web.api import checks as checks_api
 from netpulse.web.api import monitors as api
@@ -170,6 +172,7 @@ async def detail(call: Call) -> Response[bytes]:
         incidents=[incident_row(one, call.now) for one in seen.incidents],
         facts=facts(monitor.spec),
         rules=seen.rules,
+        maintenance=seen.maintenance,
         certificate=_certificate(call, monitor.id),
         pinging=_pinging(call, monitor),
         **account,
@@ -201,6 +204,7 @@ class _Seen(Struct, frozen=True):
     bar: dict[str, Any]
     incidents: list[Incident]
     rules: list[dict[str, Any]]
+    maintenance: list[dict[str, Any]]
 
 
 def _seen(conn: Conn, org_id: Id, row: MonitorRow, now: Millis) -> _Seen:
@@ -224,7 +228,25 @@ def _seen(conn: Conn, org_id: Id, row: MonitorRow, now: Millis) -> _Seen:
         bar=bars(conn, org_id, [(monitor.id, monitor.created_at)], now)[monitor.id],
         incidents=_incidents(conn, org_id, monitor.id),
         rules=telling,
+        maintenance=_maintenance(conn, org_id, monitor.id, now),
     )
+
+
+def _maintenance(conn: Conn, org_id: Id, monitor_id: Id, now: Millis) -> list[dict[str, Any]]:
+    """Return the windows that cover a monitor now, or will next."""
+    wanted = MaintenanceFilter(monitor_id=monitor_id)
+    found = maintenances.page(conn, org_id, wanted, limit=RECENT_INCIDENTS).rows
+    return [
+        {
+            "id": item.id,
+            "title": item.title,
+            "is_active": item.state(now) is State.ACTIVE,
+            "start": rfc3339(item.next.start),
+            "end": rfc3339(item.next.end),
+        }
+        for item in found
+        if item.next is not None and item.state(now) is not State.OVER
+    ]
 
 
 def _incidents(conn: Conn, org_id: Id, monitor_id: Id) -> list[Incident]:

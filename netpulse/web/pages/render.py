@@ -37,6 +37,12 @@ FLASH = {
     "resumed": ("success", "Resumed. It is checked now."),
     "deleted": ("success", "Deleted."),
     "added": ("success", "Added to the story."),
+    "announced": ("success", "Announced. Add to its story as you learn more."),
+    "acknowledged": ("success", "Acknowledged. Whoever was told of it hears so."),
+    "ended": ("success", "Ended. What is watched shows its own state again."),
+    "over": ("info", "This incident is over already."),
+    "resent": ("success", "It is sent once more."),
+    "not-resent": ("warning", "It cannot be sent again: it waits anyway, or its channel is off."),
 }
 """What a page says after a change: it is named in the address by its key, never by its text."""
 
@@ -149,6 +155,7 @@ def _signed_in(call: Call, session: OrgSession, org: Org, active: str) -> dict[s
             | {"badge": down, "badge_live": "down", "badge_label": "down"},
             _entry("Incidents", "/incidents", "alert-triangle", active),
             _entry("Alerts", "/alerts", "bell", active),
+            _entry("Maintenance", "/maintenance", "tool", active),
         ],
         "user": {
             "email": session.user.email,

@@ -5,29 +5,54 @@ from __future__ import annotations
 from typing import Any
 
 from netpulse.engine.live import monitor_event
-from netpulse.model.alert import Event, Notice, Rule, Suppressed
+from netpulse.model.alert import Cause, Event, Notice, NoticeStatus, Rule, Suppressed
 from netpulse.model.ids import Id
 from netpulse.model.incident import Incident
 from netpulse.model.monitor import type_of
 from netpulse.model.time import DAY, SECOND, Millis, rfc3339
 from netpulse.rules import uptime
 from netpulse.rules.days import Day, days, runs
-from netpulse.storage import alert_rules, channels, monitors, spans
+from netpulse.storage import alert_rules, channels, maintenances, monitors, spans
 from netpulse.storage import runs as running
 from netpulse.storage.db import Conn
 from netpulse.storage.monitors import MonitorRow
 from netpulse.web.house import House
 
 BAR_DAYS = 90
+_GONE = "a deleted channel"
 
 EVENTS = {
     Event.MONITOR_DOWN: "Down",
     Event.MONITOR_UP: "Up again",
     Event.MONITOR_DEGRADED: "Degraded",
+    Event.MONITOR_THRESHOLD: "Threshold",
+    Event.MONITOR_FLAPPING: "Flapping",
+    Event.CERTIFICATE_EXPIRING: "Certificate expires",
+    Event.INCIDENT_ACKNOWLEDGED: "Acknowledged",
     Event.SYSTEM_ISOLATED: "NetPulse cannot watch",
     Event.SYSTEM_RECOVERED: "NetPulse watches again",
+    Event.CHANNEL_DISABLED: "A channel was switched off",
     Event.TEST: "Test",
 }
+
+CAUSES = {
+    Cause.CHANGE: None,
+    Cause.RECOVERY: None,
+    Cause.ESCALATION: "Escalated: nobody had acknowledged it.",
+    Cause.REMINDER: "A reminder.",
+    Cause.FALLBACK: "Told in place of another channel.",
+    Cause.ACKNOWLEDGEMENT: None,
+    Cause.SYSTEM: None,
+}
+
+HELD = {
+    Suppressed.COOLDOWN: "The rule is still quiet after its last notice",
+    Suppressed.MAINTENANCE: "Maintenance is under way",
+    Suppressed.PARENT_DOWN: "It waits for the verdict about what it depends on",
+    Suppressed.QUIET_HOURS: "The rule has its quiet hours",
+    Suppressed.FLAPPING: "It changes too often",
+}
+"""What a notice that is held back waits for the end of."""
 
 REASONS = {
     Suppressed.COOLDOWN: "The rule was still quiet after the last notice.",
@@ -49,7 +74,7 @@ def monitor_rows(
     shown = []
     for row in rows:
         monitor = row.monitor
-        event = monitor_event(monitor, row.watch, house.engine.last_check(monitor.id))
+        event = monitor_event(monitor, row.shown, house.engine.last_check(monitor.id))
         bar = bars.get(monitor.id)
         shown.append(
             event
@@ -59,6 +84,7 @@ def monitor_rows(
                 "target": monitor.spec.target,
                 "group": monitor.spec.group,
                 "tags": list(monitor.spec.tags),
+                "damage": monitor.damage,
                 "covered": monitor.id in covered or monitor.spec.is_paused,
                 "bar": None if bar is None else bar["bar"],
                 "uptime_percent": None if bar is None else bar["uptime_percent"],
@@ -77,8 +103,9 @@ def bars(
     found = {}
     for monitor_id, created_at in rows:
         known = spans.between(conn, monitor_id, first, now)
-        named = days(first, BAR_DAYS, known, gaps, now)
-        account = uptime.account(max(first, created_at), now, known, gaps, now)
+        maintained = maintenances.between(conn, monitor_id, first, now)
+        named = days(first, BAR_DAYS, known, gaps, now, maintained)
+        account = uptime.account(max(first, created_at), now, known, gaps, now, maintained)
         found[monitor_id] = {
             "bar": {"days": BAR_DAYS, "runs": [list(run) for run in runs(named)]},
             "days": [{"text": _day_text(day)} for day in named],
@@ -131,7 +158,7 @@ def incident_row(incident: Incident, now: Millis) -> dict[str, Any]:
         "resolved_at": None if incident.resolved_at is None else rfc3339(incident.resolved_at),
         "duration_seconds": max(0, end - incident.started_at) // SECOND,
         "reason": incident.reason,
-        "acknowledged_by": None,
+        "acknowledged_by": incident.acknowledged_by,
     }
 
 
@@ -149,7 +176,7 @@ def notice_rows(conn: Conn, org_id: Id, notices: list[Notice]) -> list[dict[str,
     for notice in notices:
         if notice.channel_id not in by_id:
             channel = channels.get(conn, org_id, notice.channel_id)
-            by_id[notice.channel_id] = "a deleted channel" if channel is None else channel.name
+            by_id[notice.channel_id] = _GONE if channel is None else channel.name
     return [
         {
             "id": notice.id,
@@ -166,7 +193,8 @@ def notice_rows(conn: Conn, org_id: Id, notices: list[Notice]) -> list[dict[str,
             if notice.next_attempt_at is None
             else rfc3339(notice.next_attempt_at),
             "attempt_count": notice.attempt_count,
-            "can_resend": False,
+            "can_resend": notice.status is not NoticeStatus.PENDING
+            and by_id[notice.channel_id] != _GONE,
         }
         for notice in notices
     ]
@@ -175,7 +203,7 @@ def notice_rows(conn: Conn, org_id: Id, notices: list[Notice]) -> list[dict[str,
 def _reason(notice: Notice) -> str | None:
     if notice.reason is not None:
         return REASONS[notice.reason]
-    if notice.held_for is Suppressed.COOLDOWN and notice.next_attempt_at is not None:
-        at = rfc3339(notice.next_attempt_at)[11:19]
-        return f"The rule is still quiet; it is told at {at} UTC if it still holds."
-    return None
+    if notice.held_for in HELD and notice.next_attempt_at is not None:
+        at = rfc3339(notice.next_attempt_at)[:16].replace("T", " ")
+        return f"{HELD[notice.held_for]}; it is told at {at} UTC if it still holds."
+    return CAUSES[notice.cause]

@@ -1,13 +1,16 @@
 // Charts by uPlot (a classic script on the pages that need it), drawn from JSON at data-chart:
 //   {"from": s, "to": s, "at": [s, …],
-//    "series": [{"label": "Response time", "values": [ms | null, …]}, …],
+//    "total": {"label": "Response time", "values": [ms | null, …]},
+//    "phases": [{"label": "DNS", "values": [ms | null, …]}, …],
 //    "bands": [{"from": s, "to": s, "status": "down" | "unknown" | …}], "threshold_ms": ms | null}
-// Seconds are Unix time. Status bands say when there was no answer, or nobody was looking.
+// Seconds are Unix time. Status bands say when there was no answer, or nobody was looking. Phases, in
+// their order, add up to the total: they are drawn as areas one upon the other.
+import { Reader } from "./chart-reader.js";
 import { now } from "./time.js";
 
 const HEIGHT = 240;
 const REFRESH_MS = 20_000;
-const LINES = ["--np-line-1", "--np-line-2", "--np-line-3", "--np-line-4", "--np-line-5"];
+const PHASES = { DNS: "--np-phase-1", Connect: "--np-phase-2", TLS: "--np-phase-3", "First byte": "--np-phase-4", Rest: "--np-phase-5" };
 
 function colours(box) {
   // Canvas knows no light-dark(); the colour of an element in the page is always resolved.
@@ -18,7 +21,9 @@ function colours(box) {
     return getComputedStyle(probe).color;
   };
   const found = {
-    lines: LINES.map(read),
+    line: read("--np-line"),
+    total: read("--np-total"),
+    phases: Object.fromEntries(Object.entries(PHASES).map(([label, name]) => [label, read(name)])),
     text: read("--np-quiet"),
     grid: read("--np-hairline"),
     threshold: read("--np-degraded-bar"),
@@ -34,6 +39,29 @@ function milliseconds(value) {
   if (value >= 10_000) return `${(value / 1000).toFixed(0)} s`;
   if (value >= 1000) return `${+(value / 1000).toFixed(2)} s`;
   return `${+value.toFixed(1)} ms`;
+}
+
+/** A resolved colour, rgb(…), that lets through what is behind it. */
+const faded = (colour) => colour.replace(/^rgb\((.*)\)$/, "rgba($1, 0.5)");
+
+/** Where the top of each phase is drawn: its own time upon those before it. */
+function tops(data) {
+  const reached = data.total.values.map((total) => (total === null ? null : 0));
+  return data.phases.map((phase) => phase.values.map((value, i) => {
+    const total = data.total.values[i];
+    if (total === null) return null;
+    reached[i] = Math.min(total, reached[i] + (value ?? 0));
+    return reached[i];
+  }));
+}
+
+const moments = () => new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" });
+
+/** All figures of one moment in words. */
+function words(data, i, moment) {
+  const whole = `${moment.format(data.at[i] * 1000)}: ${milliseconds(data.total.values[i])}`;
+  const parts = data.phases.map((phase) => `${phase.label} ${milliseconds(phase.values[i])}`);
+  return parts.length ? `${whole} (${parts.join(", ")})` : whole;
 }
 
 function paintBands(u, data, colour) {
@@ -66,7 +94,7 @@ const SHORTEST = 600;
 
 /** Where the axis begins: a new monitor's few points should not hide at the end of an empty day. */
 function beginning(data) {
-  const first = data.at.find((_, i) => data.series.some((s) => s.values[i] !== null));
+  const first = data.at.find((_, i) => data.total.values[i] !== null);
   const known = Math.min(first ?? data.to, ...(data.bands ?? []).map((band) => band.from));
   if (known - data.from < YOUNG * (data.to - data.from)) return data.from;
   return Math.max(data.from, data.to - Math.max(1.1 * (data.to - known), SHORTEST));
@@ -75,20 +103,25 @@ function beginning(data) {
 function draw(box, data) {
   const colour = colours(box);
   const readout = document.getElementById(box.dataset.out);
-  const moment = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" });
-  const single = data.series.length === 1;
+  const moment = moments();
+  const single = data.phases.length === 0;
   const from = beginning(data);
   // A value between two gaps has no line; while there are few of any, each is a dot.
-  const few = data.series[0].values.filter((value) => value !== null).length < 60;
+  const few = data.total.values.filter((value) => value !== null).length < 60;
   const limit = document.getElementById(box.dataset.threshold);
   if (limit) {
     limit.hidden = !data.threshold_ms;
     limit.querySelector("[data-value]").textContent = milliseconds(data.threshold_ms);
   }
+  // Phases first, then the total: what is drawn last is on top, and so is the sum in a sum.
+  const shown = [...data.phases, data.total];
+  const tone = (i) => (i === shown.length ? (single ? colour.line : colour.total) : colour.phases[shown[i - 1].label]);
   const options = {
     width: box.clientWidth,
     height: HEIGHT,
-    legend: { show: !single },
+    legend: { show: !single, markers: {
+      width: 1, stroke: (u, i) => tone(i), fill: (u, i) => (i === shown.length ? tone(i) : faded(tone(i))),
+    } },
     cursor: { y: false, points: { size: 6 } },
     scales: {
       x: { time: true, range: (u, min, max) => (u.zoomed ? [min, max] : [from, data.to]) },
@@ -107,16 +140,20 @@ function draw(box, data) {
     ],
     series: [
       { value: (u, v) => (v === null ? "–" : moment.format(v * 1000)) },
-      ...data.series.map((series, i) => ({
+      ...shown.map((series, i) => ({
         label: series.label,
-        stroke: colour.lines[i % colour.lines.length],
-        width: i === 0 ? 1.75 : 1,
+        stroke: tone(i + 1),
+        fill: i === 0 && !single ? faded(tone(1)) : undefined,
+        width: i === shown.length - 1 ? 1.75 : 1,
         // A line over a gap would claim answers that nobody saw.
         spanGaps: false,
-        points: { show: few, size: 5 },
-        value: (u, v) => milliseconds(v),
+        points: { show: few && i === shown.length - 1, size: 5 },
+        // What is drawn is a sum; what is told is the phase.
+        value: (u, v, _, at) => milliseconds(at === null || at === undefined ? null : series.values[at]),
       })),
     ],
+    // Each from its own top down to that of the phase before.
+    bands: data.phases.slice(1).map((_, i) => ({ series: [i + 2, i + 1], fill: faded(tone(i + 2)) })),
     hooks: {
       drawClear: [(u) => paintBands(u, data, colour)],
       draw: [(u) => paintThreshold(u, data, colour)],
@@ -125,12 +162,14 @@ function draw(box, data) {
         if (!readout || !single) return;
         const i = u.cursor.idx;
         if (i === null || i === undefined) readout.textContent = "";
-        else readout.textContent = `${moment.format(data.at[i] * 1000)}: ${milliseconds(data.series[0].values[i])}`;
+        else readout.textContent = `${moment.format(data.at[i] * 1000)}: ${milliseconds(data.total.values[i])}`;
       }],
     },
   };
   box.replaceChildren();
-  const chart = new window.uPlot(options, [data.at, ...data.series.map((s) => s.values)], box);
+  const chart = new window.uPlot(options, [data.at, ...tops(data), data.total.values], box);
+  // Without one of its phases a sum would be none: the legend tells and does not switch.
+  chart.root.querySelector(".u-legend")?.addEventListener("click", (event) => event.stopPropagation(), true);
   chart.over.addEventListener("dblclick", () => {
     chart.zoomed = false;
     chart.setScale("x", { min: from, max: data.to });
@@ -140,6 +179,7 @@ function draw(box, data) {
 
 class Chart {
   constructor(box) {
+    this.reader = new Reader(box);
     this.box = box;
     this.data = null;
     this.chart = null;
@@ -171,6 +211,7 @@ class Chart {
   say(text) {
     this.chart?.destroy();
     this.chart = null;
+    this.reader.drop();
     const note = document.createElement("p");
     note.className = "np-chart-note";
     note.textContent = text;
@@ -183,6 +224,8 @@ class Chart {
     this.chart?.destroy();
     this.width = this.box.clientWidth;
     this.chart = draw(this.box, this.data);
+    const moment = moments();
+    this.reader.take(this.chart, this.data, (i) => words(this.data, i, moment));
   }
 }
 

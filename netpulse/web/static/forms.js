@@ -1,4 +1,5 @@
 // Forms: fields that depend on a choice, "Test now" without leaving the page, no double sending.
+import { showAll } from "./time.js";
 
 /** data-when="name=value|value" shows an element only while that field has one of the values. */
 function follow(form) {
@@ -44,6 +45,7 @@ async function testNow(form, button) {
     }
     copyErrors(form, page.querySelector("form[data-form]"));
     out.replaceChildren(...result.childNodes);
+    showAll(out);
     (form.querySelector("[aria-invalid]") ?? out).scrollIntoView({ block: "nearest" });
   } catch {
     out.textContent = "The test did not reach NetPulse. Check that it is running, then try again.";

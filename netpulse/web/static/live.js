@@ -147,9 +147,12 @@ async function fetchPage(url) {
 
 /** Take the states from a fresh copy of this page: events that came before the stream are lost. */
 async function catchUp() {
+  const before = new Map(seen);
   const page = await fetchPage(location.href).catch(() => null);
   if (!page) return;
   for (const id of visibleIds().split(",")) {
+    // What was heard while the page was on its way is newer than the page.
+    if (seen.get(id) !== before.get(id)) continue;
     const fresh = page.querySelector(`[data-live-monitor="${CSS.escape(id)}"]`);
     if (!fresh) continue;
     const data = { id, status: fresh.dataset.status };

@@ -1,0 +1,94 @@
+"""The delivery log: notices as people look them up, with every attempt."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from msgspec import Struct
+
+from netpulse.model.alert import Attempt, Event, Notice, NoticeStatus, Suppressed
+from netpulse.model.ids import Id
+from netpulse.storage.conn import Conn
+from netpulse.storage.notice_rows import COLUMNS, of_row
+from netpulse.storage.table import Page
+
+
+class NoticeFilter(Struct, frozen=True, kw_only=True):
+    """Which notices a list has; None leaves a part out."""
+
+    status: NoticeStatus | None = None
+    event: Event | None = None
+    reason: Suppressed | None = None
+    rule_id: Id | None = None
+    channel_id: Id | None = None
+    monitor_id: Id | None = None
+    incident_id: Id | None = None
+
+
+class Logged(Struct, frozen=True):
+    """A notice and what was tried."""
+
+    notice: Notice
+    attempts: Sequence[Attempt]
+
+
+def page(
+    conn: Conn, org_id: Id, wanted: NoticeFilter, offset: int = 0, limit: int = 20
+) -> Page[Logged]:
+    """Return notices of the organization with their attempts, the newest first."""
+    parts, params = ["e.org_id = ?"], [org_id]
+    for column in ("status", "event", "reason", "rule_id", "channel_id", "monitor_id"):
+        value = getattr(wanted, column)
+        if value is not None:
+            parts.append(f"e.{column} = ?")
+            params.append(str(value))
+    if wanted.incident_id is not None:
+        parts.append("e.incident_id = ?")
+        params.append(wanted.incident_id)
+    where = " AND ".join(parts)
+    total = conn.one(f"SELECT count(*) FROM alert_events e WHERE {where}", params)
+    rows = conn.all(
+        f"SELECT {COLUMNS} FROM alert_events e WHERE {where} ORDER BY e.seq DESC LIMIT ? OFFSET ?",
+        (*params, limit, offset),
+    )
+    found = [of_row(row) for row in rows]
+    tried = attempts(conn, [notice.id for notice in found])
+    return Page(
+        [Logged(notice, tried.get(notice.id, ())) for notice in found],
+        int(total[0]) if total else 0,
+    )
+
+
+def get(conn: Conn, org_id: Id, notice_id: Id) -> Logged | None:
+    """Return the organization's notice with its attempts, or None."""
+    row = conn.one(
+        f"SELECT {COLUMNS} FROM alert_events e WHERE e.org_id = ? AND e.id = ?",
+        (org_id, notice_id),
+    )
+    if row is None:
+        return None
+    return Logged(of_row(row), attempts(conn, [notice_id]).get(notice_id, ()))
+
+
+def attempts(conn: Conn, notice_ids: Sequence[Id]) -> dict[Id, list[Attempt]]:
+    """Return the attempts made for each notice, the first one first."""
+    found: dict[Id, list[Attempt]] = {}
+    for row in conn.all(
+        "SELECT notice_id, at, ok, status_code, answer, latency_ms FROM alert_attempts"
+        f" WHERE notice_id IN ({', '.join('?' * len(notice_ids))}) ORDER BY id",
+        tuple(notice_ids),
+    ):
+        found.setdefault(row[0], []).append(
+            Attempt(
+                at=row[1], ok=bool(row[2]), status_code=row[3], answer=row[4], latency_ms=row[5]
+            )
+        )
+    return found
+
+
+def in_digest(conn: Conn, org_id: Id, digest_id: Id) -> int:
+    """Return how many notices of the organization were told in one message."""
+    row = conn.one(
+        "SELECT count(*) FROM alert_events WHERE org_id = ? AND digest_id = ?", (org_id, digest_id)
+    )
+    return int(row[0]) if row else 0

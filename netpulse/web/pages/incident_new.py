@@ -1,0 +1,95 @@
+"""The form with which a person announces an incident."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from litestar import Response
+
+from netpulse.model.ids import Id
+from netpulse.model.incident import Impact, IncidentStatus
+from netpulse.storage import monitors
+from netpulse.storage.db import Conn
+from netpulse.storage.monitors import MonitorFilter
+from netpulse.web import reading
+from netpulse.web.api import incidents as api
+from netpulse.web.call import Call
+from netpulse.web.endpoint import ADMIN, page
+from netpulse.web.errors import ApiError
+from netpulse.web.pages import forms, render
+from netpulse.web.pages.render import redirect
+
+MOST = 500
+"""Monitors that the form lists; the API takes any."""
+
+_LABELS = {
+    "title": "Title",
+    "monitor_ids": "Monitors",
+    "status": "Status",
+    "impact": "Impact",
+    "message": "What is known",
+}
+_IMPACTS = {
+    Impact.NONE: "None: for information",
+    Impact.MINOR: "Minor: some notice it",
+    Impact.MAJOR: "Major: many are affected",
+    Impact.CRITICAL: "Critical: nothing works",
+}
+
+
+def _monitors(conn: Conn, org_id: Id) -> tuple[list[dict[str, str]], bool]:
+    found = monitors.page(conn, org_id, MonitorFilter(), offset=0, limit=MOST)
+    listed = [{"value": row.monitor.id, "label": row.monitor.spec.name} for row in found.rows]
+    return listed, found.total > len(listed)
+
+
+@page("GET", "/incidents/new", access=ADMIN)
+async def form(call: Call) -> Response[bytes]:
+    """Show the empty form; `?monitor_id=` picks a monitor."""
+    picked = call.request.query_params.get("monitor_id", "")
+    shown = {
+        "status": IncidentStatus.INVESTIGATING.value,
+        "impact": Impact.MAJOR.value,
+        "monitor_ids": [picked] if picked else [],
+    }
+    return await _form(call, shown)
+
+
+@page("POST", "/incidents/new", access=ADMIN)
+async def announce(call: Call) -> Response[bytes]:
+    """Open it."""
+    sent = await forms.read(call)
+    values: dict[str, Any] = {
+        "title": sent.text("title"),
+        "status": sent.text("status"),
+        "impact": sent.text("impact"),
+        "message": sent.text("message"),
+        "monitor_ids": sent.every("monitor_ids"),
+    }
+    try:
+        spec = reading.into(api.IncidentSpec, values)
+        incident = await api.announce(call.house, call.session, spec)
+    except ApiError as error:
+        found = forms.problems(error, _LABELS)
+        return await _form(call, values, found, status=error.status)
+    return redirect(f"/incidents/{incident.id}", "announced")
+
+
+async def _form(
+    call: Call, shown: dict[str, Any], errors: dict[str, str] | None = None, *, status: int = 200
+) -> Response[bytes]:
+    listed, truncated = await call.session.read(_monitors)
+    return await render.page(
+        call,
+        "incidents/form.html",
+        active="Incidents",
+        status=status,
+        form=forms.view(shown, errors),
+        monitors=listed,
+        monitors_truncated=truncated,
+        statuses=[{"value": one.value, "label": one.value.capitalize()} for one in IncidentStatus],
+        impacts=[{"value": one.value, "label": text} for one, text in _IMPACTS.items()],
+    )
+
+
+ROUTES = (form, announce)

@@ -1,0 +1,208 @@
+"""An incident's story as its page shows it: every step, who was told, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from msgspec import Struct
+
+from netpulse.model.alert import Considered, Suppressed
+from netpulse.model.check import Check, Result
+from netpulse.model.ids import Id
+from netpulse.model.incident import Incident, TimelineEntry
+from netpulse.model.time import SECOND, Millis, rfc3339
+from netpulse.rules import targets
+from netpulse.storage import channels, considered, delivery_log, incidents, monitors, notices
+from netpulse.storage.considered import Change
+from netpulse.storage.db import Conn
+from netpulse.storage.raw import Raw
+from netpulse.web.pages.rows import REASONS, notice_rows
+
+MOST_CHECKS = 6
+"""Failing checks of a monitor that the story names; all of them are on the monitor's own page."""
+
+_RESOLUTIONS = {
+    "recovered": "The monitor recovered.",
+    "paused": "The monitor was paused.",
+    "deleted": "The monitor was deleted.",
+    "manual": "Somebody resolved it.",
+}
+_SILENT = {"opened": "Incident opened.", "resolved": "Resolved.", "status": "Status changed."}
+
+_VERDICTS = {
+    "told": "Told",
+    "held": "Held back",
+    "suppressed": "Not told",
+    "later": "Speaks later",
+    "not_asked": "Did not ask for this",
+    "inactive": "Switched off",
+}
+
+
+class Story(Struct, frozen=True):
+    """What the database has of an incident."""
+
+    incident: Incident
+    timeline: list[TimelineEntry]
+    monitors: list[dict[str, Any]]
+    keys: dict[Id, int]
+    """Of the monitors that still exist: where their checks are kept."""
+    notices: list[dict[str, Any]]
+    changes: list[Change]
+    channel_names: dict[Id, str]
+
+
+def read(conn: Conn, org_id: Id, incident_id: Id, *, for_admin: bool) -> Story | None:
+    """Return the organization's incident with all that belongs to it, or None."""
+    incident = incidents.get(conn, org_id, incident_id)
+    if incident is None:
+        return None
+    about, keys = [], {}
+    names = monitors.names(conn, org_id, incident.monitor_ids)
+    for monitor_id in incident.monitor_ids:
+        row = monitors.get_row(conn, org_id, monitor_id)
+        if row is not None:
+            keys[monitor_id] = row.monitor.key
+        about.append(
+            {
+                "id": monitor_id,
+                "name": names.get(monitor_id, "a deleted monitor"),
+                "target": "" if row is None else targets.shown(row.monitor.spec.target),
+                "status": "unknown" if row is None else row.shown.status.value,
+                "deleted": row is None,
+            }
+        )
+    told = notices.for_incident(conn, incident_id)
+    attempts = delivery_log.attempts(conn, [notice.id for notice in told])
+    rows = notice_rows(conn, org_id, told)
+    for row_ in rows:
+        row_["attempts"] = [
+            {
+                "at": rfc3339(attempt.at),
+                "ok": attempt.ok,
+                "answer": attempt.answer if for_admin else None,
+                "status_code": attempt.status_code,
+                "latency_ms": attempt.latency_ms,
+            }
+            for attempt in attempts.get(row_["id"], ())
+        ]
+    changes = considered.of_incident(conn, incident_id)
+    return Story(
+        incident=incident,
+        timeline=incidents.timeline(conn, incident_id),
+        monitors=about,
+        keys=keys,
+        notices=rows,
+        changes=changes,
+        channel_names=_channel_names(conn, org_id, changes),
+    )
+
+
+def _channel_names(conn: Conn, org_id: Id, changes: Sequence[Change]) -> dict[Id, str]:
+    found: dict[Id, str] = {}
+    for channel_id in {rule.channel_id for change in changes for rule in change.rules}:
+        channel = channels.get(conn, org_id, channel_id)
+        found[channel_id] = "a deleted channel" if channel is None else channel.name
+    return found
+
+
+async def checks(raw: Raw, story: Story, now: Millis) -> list[dict[str, Any]]:
+    """Return entries for the checks that the incident began with, and for the one that ended it."""
+    incident = story.incident
+    confirmed = next((one.at for one in story.timeline if one.kind == "confirmed"), now)
+    found = []
+    for monitor_id, key in story.keys.items():
+        name = next(one["name"] for one in story.monitors if one["id"] == monitor_id)
+        # A check is kept by its slot, which it may have begun some seconds after.
+        early = await raw.range(
+            key,
+            incident.started_at - 60 * SECOND,
+            confirmed + SECOND,
+            limit=200,
+            newest_first=False,
+        )
+        failing = [
+            check
+            for check in early
+            if check.started_at >= incident.started_at and check.result is not Result.UP
+        ]
+        found += [_check(check, name) for check in failing[:MOST_CHECKS]]
+        if incident.resolved_at is None or incident.resolution != "recovered":
+            continue
+        late = await raw.range(
+            key,
+            incident.resolved_at - 60 * SECOND,
+            incident.resolved_at + SECOND,
+            limit=50,
+        )
+        found += [
+            _check(check, name) for check in late if check.started_at == incident.resolved_at
+        ][:1]
+    return found
+
+
+def _check(check: Check, name: str) -> dict[str, Any]:
+    took = "" if check.response_time_ms is None else f" in {check.response_time_ms} ms"
+    by_hand = "" if check.counted else ", by hand"
+    return {
+        "kind": "check",
+        "at": rfc3339(check.started_at),
+        "text": f"Check of {name}{by_hand}: {check.result.value}{took}",
+        "detail": check.message,
+        "status": None,
+        "author": None,
+    }
+
+
+def timeline(story: Story, checked: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return every step in the order of time; a check comes before what was made of it."""
+    steps = checked + [_entry(entry) for entry in story.timeline]
+    return sorted(steps, key=lambda step: step["at"])
+
+
+def _entry(entry: TimelineEntry) -> dict[str, Any]:
+    return {
+        "kind": entry.kind,
+        "at": rfc3339(entry.at),
+        "text": entry.message or _SILENT.get(entry.kind, "Changed."),
+        "detail": None,
+        "status": None if entry.status is None else entry.status.value,
+        "author": entry.author,
+    }
+
+
+def resolution_text(incident: Incident) -> str | None:
+    """Return how it ended, in a sentence."""
+    return _RESOLUTIONS.get(incident.resolution or "")
+
+
+def why(story: Story) -> list[dict[str, Any]]:
+    """Return what every rule made of every change: the answer to "why was I (not) told?"."""
+    return [
+        {
+            "at": rfc3339(change.at),
+            "before": change.before.value,
+            "after": change.after.value,
+            "rules": [
+                {
+                    "id": rule.rule_id,
+                    "name": rule.rule_name,
+                    "channel_name": story.channel_names[rule.channel_id],
+                    "verdict": rule.verdict,
+                    "verdict_text": _VERDICTS.get(rule.verdict, rule.verdict),
+                    "reason_text": _reason(rule),
+                    "until": None if rule.until is None else rfc3339(rule.until),
+                }
+                for rule in change.rules
+            ],
+        }
+        for change in story.changes
+    ]
+
+
+def _reason(rule: Considered) -> str | None:
+    if rule.reason is None:
+        return None
+    known = rule.reason in set(Suppressed)
+    return REASONS[Suppressed(rule.reason)] if known else rule.reason
