@@ -4,7 +4,7 @@
 # one found. Everything is installed into .venv, pinned and checked by hash.
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check binary bench screenshots lock clean
+.PHONY: help run test check binary bench soak screenshots lock clean
 .DELETE_ON_ERROR:
 SHELL := /bin/sh
 
@@ -50,6 +50,14 @@ bench: ## Measure checks, lag, CPU, memory and storage; results go to bench/resu
 	$(VENV)/python bench/checks.py --out bench/results $(ARGS)
 	$(VENV)/python bench/probes.py --out bench/results
 	$(VENV)/python bench/bombs.py --out bench/results
+	$(VENV)/python bench/alerts.py --out bench/results
+
+soak: ## Test for an hour: long simulated lives, and hundreds of kills
+	@sh packaging/venv.sh dev
+	NETPULSE_SEED=$$(date +%s) NETPULSE_SIMULATED_HOURS=1000 $(VENV)/python -m pytest -s \
+		-o timeout=3600 tests/simulation
+	NETPULSE_KILLS=100 $(VENV)/python -m pytest -s -o timeout=3600 tests/crash/test_kill.py \
+		tests/crash/test_storm.py
 
 screenshots: ## Take the pictures in docs/images
 	@sh packaging/venv.sh dev

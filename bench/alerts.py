@@ -4,7 +4,7 @@
 
 All monitors fail at once. Measured at the target and at the receiver, so that everything between
 counts: from the failing answer that confirms (the second one) to the arrival of the webhook; then
-the same monitors with ten receivers, 10,000 notices in one storm, and how long they take. Everything
+the same monitors with ten receivers: 10,000 notices in one storm, and how long they take. All of it
 stays on loopback and ends by itself.
 """
 

@@ -315,11 +315,12 @@ def _recovery(flip: Flip, rule: Rule, words: frozenset[str], facts: Facts) -> _W
 
 
 def _in_place(flip: Flip, rules: Sequence[Rule], facts: Facts) -> Iterator[_Wish]:
-    """Yield the recoveries that the channels are owed which were told in place of others."""
+    """Yield the recoveries that other channels than the rules' own are owed: they were told in
+    place of those, or before the rule was changed."""
     by_id = {rule.id: rule for rule in rules}
     for problem in facts.problems:
         rule = None if problem.rule_id is None else by_id.get(problem.rule_id)
-        if rule is None or problem.cause is not Cause.FALLBACK or not problem.told:
+        if rule is None or problem.channel_id == rule.channel_id or not problem.told:
             continue
         words = condition.parse(rule.condition).words
         if rule.notify_recovery and problem.event in _recovered(flip, words):

@@ -192,7 +192,7 @@ def hurry(conn: Conn, now: Millis, channel_id: Id | None = None) -> int:
 def turn_back(conn: Conn, by: Millis) -> None:
     """Bring nearer, by `by` milliseconds, what waits to be sent: the clock was set back by that.
 
-    What is held back stays: its moment is one of the wall clock.
+    Of what is held back, what waits for a moment of the wall clock stays.
     """
     conn.execute(
         "UPDATE alert_events SET next_attempt_at = next_attempt_at - ?1, due_at = due_at - ?1,"
@@ -201,6 +201,8 @@ def turn_back(conn: Conn, by: Millis) -> None:
         (by,),
     )
     conn.execute("UPDATE alert_channels SET gathering_until = gathering_until - ?", (by,))
+    held.turn_back(conn, by)
+    timers.turn_back(conn, by)
 
 
 def _waiting_channels(conn: Conn, now: Millis) -> list[Row]:

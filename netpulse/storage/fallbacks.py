@@ -8,6 +8,7 @@ from msgspec import Raw
 from netpulse.model.alert import Cause, Event, Notice, NoticeStatus, Suppressed
 from netpulse.model.ids import Id, new_id
 from netpulse.model.time import Millis
+from netpulse.model.watch import Status
 from netpulse.rules import outbox
 from netpulse.storage import notice_rows
 from netpulse.storage.conn import Conn
@@ -46,8 +47,9 @@ def tell(conn: Conn, notice_id: Id, now: Millis) -> None:
     """Write a notice for the fallback channel in place of this one, unless that was done or its
     rule names none (any more).
 
-    With a problem goes the recovery that waits behind it. Where the channel was told the same by
-    another rule, the notice is a suppressed duplicate; where it is switched off, suppressed too.
+    With a problem goes the recovery that waits behind it; one that is over without is left out.
+    Where the channel was told the same by another rule, the notice is a suppressed duplicate;
+    where it is switched off, suppressed too.
     """
     found = conn.one(
         f"SELECT {COLUMNS}, e.seq, e.transition_id, c.id, c.is_active FROM alert_events e"
@@ -60,10 +62,7 @@ def tell(conn: Conn, notice_id: Id, now: Millis) -> None:
     if found is None:
         return
     notice, (seq, transition_id, channel_id, is_active) = of_row(found[:-4]), found[-4:]
-    reason = None if is_active else Suppressed.CHANNEL_INACTIVE
-    if reason is None and _is_told(conn, transition_id, channel_id, notice.event):
-        reason = Suppressed.DUPLICATE
-    _write(conn, notice, transition_id, channel_id, reason, now)
+    recovery = None
     if notice.event in _PROBLEMS:
         recovery = conn.one(
             "SELECT id FROM alert_events WHERE channel_id = ? AND monitor_id = ? AND seq > ?"
@@ -71,8 +70,24 @@ def tell(conn: Conn, notice_id: Id, now: Millis) -> None:
             " AND fallback_at IS NOT NULL ORDER BY seq LIMIT 1",
             (notice.channel_id, notice.monitor_id, seq, Event.MONITOR_UP.value),
         )
-        if recovery is not None:
-            tell(conn, recovery[0], now)
+        if recovery is None and _is_over(conn, notice):
+            # Its recovery is held back (it flaps), or was told: nobody else would close this.
+            return
+    reason = None if is_active else Suppressed.CHANNEL_INACTIVE
+    if reason is None and _is_told(conn, transition_id, channel_id, notice.event):
+        reason = Suppressed.DUPLICATE
+    _write(conn, notice, transition_id, channel_id, reason, now)
+    if recovery is not None:
+        tell(conn, recovery[0], now)
+
+
+def _is_over(conn: Conn, notice: Notice) -> bool:
+    """Tell whether the problem of a notice has ended."""
+    if notice.event is Event.MONITOR_DEGRADED:
+        row = conn.one("SELECT settled FROM watches WHERE monitor_id = ?", (notice.monitor_id,))
+        return row is None or row[0] != Status.DEGRADED
+    row = conn.one("SELECT resolved_at FROM incidents WHERE id = ?", (notice.incident_id,))
+    return row is not None and row[0] is not None
 
 
 def _is_told(conn: Conn, transition_id: Id | None, channel_id: Id, event: Event) -> bool:

@@ -7,7 +7,7 @@ suppressed with the reason it was held for.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from msgspec import Struct
 
@@ -114,13 +114,32 @@ def still_so(conn: Conn, notice_id: Id) -> bool:
     return found is not None
 
 
-def mute(conn: Conn, monitor_id: Id) -> None:
-    """Suppress what is held because the monitor flaps: it has changed once more."""
+def mute(conn: Conn, monitor_id: Id, channel_ids: Collection[Id]) -> None:
+    """Suppress what these channels have held because the monitor flaps: it has changed once more,
+    and they are to be told of that instead. Who does not ask for the new state keeps the last
+    one that they do ask for."""
     for (notice_id,) in conn.all(
-        "SELECT id FROM alert_events WHERE monitor_id = ? AND status = 'pending' AND held_for = ?",
-        (monitor_id, Suppressed.FLAPPING.value),
+        "SELECT id FROM alert_events WHERE monitor_id = ? AND status = 'pending' AND held_for = ?"
+        f" AND channel_id IN ({', '.join('?' * len(channel_ids))})",
+        (monitor_id, Suppressed.FLAPPING.value, *channel_ids),
     ):
         settling.suppress(conn, notice_id, Suppressed.FLAPPING)
+
+
+def turn_back(conn: Conn, by: Millis) -> None:
+    """Bring nearer, by `by` milliseconds, what waits for a stretch of time to pass: the clock was
+    set back by that. Quiet hours and maintenance are moments of the clock itself."""
+    conn.execute(
+        "UPDATE alert_events SET next_attempt_at = next_attempt_at - ? WHERE status = 'pending'"
+        " AND held_for IN (?, ?, ?)",
+        (
+            by,
+            Suppressed.COOLDOWN.value,
+            Suppressed.PARENT_DOWN.value,
+            Suppressed.FLAPPING.value,
+        ),
+    )
+    flaps.turn_back(conn, by)
 
 
 # Children that wait for their parents
@@ -199,6 +218,8 @@ def _hold(
     if notice.monitor_id is None:
         return None
     told = None if rule is None else told_at(conn, notice.monitor_id, rule.id)
+    if told is not None and told > now and notice.held_for is Suppressed.COOLDOWN:
+        told = None  # the clock was set back, and this has waited for its cooldown already
     return holding.hold(
         notice.event,
         notice.cause,

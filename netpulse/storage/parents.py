@@ -68,9 +68,11 @@ def until(
         return None
     if any(one.is_down for one in chain):
         return now + LOOK_AGAIN
+    if decided_at > now:
+        return None  # the clock was set back: nobody knows how long this has waited
     recoveries = [one.recovered_at for one in chain if one.recovered_at is not None]
     recovered_at = max(recoveries, default=None)
-    if recovered_at is not None and recovered_at >= since:
+    if recovered_at is not None and since <= recovered_at <= now:
         if heard.own_check_at is not None and heard.own_check_at >= recovered_at:
             return None
         return _after(recovered_at + _check_wait(conn, monitor_id), now)

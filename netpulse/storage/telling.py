@@ -59,9 +59,14 @@ def write(
     or closed, as it is now; `parent_good_at` is when the last conclusive check of its parent
     began, if that was good. Called before the transition's own row is written, so that "since it
     was last up" is about the past.
+
+    Of a monitor that becomes unknown, or is watched again, no rule can speak: after a start that
+    may be all of them at once, and nothing is asked of the file.
     """
+    if flip.after in {Status.UNKNOWN, Status.PENDING}:
+        return Told()
     covering = alert_rules.covering(conn, monitor.org_id, monitor.id, monitor.spec.tags)
-    rules = [rule for rule in covering if rule.is_active]
+    rules = _standing_in(conn, [rule for rule in covering if rule.is_active])
     flaps_now = flaps.note(conn, monitor.id, flip)
     heard = Heard(
         own_check_at=None if flip.check is None else flip.check.started_at,
@@ -88,7 +93,7 @@ def write(
     for notice_id in alerting.withdrawn(flip, facts):
         settling.suppress(conn, notice_id, held_for[notice_id] or Suppressed.COOLDOWN)
     if flaps_now is not None and flapping.is_change(flip):
-        held.mute(conn, monitor.id)
+        held.mute(conn, monitor.id, {one.channel_id for one in drafts if _is_news(one)})
     writer = _Writer(conn, monitor, rules, flip.decided_at, Cause.CHANGE, transition_id)
     written = []
     for draft in drafts:
@@ -118,6 +123,7 @@ def write_for_rules(
     An escalation tells of the transition that opened its incident: a channel that was told of
     that is told once. Returns the ids of the notices that wait to be sent.
     """
+    rules = _standing_in(conn, rules)
     since = now if incident is None else incident.started_at
     holds = held.holds_of(conn, monitor.id, since=since, decided_at=now, now=now)
     facts = _facts(conn, monitor.id, rules, holds)
@@ -214,6 +220,11 @@ class _Writer:
         return notice
 
 
+def _is_news(draft: NoticeDraft) -> bool:
+    """Tell whether a draft tells its channel of the monitor's state, now or later."""
+    return draft.status is NoticeStatus.PENDING and draft.event is not Event.MONITOR_FLAPPING
+
+
 def _waiting(written: Iterable[Notice]) -> tuple[Id, ...]:
     """Return the ids of those that wait to be sent."""
     return tuple(
@@ -221,6 +232,24 @@ def _waiting(written: Iterable[Notice]) -> tuple[Id, ...]:
         for notice in written
         if notice.status is NoticeStatus.PENDING and notice.held_for is None
     )
+
+
+def _standing_in(conn: Conn, rules: Sequence[Rule]) -> list[Rule]:
+    """Return the rules as they can speak now: through the fallback channel while NetPulse has
+    switched their own off because its far side refuses for good. (Whoever switches a channel off
+    themselves wants silence.)"""
+    rows = conn.all(
+        "SELECT r.id, r.fallback_channel_id FROM alert_rules r"
+        " JOIN alert_channels c ON c.id = r.channel_id AND NOT c.is_active"
+        " AND c.disabled_at IS NOT NULL AND c.deleted_at IS NULL"
+        " JOIN alert_channels f ON f.id = r.fallback_channel_id AND f.is_active"
+        f" AND f.deleted_at IS NULL WHERE r.id IN ({', '.join('?' * len(rules))})",
+        tuple(rule.id for rule in rules),
+    )
+    instead = {row[0]: row[1] for row in rows}
+    return [
+        replace(rule, channel_id=instead[rule.id]) if rule.id in instead else rule for rule in rules
+    ]
 
 
 def _facts(conn: Conn, monitor_id: Id, rules: Sequence[Rule], holds: Holds) -> Facts:
@@ -236,7 +265,7 @@ def _facts(conn: Conn, monitor_id: Id, rules: Sequence[Rule], holds: Holds) -> F
 
 def _with_places(conn: Conn, facts: Facts) -> Facts:
     """Return the facts with the channels that were told in place of others."""
-    others = frozenset(one.channel_id for one in facts.problems if one.cause is Cause.FALLBACK)
+    others = frozenset(one.channel_id for one in facts.problems) - facts.active_channels
     if not others:
         return facts
     found = held.channels_of(conn, others)

@@ -26,7 +26,8 @@ def begin(conn: Conn, incident: Incident, rules: Iterable[Rule], now: Millis) ->
         if "down" not in condition.parse(rule.condition).words:
             continue
         if rule.escalation_minutes is not None:
-            _set(conn, incident.id, rule.id, ESCALATION, _escalates_at(rule, incident))
+            due_at = incident.started_at + rule.escalation_minutes * MINUTE
+            _set(conn, incident.id, rule.id, ESCALATION, due_at)
         if rule.reminder_minutes is not None:
             _set(conn, incident.id, rule.id, REMINDER, now + rule.reminder_minutes * MINUTE)
 
@@ -71,6 +72,11 @@ def next_due(conn: Conn) -> Millis | None:
     return None if row is None or row[0] is None else int(row[0])
 
 
+def turn_back(conn: Conn, by: Millis) -> None:
+    """Bring every timer nearer, by `by` milliseconds: the clock was set back by that."""
+    conn.execute("UPDATE alert_timers SET due_at = due_at - ?", (by,))
+
+
 def _ring(conn: Conn, incident: Incident, rule_id: Id, kind: str, now: Millis) -> Millis | None:
     """Do what one timer asks for; returns when it rings again."""
     rule = alert_rules.get(conn, incident.org_id, rule_id)
@@ -81,16 +87,14 @@ def _ring(conn: Conn, incident: Incident, rule_id: Id, kind: str, now: Millis) -
         return None
     if kind == REMINDER:
         return _remind(conn, incident, rule, monitor, now)
-    return _escalate(conn, incident, rule, monitor, now)
+    _escalate(conn, incident, rule, monitor, now)
+    return None
 
 
-def _escalate(
-    conn: Conn, incident: Incident, rule: Rule, monitor: Monitor, now: Millis
-) -> Millis | None:
-    if rule.escalation_minutes is None or not alerting.speaks_later(rule):
-        return None
-    due_at = _escalates_at(rule, incident)
-    reason = nobody_answered(incident, max(now, due_at))
+def _escalate(conn: Conn, incident: Incident, rule: Rule, monitor: Monitor, now: Millis) -> None:
+    if not alerting.speaks_later(rule):
+        return
+    reason = nobody_answered(incident, now)
     if incident.acknowledged_at is not None:
         telling.write_suppressed(
             conn,
@@ -102,9 +106,7 @@ def _escalate(
             incident=incident,
             cause=Cause.ESCALATION,
         )
-        return None
-    if due_at > now:
-        return due_at  # the rule was given more time meanwhile
+        return
     telling.write_for_rules(
         conn,
         monitor,
@@ -115,7 +117,6 @@ def _escalate(
         incident=incident,
         cause=Cause.ESCALATION,
     )
-    return None
 
 
 def _remind(
@@ -125,8 +126,8 @@ def _remind(
         return None
     wait = rule.reminder_minutes * MINUTE
     told_at = _told_at(conn, incident.id, rule.channel_id)
-    if told_at is not None and min(told_at, now) + wait > now:
-        return min(told_at, now) + wait
+    if told_at is not None and told_at <= now < told_at + wait:
+        return told_at + wait
     if told_at is None or _waits(conn, incident.id, rule):
         # Nothing was told yet, or not even the reminder before could be delivered.
         return now + wait
@@ -161,10 +162,6 @@ def _waits(conn: Conn, incident_id: Id, rule: Rule) -> bool:
         (incident_id, rule.channel_id, rule.id, Cause.REMINDER.value),
     )
     return found is not None
-
-
-def _escalates_at(rule: Rule, incident: Incident) -> Millis:
-    return incident.started_at + (rule.escalation_minutes or 0) * MINUTE
 
 
 def _set(conn: Conn, incident_id: Id, rule_id: Id, kind: str, due_at: Millis) -> None:

@@ -17,6 +17,7 @@ import msgspec
 from litestar import Request
 from msgspec import NODEFAULT, Struct
 
+from netpulse.rules.monitors_problem import CONTROL
 from netpulse.web.errors import Problem, invalid, of_status
 from netpulse.wording import in_words
 
@@ -148,6 +149,15 @@ def _problem(where: str, message: str, annotation: Any) -> Problem:
     if missing:
         return Problem(f"{where}{inner}.{missing[1]}", "this field is required")
     return Problem(f"{where}{inner}", in_words(what, None if inner else annotation))
+
+
+def line_problems(path: str, text: str) -> list[Problem]:
+    """Return what is wrong with a name or a title, which is one line and not empty."""
+    if not text.strip():
+        return [Problem(path, f"the {path.removeprefix('$.')} is empty")]
+    if CONTROL.search(text):
+        return [Problem(path, "has a line break or another control character")]
+    return []
 
 
 def at_least_one(problems: Sequence[Any]) -> None:

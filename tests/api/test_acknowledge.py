@@ -132,6 +132,7 @@ class TestLink:
             await house.client().post(f"/acknowledge/{token}"),
         ):
             assert answer.status_code == 404
+            assert "it has expired" in answer.text
 
     @pytest.mark.parametrize("change", ["incident", "channel", "until", "tag", "cut"])
     async def test_a_forged_one_is_not_found(
@@ -294,6 +295,39 @@ class TestPages:
         page = (await alice.get(f"/incidents/{incident_id}")).text
         assert "Why somebody was told" in page
         assert "Wake Ops" in page
+        # Written is not yet delivered.
+        assert "Not taken yet" in page
+        (one,) = sent(await alice.get("/v1/alert-events"))
+
+        def give_up(conn: Conn) -> None:
+            attempt = Attempt(at=START, ok=False, status_code=400, answer="No")
+            settling.failed(conn, one["id"], attempt, "refused for good")
+
+        await house.house.db.write(give_up)
+        page = (await alice.get(f"/incidents/{incident_id}")).text
+        assert "Could not be told" in page
+        assert "Not taken yet" not in page
+
+    async def test_what_another_rule_told_is_no_delivery_of_the_channel(
+        self, house: Stage, alice: httpx.AsyncClient
+    ) -> None:
+        channel = sent(await alice.post("/v1/alert-channels", json=WEBHOOK), 201)
+        for _ in range(2):
+            sent(await alice.post("/v1/alert-rules", json={"channel_id": channel["id"]}), 201)
+        monitor = await make(alice)
+        await fail(house, monitor["id"], START + MINUTE)
+        assert sorted(one["status"] for one in sent(await alice.get("/v1/alert-events"))) == [
+            "pending",
+            "suppressed",
+        ]
+        listed = (await alice.get("/alerts")).text.partition('id="deliveries"')[0]
+        assert ">Waiting</span>" in listed
+        assert "Not sent</span>" not in listed
+
+    async def test_why_of_an_escalation(self, house: Stage, alice: httpx.AsyncClient) -> None:
+        incident_id, _ = await an_incident(house, alice, escalation_minutes=5)
+        page = (await alice.get(f"/incidents/{incident_id}")).text
+        assert "Speaks later, unless acknowledged or over: at " in page
 
 
 def test_without_an_address_of_its_own_no_message_has_links() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
-from netpulse.model.time import rfc3339
+from netpulse.model.time import HOUR, rfc3339
 from netpulse.storage import channels
 from tests.api.test_monitors import SPEC, errors, sent
 from tests.clock import START
@@ -401,3 +401,34 @@ class TestRules:
             body = {"channel_id": channel, "fallback_channel_id": fallback}
             response = await alice.post("/v1/alert-rules", json=body)
             assert errors(response) == [("$.fallback_channel_id", said)]
+
+
+@pytest.mark.parametrize(
+    ("path", "field", "body"),
+    [
+        ("/v1/alert-channels", "name", HOOK),
+        ("/v1/alert-rules", "name", {}),
+        ("/v1/incidents", "title", {}),
+        (
+            "/v1/maintenance",
+            "title",
+            {"starts_at": rfc3339(START + HOUR), "ends_at": rfc3339(START + 2 * HOUR), "all": True},
+        ),
+        ("/v1/api-keys", "name", {"scopes": ["alerts:read"]}),
+    ],
+)
+async def test_names_are_one_line(
+    alice: httpx.AsyncClient, path: str, field: str, body: dict[str, Any]
+) -> None:
+    if path == "/v1/alert-rules":
+        body = {"channel_id": sent(await alice.post("/v1/alert-channels", json=HOOK), 201)["id"]}
+    for text in ("two\nlines", "nul\x00"):
+        refused = errors(await alice.post(path, json=body | {field: text}))
+        assert refused == {f"$.{field}": "has a line break or another control character"}
+    sent(await alice.post(path, json=body | {field: "Ünë ✓"}), 201)
+
+
+async def test_a_rule_is_called_as_its_condition_in_one_line(alice: httpx.AsyncClient) -> None:
+    channel = sent(await alice.post("/v1/alert-channels", json=HOOK), 201)
+    body = {"channel_id": channel["id"], "condition": "down\n  or degraded"}
+    assert sent(await alice.post("/v1/alert-rules", json=body), 201)["name"] == "down or degraded"

@@ -324,8 +324,8 @@ class TestPages:
             ({"repeat": "daily", "timezone": "Moon"}, "Time zone: Moon is no time zone"),
             ({"repeat": "rrule", "rrule": ""}, "RRULE:"),
             ({"repeat": "daily", "duration_minutes": "x"}, "Lasts:"),
-            ({"scope": "monitors"}, "Monitors:"),
-            ({"scope": "tags", "tags": " , "}, "Monitors:"),
+            ({"scope": "monitors"}, "Monitors: choose at least one."),
+            ({"scope": "tags", "tags": " , "}, "Tags: name at least one."),
         ],
     )
     async def test_mistakes_stand_at_their_field(

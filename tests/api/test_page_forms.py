@@ -443,6 +443,24 @@ class TestAlertForms:
         assert (await as_stored(house, made["id"]))["smtp"] is None
 
 
+class TestRuleForm:
+    async def test_enter_saves(self, alice: httpx.AsyncClient) -> None:
+        # Enter in a field presses the first button that submits.
+        sent(await alice.post("/v1/alert-channels", json=HOOK), 201)
+        for path in ("/alerts/rules/new", "/maintenance/new", "/monitors/new?type=http"):
+            form = text_of(await alice.get(path)).partition("<main")[2]
+            first = re.search(r'<button[^>]*type="submit"[^>]*>', form)
+            assert first is not None
+            assert 'value="save"' in first[0], path
+
+    async def test_it_begins_with_a_channel_that_is_in_use(self, alice: httpx.AsyncClient) -> None:
+        sent(await alice.post("/v1/alert-channels", json=HOOK | {"name": "B"}), 201)
+        off = HOOK | {"name": "A", "is_active": False}
+        sent(await alice.post("/v1/alert-channels", json=off), 201)
+        form = text_of(await alice.get("/alerts/rules/new"))
+        assert form.index("B (Webhook)") < form.index("A (Webhook, off)")
+
+
 class TestIncident:
     async def test_its_story(self, alice: httpx.AsyncClient) -> None:
         ids = await furnish(alice)

@@ -29,7 +29,7 @@ from netpulse.model.user import Actor
 from netpulse.model.watch import Gap, UnknownReason, Watch
 from netpulse.rules import incidents as rules
 from netpulse.rules.schedule import next_slot, phase_ms
-from netpulse.storage import alert_rules, channels, claims, directory, edges, monitors, runs
+from netpulse.storage import alert_rules, channels, directory, edges, monitors, runs, settling
 from netpulse.storage.conn import Conn
 from netpulse.storage.opening import open_database
 from netpulse.storage.raw import Raw
@@ -280,7 +280,7 @@ def _live(conn: Conn, lives: list[tuple[Monitor, tuple[Trouble, ...]]], now: Mil
 def _tell(conn: Conn, outcome: Outcome, at: Millis) -> None:
     for notice_id in outcome.notice_ids:
         attempt = Attempt(at=at + 140, ok=True, status_code=200, answer="ok", latency_ms=61)
-        claims.sent(conn, notice_id, attempt, at + 140)
+        settling.sent(conn, notice_id, attempt, at + 140)
 
 
 def _checks(monitor: Monitor, watched: Watched, now: Millis) -> list[Check]:

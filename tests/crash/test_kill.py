@@ -74,7 +74,7 @@ async def start(data: Path, target: Receiver, receiver: Receiver) -> asyncio.sub
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(120 + 20 * KILLS)
 async def test_killed_at_random_moments_nothing_is_lost(tmp_path: Path) -> None:
     seed = int(os.environ.get("NETPULSE_SEED", "0")) or random.randrange(1 << 32)
     print(f"seed {seed}: NETPULSE_SEED={seed} repeats the moments")

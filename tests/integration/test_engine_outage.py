@@ -71,6 +71,8 @@ async def test_an_outage_from_check_to_message(
     assert incident.status is IncidentStatus.INVESTIGATING
     assert incident.started_at == watch.since
 
+    # An outage of a whole second at least, so that its length says something.
+    await asyncio.sleep(max(0, watch.since + 1_100 - now()) / 1000)
     target.answer = lambda _: 200
     at.nudge(monitor)
     await at.until_status(monitor.id, Status.UP)

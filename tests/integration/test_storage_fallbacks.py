@@ -9,10 +9,23 @@ from msgspec.structs import replace
 
 from netpulse.model.alert import Cause, Event, NoticeStatus, Rule, Suppressed
 from netpulse.model.channel import Channel
-from netpulse.storage import alert_rules, audit, channels, claims, incidents, notices
+from netpulse.model.check import Result
+from netpulse.model.edge import Edge
+from netpulse.model.time import Millis
+from netpulse.rules import incidents as incident_rules
+from netpulse.storage import (
+    alert_rules,
+    audit,
+    channels,
+    claims,
+    edges,
+    incidents,
+    notices,
+    watches,
+)
 from netpulse.storage.conn import Conn
 from tests.outbox import BAD, OK, Outbox, play
-from tests.store import MINUTE, NOW, SECOND, add_channel, add_rule
+from tests.store import MINUTE, NOW, SECOND, add_channel, add_rule, check
 
 
 class Safe(Outbox):
@@ -262,3 +275,50 @@ async def test_a_clock_that_was_set_back_delays_no_fallback(tmp_path: Path) -> N
         assert len(outbox.take(now=NOW - hour + 5 * MINUTE)) == 1
 
     await play(tmp_path, act)
+
+
+async def test_while_a_channel_is_switched_off_its_rules_speak_through_their_fallback(
+    tmp_path: Path,
+) -> None:
+    def act(conn: Conn) -> None:
+        outbox = Safe(conn)
+        assert notices.refused(conn, outbox.channel.id, "HTTP 410", NOW, disables=True)
+        assert not shown(conn, outbox, outbox.channel).is_active
+        before = len(outbox.of(outbox.spare))
+        flip(conn, outbox, Result.UP, NOW + MINUTE)
+        flip(conn, outbox, Result.DOWN, NOW + 2 * MINUTE)
+        # Somebody mends it in the middle: whoever heard of the problem hears of its end.
+        channel = shown(conn, outbox, outbox.channel)
+        channels.replace(conn, replace(channel, is_active=True), now=NOW + 3 * MINUTE)
+        flip(conn, outbox, Result.UP, NOW + 20 * MINUTE)
+        told = outbox.of(outbox.spare)[before:]
+        assert [(one.event, one.status) for one in told] == [
+            (Event.MONITOR_DOWN, NoticeStatus.PENDING),
+            (Event.MONITOR_UP, NoticeStatus.PENDING),
+        ]
+
+    await play(tmp_path, act)
+
+
+async def test_whoever_switches_a_channel_off_wants_silence(tmp_path: Path) -> None:
+    def act(conn: Conn) -> None:
+        outbox = Safe(conn)
+        channels.replace(conn, replace(outbox.channel, is_active=False), now=NOW)
+        flip(conn, outbox, Result.UP, NOW + MINUTE)
+        flip(conn, outbox, Result.DOWN, NOW + 2 * MINUTE)
+        assert outbox.of(outbox.spare) == []
+        (told,) = outbox.of(outbox.channel)
+        assert told.reason is Suppressed.CHANNEL_INACTIVE
+
+    await play(tmp_path, act)
+
+
+def flip(conn: Conn, outbox: Outbox, result: Result, at: Millis) -> None:
+    """Let checks of the shop confirm a state."""
+    monitor = outbox.shop
+    for number in range(monitor.spec.confirmations):
+        watch = watches.get(conn, monitor.id)
+        assert watch is not None
+        found = check(result, at + number * SECOND)
+        after, flipped = incident_rules.step(monitor.spec, watch, found, now=found.started_at)
+        edges.record(conn, Edge(monitor=monitor, watch=after, flip=flipped))

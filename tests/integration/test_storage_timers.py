@@ -6,7 +6,7 @@ from pathlib import Path
 
 from netpulse.model.alert import QuietHours
 from netpulse.model.time import HOUR, parse_rfc3339
-from netpulse.storage import alert_rules, edges, timers
+from netpulse.storage import alert_rules, claims, edges, timers
 from netpulse.storage.conn import Conn
 from tests.alarms import DOWN, MINUTE, SLOW, UP, Alarms, play
 
@@ -231,5 +231,28 @@ async def test_a_monitor_that_is_unknown_is_escalated_all_the_same(tmp_path: Pat
         alarms.wait(HOUR)
 
         assert alarms.told() == ["Chat: monitor.down (escalation)"]
+
+    await play(tmp_path, act)
+
+
+async def test_a_clock_that_is_set_back_delays_nothing(tmp_path: Path) -> None:
+    def act(conn: Conn) -> None:
+        alarms = Alarms(conn, EVENING)
+        shop, mail = alarms.monitor("Shop"), alarms.monitor("Mail")
+        alarms.rule(alarms.people("Boss"), escalation_minutes=10, monitor_id=shop.id)
+        alarms.rule(alarms.people("Team"), cooldown_seconds=600, monitor_id=mail.id)
+        alarms.saw(mail, DOWN)
+        alarms.saw(mail, UP)
+        alarms.saw(mail, DOWN)
+        alarms.saw(shop, DOWN)
+        assert alarms.untold() == ["Team: monitor.down held cooldown"]
+        alarms.at -= HOUR
+        claims.turn_back(conn, HOUR)
+        alarms.wait(11 * MINUTE)
+
+        assert sorted(alarms.told()[2:]) == [
+            "Boss: monitor.down (escalation)",
+            "Team: monitor.down",
+        ]
 
     await play(tmp_path, act)

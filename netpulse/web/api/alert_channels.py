@@ -24,7 +24,7 @@ from netpulse.web.api.channel_configs import AnyAnswer, AnySpec
 from netpulse.web.call import Call
 from netpulse.web.endpoint import ADMIN, VIEWER, endpoint
 from netpulse.web.envelope import One
-from netpulse.web.errors import Problem, not_found, too_many
+from netpulse.web.errors import not_found, too_many
 from netpulse.web.house import House
 from netpulse.web.resource import ListQuery, Noun, verbs
 from netpulse.web.session import Deed, OrgSession
@@ -71,7 +71,7 @@ class Channels(Noun[AnySpec, Channel, Channel, ListQuery]):
         kind = channel_configs.kind_of(spec)
         config: Any = kind.trimmed(spec.config)
         spec = with_changes(spec, name=spec.name.strip(), config=config)
-        problems = [] if spec.name else [Problem("$.name", "the name is empty")]
+        problems = reading.line_problems("$.name", spec.name)
         reading.at_least_one([*problems, *kind.problems(config)])
         return spec
 

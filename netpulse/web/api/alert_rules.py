@@ -125,7 +125,7 @@ class Rules(Noun[RuleSpec, Rule, Rule, RuleQuery]):
         """Return the spec, its condition understood."""
         spec = reading.into(RuleSpec, values, ignore=READ_ONLY)
         text = spec.condition.strip()
-        name = (spec.name or "").strip() or text
+        name = (spec.name or "").strip() or " ".join(text.split())
         tag = None if spec.tag is None else spec.tag.strip()
         spec = with_changes(
             spec,
@@ -134,7 +134,8 @@ class Rules(Noun[RuleSpec, Rule, Rule, RuleQuery]):
             condition=text,
             message=(spec.message or "").strip() or None,
         )
-        problems = [*_quiet_problems(spec.quiet_hours), *_message_problems(spec.message)]
+        problems = [] if not spec.name else reading.line_problems("$.name", spec.name)
+        problems += [*_quiet_problems(spec.quiet_hours), *_message_problems(spec.message)]
         if spec.fallback_channel_id is not None and spec.fallback_channel_id == spec.channel_id:
             problems.append(
                 Problem("$.fallback_channel_id", "is the channel itself: choose another one")

@@ -121,8 +121,7 @@ async def make(house: House, session: OrgSession, spec: KeySpec) -> tuple[ApiKey
     """
     name = spec.name.strip()
     expires_at, found = _expiry(spec, session.now)
-    if not name:
-        found.insert(0, Problem("$.name", "the name is empty"))
+    found = [*reading.line_problems("$.name", name), *found]
     found += [
         Problem(f"$.scopes[{number}]", f"{scope!r} is none of {', '.join(sorted(SCOPES))}")
         for number, scope in enumerate(spec.scopes)

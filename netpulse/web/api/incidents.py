@@ -172,9 +172,7 @@ async def announce(house: House, session: OrgSession, spec: IncidentSpec) -> Inc
     title = spec.title.strip()
 
     def work(deed: Deed) -> Incident:
-        problems = []
-        if not title:
-            problems.append(Problem("$.title", "the title is empty"))
+        problems = reading.line_problems("$.title", title)
         for path, each in named.items():
             if not is_id(each) or monitors.get(deed.conn, deed.org_id, each) is None:
                 problems.append(Problem(path, "there is no monitor with this id"))
@@ -281,8 +279,8 @@ async def patch_one(call: Call) -> One[IncidentAnswer]:
     if await call.session.read(incidents.get, incident_id) is None:
         raise not_found("incident")
     change = reading.into(IncidentPatch, await call.json(), ignore=READ_ONLY)
-    if isinstance(change.title, str) and not change.title.strip():
-        reading.at_least_one([Problem("$.title", "the title is empty")])
+    if isinstance(change.title, str):
+        reading.at_least_one(reading.line_problems("$.title", change.title.strip()))
     incident = await patch(call.house, call.session, incident_id, change, expected)
     call.tag(incident.version)
     return One.of(shown(incident, call.now))

@@ -120,9 +120,7 @@ class Maintenances(Noun[MaintenanceSpec, Maintenance, Maintenance, MaintenanceQu
             tags=list(tags) or None,
             monitor_ids=list(dict.fromkeys(spec.monitor_ids or ())) or None,
         )
-        problems: list[Problem] = []
-        if not spec.title:
-            problems.append(Problem("$.title", "the title is empty"))
+        problems = reading.line_problems("$.title", spec.title)
         start = moment(spec.starts_at, "$.starts_at", problems)
         moment(spec.ends_at, "$.ends_at", problems)
         recurring = spec.rrule is not None or spec.cron is not None

@@ -19,7 +19,7 @@ from netpulse.storage.incidents import AlreadyOver
 from netpulse.web.api import incidents as api
 from netpulse.web.call import Call
 from netpulse.web.endpoint import PUBLIC, page
-from netpulse.web.errors import of_status, too_many
+from netpulse.web.errors import ApiError, too_many
 from netpulse.web.pages.render import outside
 from netpulse.web.pages.rows import incident_row
 from netpulse.web.proxies import bucket
@@ -53,7 +53,12 @@ async def _found(call: Call) -> _About:
         wait = call.house.stray_links.wait(bucket(call.origin.ip), call.now)
         if wait:
             raise too_many(wait, "Too many unknown links; wait as long as Retry-After says")
-        raise of_status(404)
+        raise ApiError(
+            404,
+            "NOT_FOUND",
+            "This link is not complete, or it has expired: it lasts 3 days. Acknowledge on the"
+            " incident's page",
+        )
     return about
 
 

@@ -12,7 +12,7 @@ from netpulse.model.alert import NoticeStatus
 from netpulse.model.ids import Id
 from netpulse.model.time import rfc3339
 from netpulse.model.user import Role
-from netpulse.storage import alert_rules, delivery_log, notices
+from netpulse.storage import alert_rules, channels, delivery_log, notices
 from netpulse.storage.db import Conn
 from netpulse.web.api import alert_events as api
 from netpulse.web.call import Call
@@ -37,9 +37,9 @@ def _seen(conn: Conn, org_id: Id, notice_id: Id, *, for_admin: bool) -> _Seen | 
         return None
     notice = logged.notice
     row = notice_rows(conn, org_id, [notice])[0]
-    row["can_resend"] = row["can_resend"] or (
-        notice.status is NoticeStatus.PENDING and notice.held_for is not None
-    )
+    # Also one that was sent, or is held back: whoever opens its page may mean just that.
+    waits = notice.status is NoticeStatus.PENDING and notice.held_for is None
+    row["can_resend"] = not waits and channels.get(conn, org_id, notice.channel_id) is not None
     row["attempts"] = [
         {
             "at": rfc3339(attempt.at),

@@ -162,7 +162,11 @@ def _choices(conn: Conn, org_id: Id, chosen: Id) -> _Choices:
     if chosen:
         listed |= monitors.names(conn, org_id, [chosen])
     return _Choices(
-        channels=[{"value": one.id, "label": _channel_label(one)} for one in ways],
+        # A form for a new rule begins with the first: one that is in use.
+        channels=[
+            {"value": one.id, "label": _channel_label(one)}
+            for one in sorted(ways, key=lambda one: not one.is_active)
+        ],
         monitors=[{"value": id_, "label": name} for id_, name in listed.items()],
         truncated=found.total > MOST_MONITORS,
         tags=monitors.tags(conn, org_id),

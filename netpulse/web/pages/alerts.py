@@ -8,7 +8,7 @@ from typing import Any
 from litestar import Response
 from msgspec import Struct
 
-from netpulse.model.alert import QuietHours, Rule
+from netpulse.model.alert import Notice, NoticeStatus, QuietHours, Rule
 from netpulse.model.ids import Id
 from netpulse.model.time import Millis, rfc3339
 from netpulse.model.user import Role
@@ -43,7 +43,7 @@ def _seen(conn: Conn, org_id: Id, *, for_admin: bool) -> _Seen:
     names = monitors.names(conn, org_id, about)
     listed = []
     for channel in sorted(ways, key=lambda channel: channel.disabled_at is None):
-        last = notices.page(conn, org_id, channel_id=channel.id, limit=1).rows
+        last = _last_delivery(conn, org_id, channel.id)
         face = FACES.get(channel.type)
         listed.append(
             {
@@ -56,13 +56,13 @@ def _seen(conn: Conn, org_id: Id, *, for_admin: bool) -> _Seen:
                 "is_active": channel.is_active,
                 "disabled_at": _time(channel.disabled_at),
                 "disabled_reason": channel.disabled_reason,
-                "last_delivery": {
-                    "status": last[0].status.value,
-                    "at": rfc3339(last[0].sent_at or last[0].created_at),
-                    "error": last[0].error,
-                }
-                if last
-                else None,
+                "last_delivery": None
+                if last is None
+                else {
+                    "status": last.status.value,
+                    "at": rfc3339(last.sent_at or last.created_at),
+                    "error": last.error,
+                },
                 "last_test": None
                 if channel.last_test_at is None
                 else {"at": rfc3339(channel.last_test_at), "ok": bool(channel.last_test_ok)},
@@ -73,6 +73,17 @@ def _seen(conn: Conn, org_id: Id, *, for_admin: bool) -> _Seen:
         channels=listed,
         uncovered=overview.uncovered(conn, org_id, ALONE),
     )
+
+
+def _last_delivery(conn: Conn, org_id: Id, channel_id: Id) -> Notice | None:
+    """Return the newest notice that was for the channel to take: one that a rule suppressed says
+    nothing about the channel."""
+    found = (
+        one
+        for status in (NoticeStatus.SENT, NoticeStatus.FAILED, NoticeStatus.PENDING)
+        for one in notices.page(conn, org_id, status=status, channel_id=channel_id, limit=1).rows
+    )
+    return max(found, key=lambda one: one.created_at, default=None)
 
 
 def _rule(rule: Rule, ways: dict[Id, str], names: dict[Id, str]) -> dict[str, Any]:

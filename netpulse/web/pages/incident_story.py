@@ -7,7 +7,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from netpulse.model.alert import Considered, Suppressed
+from netpulse.model.alert import Considered, Notice, NoticeStatus, Suppressed
 from netpulse.model.check import Check, Result
 from netpulse.model.ids import Id
 from netpulse.model.incident import Incident, TimelineEntry
@@ -34,10 +34,17 @@ _VERDICTS = {
     "told": "Told",
     "held": "Held back",
     "suppressed": "Not told",
-    "later": "Speaks later",
+    "later": "Speaks later, unless acknowledged or over",
     "not_asked": "Did not ask for this",
     "inactive": "Switched off",
 }
+
+_OUTCOMES = {
+    NoticeStatus.PENDING: "Not taken yet",
+    NoticeStatus.FAILED: "Could not be told",
+    NoticeStatus.SUPPRESSED: "Not told",
+}
+"""What became of a notice that a rule had written, where it was not sent."""
 
 
 class Story(Struct, frozen=True):
@@ -49,6 +56,8 @@ class Story(Struct, frozen=True):
     keys: dict[Id, int]
     """Of the monitors that still exist: where their checks are kept."""
     notices: list[dict[str, Any]]
+    written: dict[tuple[Id | None, Id, Millis], Notice]
+    """By rule, channel and time."""
     changes: list[Change]
     channel_names: dict[Id, str]
 
@@ -94,6 +103,7 @@ def read(conn: Conn, org_id: Id, incident_id: Id, *, for_admin: bool) -> Story |
         monitors=about,
         keys=keys,
         notices=rows,
+        written={(one.rule_id, one.channel_id, one.created_at): one for one in told},
         changes=changes,
         channel_names=_channel_names(conn, org_id, changes),
     )
@@ -190,8 +200,7 @@ def why(story: Story) -> list[dict[str, Any]]:
                     "name": rule.rule_name,
                     "channel_name": story.channel_names[rule.channel_id],
                     "verdict": rule.verdict,
-                    "verdict_text": _VERDICTS.get(rule.verdict, rule.verdict),
-                    "reason_text": _reason(rule),
+                    **_made_of_it(story, change, rule),
                     "until": None if rule.until is None else rfc3339(rule.until),
                 }
                 for rule in change.rules
@@ -199,6 +208,16 @@ def why(story: Story) -> list[dict[str, Any]]:
         }
         for change in story.changes
     ]
+
+
+def _made_of_it(story: Story, change: Change, rule: Considered) -> dict[str, str | None]:
+    """Return the verdict in words; of a rule that spoke, what became of what it said."""
+    words = {"verdict_text": _VERDICTS.get(rule.verdict, rule.verdict), "reason_text": _reason(rule)}
+    notice = story.written.get((rule.rule_id, rule.channel_id, change.at))
+    if rule.verdict != "told" or notice is None or notice.status not in _OUTCOMES:
+        return words
+    why_not = notice.error if notice.reason is None else REASONS[notice.reason]
+    return {"verdict_text": _OUTCOMES[notice.status], "reason_text": why_not}
 
 
 def _reason(rule: Considered) -> str | None:

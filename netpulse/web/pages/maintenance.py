@@ -235,8 +235,12 @@ def _values(form: forms.Form) -> dict[str, Any]:
         found["all"] = True
     elif scope == "tags":
         found["tags"] = [one.strip() for one in form.text("tags").split(",") if one.strip()]
+        if not found["tags"]:
+            raise invalid([Problem("$.tags", "name at least one")])
     else:
         found["monitor_ids"] = form.every("monitor_ids")
+        if not found["monitor_ids"]:
+            raise invalid([Problem("$.monitor_ids", "choose at least one")])
     return found
 
 

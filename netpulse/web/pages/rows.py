@@ -193,7 +193,7 @@ def notice_rows(conn: Conn, org_id: Id, notices: list[Notice]) -> list[dict[str,
             if notice.next_attempt_at is None
             else rfc3339(notice.next_attempt_at),
             "attempt_count": notice.attempt_count,
-            "can_resend": notice.status is not NoticeStatus.PENDING
+            "can_resend": notice.status in {NoticeStatus.FAILED, NoticeStatus.SUPPRESSED}
             and by_id[notice.channel_id] != _GONE,
         }
         for notice in notices
