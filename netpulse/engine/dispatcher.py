@@ -161,8 +161,11 @@ class Dispatcher:
         )
         for claim in claimed:
             self._begin(claim)
+        if claimed:
+            return 0.0
+        more = await self._db.read(notices.is_undecided, self._clock.now())
         # What is due and was not claimed waits for the end of an attempt, which wakes us.
-        return 0.0 if claimed else BLOCKED_SECONDS
+        return 0.0 if more else BLOCKED_SECONDS
 
     async def _keep_time(self) -> None:
         """Let nothing wait longer because the wall clock was set back meanwhile."""

@@ -172,8 +172,16 @@ def still_holds(event: Event, *, settled: Status, incident_open: bool) -> bool:
 
 
 def speaks_later(rule: Rule) -> bool:
-    """Tell whether a rule is an escalation that waits for an incident to go unacknowledged."""
-    return rule.escalation_minutes is not None and "down" in condition.parse(rule.condition).words
+    """Tell whether a rule is an escalation that waits for an incident to go unacknowledged.
+
+    One whose condition cannot be read (any more) is none: it must not keep others from being told.
+    """
+    if rule.escalation_minutes is None:
+        return False
+    try:
+        return "down" in condition.parse(rule.condition).words
+    except ValueError:
+        return False
 
 
 def considered(
@@ -318,12 +326,17 @@ def _in_place(flip: Flip, rules: Sequence[Rule], facts: Facts) -> Iterator[_Wish
     """Yield the recoveries that other channels than the rules' own are owed: they were told in
     place of those, or before the rule was changed."""
     by_id = {rule.id: rule for rule in rules}
+    owed: set[tuple[Id, Id]] = set()
     for problem in facts.problems:
         rule = None if problem.rule_id is None else by_id.get(problem.rule_id)
         if rule is None or problem.channel_id == rule.channel_id or not problem.told:
             continue
+        # Reminders may have told it thousands of times.
+        if (rule.id, problem.channel_id) in owed:
+            continue
         words = condition.parse(rule.condition).words
         if rule.notify_recovery and problem.event in _recovered(flip, words):
+            owed.add((rule.id, problem.channel_id))
             stand_in = replace(rule, channel_id=problem.channel_id)
             wish = _tell(Event.MONITOR_UP, Cause.CHANGE, stand_in, facts, flip.decided_at)
             yield _to(facts.active_channels, wish)

@@ -171,10 +171,21 @@ def _rule(conn: Conn, row: Row) -> Rule:
         version=row[11],
         escalation_minutes=row[12],
         reminder_minutes=row[13],
-        quiet_hours=None if row[14] is None else _quiet_hours.decode(row[14]),
+        quiet_hours=_quiet(row[0], row[14]),
         fallback_channel_id=row[15],
         message=row[16],
     )
+
+
+def _quiet(rule_id: Id, stored: str | None) -> QuietHours | None:
+    """Return stored quiet hours; those that cannot be read (any more) silence nothing."""
+    if stored is None:
+        return None
+    try:
+        return _quiet_hours.decode(stored)
+    except msgspec.MsgspecError as error:
+        _log.error("the quiet hours of alert rule %s cannot be read: %s", rule_id, error)
+        return None
 
 
 def _values(conn: Conn, rule: Rule) -> Values:

@@ -172,6 +172,16 @@ def next_due(conn: Conn, now: Millis) -> Millis | None:
     return max(now, min(known)) if known else None
 
 
+def is_undecided(conn: Conn, now: Millis) -> bool:
+    """Tell whether `claim` has more to decide by time alone than it did in one transaction."""
+    row = conn.one(
+        "SELECT min(next_attempt_at) FROM alert_events"
+        " WHERE status = 'pending' AND held_for IS NOT NULL"
+    )
+    times = [row[0] if row else None, timers.next_due(conn), fallbacks.next_due(conn)]
+    return any(at is not None and at <= now for at in times)
+
+
 def hurry(conn: Conn, now: Millis, channel_id: Id | None = None) -> int:
     """Make due at once what could not be delivered for want of a connection, of one channel or of
     all; returns how many.
@@ -399,7 +409,9 @@ def _note_damage(conn: Conn, channel: Channel, by: _Claim) -> None:
     damage = channel.damage or ""
     attempt = Attempt(at=by.now, ok=False, answer=damage)
     again_at = by.now + _DAMAGED_WAIT
-    for notice in _heads(conn, channel.id, PER_CHANNEL, by):
+    digests = _digests(conn, channel.id, PER_CHANNEL, by)
+    due = [notice for together in digests for notice in together]
+    for notice in [*due, *_heads(conn, channel.id, PER_CHANNEL, by)]:
         why = outbox.gives_up(channel, notice, notice.attempt_count + 1, next_attempt_at=again_at)
         if why is None:
             settling.retry(conn, notice.id, attempt, again_at, damage)

@@ -50,7 +50,7 @@ def refused(conn: Conn, channel_id: Id, why: str, now: Millis, *, disables: bool
     # What waits for it would be lost without a word: the rules' fallback channels get it.
     for (notice_id,) in conn.all(
         "SELECT id FROM alert_events WHERE channel_id = ? AND status = 'pending'"
-        " AND held_for IS NULL AND fallback_at IS NOT NULL ORDER BY seq",
+        " AND fallback_at IS NOT NULL ORDER BY seq",
         (channel_id,),
     ):
         fallbacks.tell(conn, notice_id, now)

@@ -48,6 +48,7 @@ def tell(conn: Conn, notice_id: Id, now: Millis) -> None:
     rule names none (any more).
 
     With a problem goes the recovery that waits behind it; one that is over without is left out.
+    One that is held back is held for that channel as it was.
     Where the channel was told the same by another rule, the notice is a suppressed duplicate;
     where it is switched off, suppressed too.
     """
@@ -63,7 +64,7 @@ def tell(conn: Conn, notice_id: Id, now: Millis) -> None:
         return
     notice, (seq, transition_id, channel_id, is_active) = of_row(found[:-4]), found[-4:]
     recovery = None
-    if notice.event in _PROBLEMS:
+    if notice.event in _PROBLEMS and notice.held_for is None:
         recovery = conn.one(
             "SELECT id FROM alert_events WHERE channel_id = ? AND monitor_id = ? AND seq > ?"
             " AND event = ? AND status = 'pending' AND held_for IS NULL"
@@ -112,7 +113,15 @@ def _write(
     fresh = new_id(now)
     payload = msgspec.json.decode(notice.payload)
     payload["id"] = fresh
-    status = NoticeStatus.PENDING if reason is None else NoticeStatus.SUPPRESSED
+    status, due_at, held_for = NoticeStatus.SUPPRESSED, None, None
+    if reason is None:
+        status, due_at, held_for = NoticeStatus.PENDING, now, notice.held_for
+        if held_for is not None:
+            due_at = notice.next_attempt_at
+            # It speaks for its threshold now: `held` looks there whether that is so still.
+            conn.execute(
+                "UPDATE threshold_states SET notice_id = ? WHERE notice_id = ?", (fresh, notice.id)
+            )
     notice_rows.write(
         conn,
         Notice(
@@ -125,9 +134,10 @@ def _write(
             incident_id=notice.incident_id,
             status=status,
             reason=reason,
+            held_for=held_for,
             payload=Raw(msgspec.json.encode(payload)),
             created_at=now,
-            next_attempt_at=now if reason is None else None,
+            next_attempt_at=due_at,
             cause=Cause.FALLBACK,
             template=notice.template,
             fallback_of=notice.id,

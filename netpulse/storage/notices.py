@@ -12,6 +12,7 @@ from netpulse.storage.claims import (
     Claimed,
     claim,
     hurry,
+    is_undecided,
     next_due,
     release_claims,
     turn_back,
@@ -33,6 +34,7 @@ __all__ = [
     "for_incident",
     "get",
     "hurry",
+    "is_undecided",
     "next_due",
     "page",
     "pending_count",
@@ -50,7 +52,10 @@ __all__ = [
 
 def pending_count(conn: Conn) -> int:
     """Return how many notices wait to be told, the held ones too."""
-    row = conn.one("SELECT count(*) FROM alert_events WHERE status = 'pending'")
+    row = conn.one(
+        "SELECT (SELECT count(*) FROM alert_events WHERE status = 'pending' AND held_for IS NULL)"
+        " + (SELECT count(*) FROM alert_events WHERE status = 'pending' AND held_for IS NOT NULL)"
+    )
     return int(row[0]) if row else 0
 
 

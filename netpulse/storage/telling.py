@@ -21,7 +21,7 @@ from netpulse.rules import alerting, flapping, outbox
 from netpulse.rules.alerting import Facts, NoticeDraft, ProblemNotice
 from netpulse.rules.holding import Holds
 from netpulse.rules.payload import payload, reason_of
-from netpulse.storage import alert_rules, flaps, held, notice_rows, orgs, settling
+from netpulse.storage import alert_rules, flaps, held, incidents, notice_rows, orgs, settling
 from netpulse.storage.conn import Conn, Row
 from netpulse.storage.flaps import Flapping
 from netpulse.storage.parents import Heard
@@ -65,6 +65,10 @@ def write(
     """
     if flip.after in {Status.UNKNOWN, Status.PENDING}:
         return Told()
+    by_hand = _resolved_by_hand(conn, monitor, flip) if open_before is None else None
+    if by_hand is not None:
+        open_before = incident = by_hand
+        flip = replace(flip, closes=True)
     covering = alert_rules.covering(conn, monitor.org_id, monitor.id, monitor.spec.tags)
     rules = _standing_in(conn, [rule for rule in covering if rule.is_active])
     flaps_now = flaps.note(conn, monitor.id, flip)
@@ -125,7 +129,9 @@ def write_for_rules(
     """
     rules = _standing_in(conn, rules)
     since = now if incident is None else incident.started_at
-    holds = held.holds_of(conn, monitor.id, since=since, decided_at=now, now=now)
+    # What it depends on has had its time for a verdict since then.
+    decided_at = now if incident is None else incident.created_at
+    holds = held.holds_of(conn, monitor.id, since=since, decided_at=decided_at, now=now)
     facts = _facts(conn, monitor.id, rules, holds)
     transition_id = None
     if cause is Cause.ESCALATION and incident is not None:
@@ -250,6 +256,21 @@ def _standing_in(conn: Conn, rules: Sequence[Rule]) -> list[Rule]:
     return [
         replace(rule, channel_id=instead[rule.id]) if rule.id in instead else rule for rule in rules
     ]
+
+
+def _resolved_by_hand(conn: Conn, monitor: Monitor, flip: Flip) -> Incident | None:
+    """Return the incident whose recovery this flip is though it is closed: somebody resolved it
+    while the monitor was unknown, when nobody could say that it had recovered."""
+    was_down = flip.before is Status.UNKNOWN and flip.settled is Status.DOWN
+    if not was_down or flip.after not in {Status.UP, Status.DEGRADED}:
+        return None
+    row = conn.one(
+        "SELECT incident_id FROM transitions WHERE monitor_id = ? AND after = 'down'"
+        " ORDER BY seq DESC LIMIT 1",
+        (monitor.id,),
+    )
+    found = None if row is None else incidents.get(conn, monitor.org_id, row[0])
+    return found if found is not None and found.resolution == "manual" else None
 
 
 def _facts(conn: Conn, monitor_id: Id, rules: Sequence[Rule], holds: Holds) -> Facts:

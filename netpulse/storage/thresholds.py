@@ -176,9 +176,9 @@ def _heard(conn: Conn, turn: Turn) -> list[Rule]:
         if _was_told(conn, notice_id):
             found.append(turn.rule)
         for (channel_id,) in conn.all(
-            "SELECT channel_id FROM alert_events WHERE fallback_of = ? AND held_for IS NULL"
-            " AND status IN ('sent', 'pending')",
-            (notice_id,),
+            "SELECT channel_id FROM alert_events WHERE monitor_id = ? AND fallback_of = ?"
+            " AND held_for IS NULL AND status IN ('sent', 'pending')",
+            (turn.standing.monitor_id, notice_id),
         ):
             found.append(replace(turn.rule, channel_id=channel_id))
     return list({rule.channel_id: rule for rule in found}.values())

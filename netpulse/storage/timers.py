@@ -85,10 +85,18 @@ def _ring(conn: Conn, incident: Incident, rule_id: Id, kind: str, now: Millis) -
         monitor = monitors.get(conn, incident.org_id, incident.monitor_ids[0])
     if rule is None or not rule.is_active or monitor is None or incident.resolved_at is not None:
         return None
+    if not _covers(rule, monitor):
+        return None  # one of the two was changed since
     if kind == REMINDER:
         return _remind(conn, incident, rule, monitor, now)
     _escalate(conn, incident, rule, monitor, now)
     return None
+
+
+def _covers(rule: Rule, monitor: Monitor) -> bool:
+    if rule.monitor_id is not None:
+        return rule.monitor_id == monitor.id
+    return rule.tag is None or rule.tag in monitor.spec.tags
 
 
 def _escalate(conn: Conn, incident: Incident, rule: Rule, monitor: Monitor, now: Millis) -> None:

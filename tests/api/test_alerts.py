@@ -424,7 +424,7 @@ async def test_names_are_one_line(
         body = {"channel_id": sent(await alice.post("/v1/alert-channels", json=HOOK), 201)["id"]}
     for text in ("two\nlines", "nul\x00"):
         refused = errors(await alice.post(path, json=body | {field: text}))
-        assert refused == {f"$.{field}": "has a line break or another control character"}
+        assert refused == [(f"$.{field}", "has a line break or another control character")]
     sent(await alice.post(path, json=body | {field: "Ünë ✓"}), 201)
 
 
@@ -432,3 +432,23 @@ async def test_a_rule_is_called_as_its_condition_in_one_line(alice: httpx.AsyncC
     channel = sent(await alice.post("/v1/alert-channels", json=HOOK), 201)
     body = {"channel_id": channel["id"], "condition": "down\n  or degraded"}
     assert sent(await alice.post("/v1/alert-rules", json=body), 201)["name"] == "down or degraded"
+
+
+async def test_what_a_condition_gives_no_meaning_to_is_refused(alice: httpx.AsyncClient) -> None:
+    body = {"name": "Ops", "type": "webhook", "config": {"url": "https://hooks.example/x"}}
+    channel = sent(await alice.post("/v1/alert-channels", json=body), 201)["id"]
+    monitor = sent(await alice.post("/v1/monitors", json=SPEC), 201)
+    for more, path in (
+        ({"condition": "degraded", "reminder_minutes": 5}, "$.reminder_minutes"),
+        ({"condition": "up", "escalation_minutes": 5}, "$.escalation_minutes"),
+        ({"condition": "system", "monitor_id": monitor["id"]}, "$.monitor_id"),
+        ({"condition": "system", "tag": "web"}, "$.tag"),
+    ):
+        answer = await alice.post("/v1/alert-rules", json={"channel_id": channel, **more})
+        assert [where for where, _ in errors(answer)] == [path]
+    for fine in (
+        {"condition": "down or degraded", "reminder_minutes": 5, "escalation_minutes": 5},
+        {"condition": "response_time_ms > 800 for 5m", "escalation_minutes": 5},
+        {"condition": "system or down", "tag": "web"},
+    ):
+        sent(await alice.post("/v1/alert-rules", json={"channel_id": channel, **fine}), 201)

@@ -77,3 +77,23 @@ def test_an_old_copy_of_the_page_overwrites_no_event(peopled: Instance, window: 
         assert seen.errors == []
     finally:
         target.close()
+
+
+def test_the_button_that_acknowledges_goes_once_somebody_did(
+    peopled: Instance, window: Opener
+) -> None:
+    seen = window()
+    page = seen.page
+    seen.sign_in(peopled.base, EMAIL, PASSWORD)
+    for act, body in (
+        ("acknowledge", None),
+        ("updates", {"message": "Gone", "status": "resolved"}),
+    ):
+        made = peopled.ok("POST", "/v1/incidents", {"title": f"Ends by {act}"})
+        page.goto(f"{peopled.base}/incidents/{made['id']}")
+        button = page.locator("main form[action$='/acknowledge'] button")
+        expect(button).to_be_visible()
+        # Only a page whose stream is open hears of what others do.
+        expect(page.locator("[data-live-state]")).to_have_text("Live", timeout=PATIENCE)
+        peopled.ok("POST", f"/v1/incidents/{made['id']}/{act}", body)
+        expect(button).to_have_count(0, timeout=PATIENCE)

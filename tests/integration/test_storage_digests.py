@@ -214,3 +214,25 @@ async def test_a_clock_that_was_set_back_silences_nobody(tmp_path: Path) -> None
         assert outbox.take(now=earlier) == [[news]]
 
     await play(tmp_path, act)
+
+
+async def test_a_digest_for_a_configuration_that_does_not_open_waits_like_the_rest(
+    tmp_path: Path,
+) -> None:
+    def act(conn: Conn) -> None:
+        outbox = Outbox(conn)
+        chat, ids = storm(outbox, 10)
+        for at in (NOW, NOW + WINDOW):
+            for claimed in notices.claim(conn, "one", at, limit=20, lease_ms=MINUTE):
+                for one in claimed.notices:
+                    notices.retry(conn, one.id, BAD, at + MINUTE, "no answer")
+        assert len([one for one in ids if outbox.get(one).digest_id]) == 5
+        conn.execute("UPDATE alert_channels SET config = x'00' WHERE id = ?", (chat.id,))
+        later = NOW + 10 * MINUTE
+        assert notices.claim(conn, "one", later, limit=20, lease_ms=MINUTE) == []
+        due = notices.next_due(conn, later)
+        assert due is not None
+        assert due > later
+        assert {outbox.get(one).attempt_count for one in ids} == {2}
+
+    await play(tmp_path, act)

@@ -8,9 +8,10 @@ import pytest
 
 from netpulse.model.alert import QuietHours
 from netpulse.model.ids import new_id
+from netpulse.model.incident import IncidentStatus
 from netpulse.model.maintenance import Coverage, Maintenance, Schedule
 from netpulse.model.time import HOUR, Millis, parse_rfc3339
-from netpulse.storage import edges, held, maintenances, parents
+from netpulse.storage import claims, disabling, edges, held, incidents, maintenances, parents
 from netpulse.storage.conn import Conn
 from tests.alarms import DOWN, MINUTE, SECOND, SLOW, UP, Alarms, play, with_parent
 
@@ -450,5 +451,104 @@ async def test_every_rule_says_what_it_made_of_a_flip(tmp_path: Path) -> None:
             ("rule 4", "not_asked", None),
             ("rule 5", "later", None),
         ]
+
+    await play(tmp_path, act)
+
+
+# Rules and channels that break meanwhile
+
+
+async def test_what_is_held_for_a_channel_that_is_switched_off_is_held_for_its_fallback(
+    tmp_path: Path,
+) -> None:
+    def act(conn: Conn) -> None:
+        alarms = Alarms(conn)
+        shop = alarms.monitor()
+        chat, boss = alarms.people("Chat"), alarms.people("Boss")
+        alarms.rule(chat, fallback_channel_id=boss.id, cooldown_seconds=600)
+        for seen in (DOWN, UP, DOWN):
+            alarms.saw(shop, seen)
+        assert alarms.untold() == ["Chat: monitor.down held cooldown"]
+        disabling.refused(conn, chat.id, "it is gone", alarms.at, disables=True)
+        assert alarms.untold()[1:] == [
+            "Boss: monitor.down (fallback) held cooldown",
+            "Boss: channel.disabled (system) not None",
+        ]
+        alarms.wait(10 * MINUTE)
+        alarms.saw(shop, UP)
+
+        assert alarms.told()[2:] == [
+            "Boss: channel.disabled (system)",
+            "Boss: monitor.down (fallback)",
+            "Boss: monitor.up",
+        ]
+        assert alarms.untold() == ["Chat: monitor.down not channel_inactive"]
+
+    await play(tmp_path, act)
+
+
+async def test_a_rule_that_cannot_be_read_stops_nothing(tmp_path: Path) -> None:
+    def act(conn: Conn) -> None:
+        alarms = Alarms(conn, EVENING)
+        shop = alarms.monitor()
+        told = alarms.rule(alarms.people(), quiet_hours=NIGHT, escalation_minutes=1)
+        alarms.saw(shop, DOWN)
+        alarms.wait(HOUR)
+        alarms.saw(shop, UP)
+        conn.execute("UPDATE alert_rules SET condition = 'down or' WHERE id = ?", (told.id,))
+        alarms.wait(12 * HOUR)
+        assert alarms.told() == ["Chat: monitor.down (escalation)", "Chat: monitor.up"]
+        # Quiet hours that cannot be read silence nothing.
+        rule = alarms.rule(alarms.people("Boss"), quiet_hours=NIGHT)
+        conn.execute("UPDATE alert_rules SET quiet_hours = '{' WHERE id = ?", (rule.id,))
+        alarms.saw(shop, DOWN)
+        assert alarms.told()[2:] == ["Boss: monitor.down"]
+
+    await play(tmp_path, act)
+
+
+async def test_who_heard_of_a_problem_hears_its_end_though_it_was_resolved_by_hand(
+    tmp_path: Path,
+) -> None:
+    def act(conn: Conn) -> None:
+        alarms = Alarms(conn)
+        shop = alarms.monitor()
+        alarms.rule(alarms.machine())
+        alarms.saw(shop, DOWN)
+        alarms.pass_time(MINUTE)
+        alarms.lapse(shop)
+        incident = alarms.incident(shop)
+        resolved = IncidentStatus.RESOLVED
+        incidents.patch(conn, alarms.org.id, incident.id, status=resolved, now=alarms.at)
+        alarms.saw(shop, UP)
+        alarms.lapse(shop)
+        alarms.saw(shop, UP)
+
+        assert alarms.told() == ["Hook: monitor.down", "Hook: monitor.up"]
+        assert alarms.all()[1].incident_id == incident.id
+
+    await play(tmp_path, act)
+
+
+async def test_more_held_notices_than_one_transaction_looks_at_are_known_to_be_left(
+    tmp_path: Path,
+) -> None:
+    def act(conn: Conn) -> None:
+        alarms = Alarms(conn)
+        chat = alarms.people()
+        alarms.rule(chat)
+        shop = alarms.monitor()
+        alarms.saw(shop, DOWN)
+        conn.execute(
+            "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?)"
+            " INSERT INTO alert_events (id, org_id, event, channel_id, status, held_for, payload,"
+            " created_at, due_at, next_attempt_at) SELECT 'held ' || i, ?, 'monitor.down', ?,"
+            " 'pending', 'cooldown', '{}', 0, 0, 0 FROM n",
+            (held.AT_ONCE + 1, alarms.org.id, chat.id),
+        )
+        claims.claim(conn, "one", alarms.at, limit=1, lease_ms=MINUTE)
+        assert claims.is_undecided(conn, alarms.at)
+        claims.claim(conn, "one", alarms.at, limit=1, lease_ms=MINUTE)
+        assert not claims.is_undecided(conn, alarms.at)
 
     await play(tmp_path, act)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from msgspec.structs import replace
+
 from netpulse.model.alert import QuietHours
 from netpulse.model.time import HOUR, parse_rfc3339
 from netpulse.storage import alert_rules, claims, edges, timers
 from netpulse.storage.conn import Conn
-from tests.alarms import DOWN, MINUTE, SLOW, UP, Alarms, play
+from tests.alarms import DOWN, MINUTE, SLOW, UP, Alarms, play, with_parent
 
 EVENING = parse_rfc3339("2026-11-24T21:00:00Z")
 
@@ -254,5 +256,67 @@ async def test_a_clock_that_is_set_back_delays_nothing(tmp_path: Path) -> None:
             "Boss: monitor.down (escalation)",
             "Team: monitor.down",
         ]
+
+    await play(tmp_path, act)
+
+
+async def test_an_escalation_of_a_child_does_not_wait_for_a_parent_that_is_well(
+    tmp_path: Path,
+) -> None:
+    def act(conn: Conn) -> None:
+        alarms = Alarms(conn)
+        router, shop = alarms.monitor("Router"), alarms.monitor("Shop")
+        shop = with_parent(conn, shop, router, alarms.at)
+        alarms.rule(alarms.people(), escalation_minutes=10)
+        alarms.saw(shop, DOWN)
+        alarms.wait(10 * MINUTE)
+
+        assert alarms.told() == ["Chat: monitor.down (escalation)"]
+
+    await play(tmp_path, act)
+
+
+async def test_timers_of_a_rule_that_covers_the_monitor_no_more_end(tmp_path: Path) -> None:
+    def act(conn: Conn) -> None:
+        alarms = Alarms(conn)
+        shop, mail = alarms.monitor("Shop"), alarms.monitor("Mail")
+        rule = alarms.rule(alarms.people(), reminder_minutes=5, monitor_id=shop.id)
+        alarms.saw(shop, DOWN)
+        alert_rules.replace(conn, replace(rule, monitor_id=mail.id), now=alarms.at)
+        alarms.wait(HOUR)
+
+        assert alarms.told() == ["Chat: monitor.down"]
+        assert left(conn) == 0
+
+    await play(tmp_path, act)
+
+
+async def test_a_rule_that_cannot_be_read_stops_no_other_timer(tmp_path: Path) -> None:
+    def act(conn: Conn) -> None:
+        alarms = Alarms(conn)
+        shop = alarms.monitor()
+        broken = alarms.rule(alarms.people("Boss"), escalation_minutes=5)
+        alarms.rule(alarms.people("Owner"), escalation_minutes=6)
+        alarms.saw(shop, DOWN)
+        conn.execute("UPDATE alert_rules SET condition = 'down or' WHERE id = ?", (broken.id,))
+        alarms.wait(10 * MINUTE)
+
+        assert alarms.told() == ["Owner: monitor.down (escalation)"]
+
+    await play(tmp_path, act)
+
+
+async def test_a_channel_that_heard_many_reminders_is_owed_one_recovery(tmp_path: Path) -> None:
+    def act(conn: Conn) -> None:
+        alarms = Alarms(conn)
+        shop = alarms.monitor()
+        rule = alarms.rule(alarms.people("Chat"), reminder_minutes=1)
+        alarms.saw(shop, DOWN)
+        alarms.wait(HOUR)
+        alert_rules.replace(conn, replace(rule, channel_id=alarms.people("Boss").id), now=alarms.at)
+        alarms.saw(shop, UP)
+
+        assert alarms.told()[-1] == "Chat: monitor.up"
+        assert alarms.untold() == []
 
     await play(tmp_path, act)

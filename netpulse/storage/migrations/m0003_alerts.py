@@ -28,6 +28,8 @@ CREATE INDEX alert_events_first ON alert_events (channel_id, first_attempt_at)
     WHERE first_attempt_at IS NOT NULL;
 CREATE INDEX alert_events_digest ON alert_events (digest_id)
     WHERE digest_id IS NOT NULL AND status = 'pending';
+CREATE INDEX alert_events_held_of ON alert_events (monitor_id, held_for)
+    WHERE status = 'pending' AND held_for IS NOT NULL;
 
 ALTER TABLE alert_channels ADD COLUMN disabled_at INTEGER;
 ALTER TABLE alert_channels ADD COLUMN disabled_reason TEXT;

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import Annotated, Any, ClassVar, Literal
 
 from msgspec import Meta, Struct, field
@@ -145,7 +146,7 @@ class Rules(Noun[RuleSpec, Rule, Rule, RuleQuery]):
         if spec.tag == "":
             problems.append(Problem("$.tag", "the tag is empty"))
         try:
-            condition.parse(text)
+            problems += _without_effect(spec, condition.parse(text))
         except condition.ConditionError as error:
             problems.append(Problem("$.condition", str(error)))
         except condition.ConditionUnavailable as error:
@@ -252,6 +253,23 @@ class Rules(Noun[RuleSpec, Rule, Rule, RuleQuery]):
             fallback_channel_id=spec.fallback_channel_id,
             message=spec.message,
         )
+
+
+def _without_effect(spec: RuleSpec, asked: condition.Condition) -> Iterator[Problem]:
+    """Yield what the condition gives no meaning to: nothing is accepted and then ignored."""
+    if spec.reminder_minutes is not None and "down" not in asked.words:
+        yield Problem(
+            "$.reminder_minutes", "reminders are of incidents: the condition must name down"
+        )
+    if spec.escalation_minutes is not None and "down" not in asked.words and not asked.terms:
+        yield Problem(
+            "$.escalation_minutes",
+            "an escalation is of an incident or a measure: the condition names neither",
+        )
+    if asked.words == {"system"} and not asked.terms:
+        for name in ("monitor_id", "tag"):
+            if getattr(spec, name) is not None:
+                yield Problem(f"$.{name}", "system is about NetPulse itself, not about monitors")
 
 
 RULES = Rules()

@@ -212,7 +212,10 @@ def why(story: Story) -> list[dict[str, Any]]:
 
 def _made_of_it(story: Story, change: Change, rule: Considered) -> dict[str, str | None]:
     """Return the verdict in words; of a rule that spoke, what became of what it said."""
-    words = {"verdict_text": _VERDICTS.get(rule.verdict, rule.verdict), "reason_text": _reason(rule)}
+    words = {
+        "verdict_text": _VERDICTS.get(rule.verdict, rule.verdict),
+        "reason_text": _reason(rule),
+    }
     notice = story.written.get((rule.rule_id, rule.channel_id, change.at))
     if rule.verdict != "told" or notice is None or notice.status not in _OUTCOMES:
         return words

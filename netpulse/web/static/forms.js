@@ -55,12 +55,16 @@ async function testNow(form, button) {
   }
 }
 
-/** The status offered for an update follows the incident, until somebody chooses another. */
+/** The status offered for an update follows the incident, until somebody chooses another; the
+ *  button that acknowledges goes once that is done, or the incident over. */
 function followIncident() {
   const status = (within) => within.querySelector("[data-incident-status]")?.dataset.incidentStatus;
   let last = status(document);
   document.addEventListener("np:swapped", ({ detail }) => {
     const fresh = status(detail);
+    if (fresh === "resolved" || detail.querySelector("[data-acknowledged]")) {
+      document.querySelector('main form[action^="/incidents/"][action$="/acknowledge"]')?.remove();
+    }
     const select = document.querySelector("form[data-follows-incident] select[name=status]");
     if (!fresh || !select) return;
     if (select.value === last) select.value = fresh;
