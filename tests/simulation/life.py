@@ -257,6 +257,10 @@ class Life:
         if result is Result.DOWN and first and parent is not None:
             # What the engine does at a child's first failing check.
             self._check_now(parent)
+        if not check.conclusive:
+            # I6: what says nothing changes nothing.
+            assert flip is None
+            assert replace(watch, silent_since=None) == replace(target.watch, silent_since=None)
         self._settle(target, watch, flip)
         if check.conclusive:
             target.good_at = check.started_at if result is Result.UP else None
