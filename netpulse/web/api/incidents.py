@@ -11,8 +11,7 @@ from msgspec.structs import replace
 from netpulse.engine.runner import incident_event
 from netpulse.model.ids import Id, is_id, new_id
 from netpulse.model.incident import Impact, Incident, IncidentStatus, Origin, TimelineEntry
-from netpulse.storage import acknowledging, considered, incidents, monitors
-from netpulse.storage.acknowledging import Acknowledged
+from netpulse.storage import considered, incidents, monitors
 from netpulse.storage.considered import Change
 from netpulse.storage.db import Conn
 from netpulse.storage.errors import Missing
@@ -201,7 +200,7 @@ async def announce(house: House, session: OrgSession, spec: IncidentSpec) -> Inc
         return incident
 
     incident = await session.change(work)
-    _tell(house, incident)
+    tell(house, incident)
     return incident
 
 
@@ -257,8 +256,8 @@ async def patch(
         )
         return incident
 
-    incident = await _in_words(session, work)
-    _tell(house, incident)
+    incident = await in_words(session, work)
+    tell(house, incident)
     return incident
 
 
@@ -310,8 +309,8 @@ async def add_update(
         assert incident is not None, "it was just changed in this transaction"
         return incident, entry
 
-    incident, entry = await _in_words(session, work)
-    _tell(house, incident)
+    incident, entry = await in_words(session, work)
+    tell(house, incident)
     return entry
 
 
@@ -337,63 +336,12 @@ async def update(call: Call) -> One[EntryAnswer]:
     return One.of(shown_entry(await add_update(call.house, call.session, incident_id, spec)))
 
 
-async def acknowledge(house: House, session: OrgSession, incident_id: Id, via: str) -> Incident:
-    """Take an incident on. Raises ApiError: 404, 409 `INCIDENT_RESOLVED`."""
+async def in_words(session: OrgSession, work: Callable[[Deed], R]) -> R:
+    """Make a change of an incident; what it may not be is said in words.
 
-    def work(deed: Deed) -> Acknowledged:
-        done = acknowledging.acknowledge(
-            deed.conn,
-            deed.org_id,
-            incident_id,
-            by=session.user.email,
-            via=via,
-            now=deed.now,
-            user_id=deed.actor.user_id,
-        )
-        note_acknowledged(deed, done)
-        return done
-
-    done = await _in_words(session, work)
-    tell_acknowledged(house, done)
-    return done.incident
-
-
-def note_acknowledged(deed: Deed, done: Acknowledged) -> None:
-    """Write the audit row, unless somebody had done so before."""
-    if not done.is_new:
-        deed.nothing_changed()
-        return
-    incident = done.incident
-    after = {"acknowledged_by": incident.acknowledged_by, "via": incident.acknowledged_via}
-    deed.note("incident.acknowledged", "incident", incident.id, after=after)
-
-
-def tell_acknowledged(house: House, done: Acknowledged) -> None:
-    """Let browsers hear of it, and the dispatcher of what is to be sent."""
-    if done.is_new:
-        _tell(house, done.incident)
-    if done.notice_ids:
-        house.engine.notices_written()
-
-
-@endpoint(
-    "POST",
-    "/v1/incidents/{id:str}/acknowledge",
-    access=ADMIN,
-    tag="incidents",
-    summary="Acknowledge an incident: escalations and reminders end",
-    answer=IncidentAnswer,
-    errors=(404, 409),
-)
-async def acknowledge_one(call: Call) -> One[IncidentAnswer]:
-    """Take it on; done before, it stays as it is."""
-    incident_id = call.id("id", "incident")
-    incident = await acknowledge(call.house, call.session, incident_id, "api")
-    call.tag(incident.version)
-    return One.of(shown(incident, call.now))
-
-
-async def _in_words(session: OrgSession, work: Callable[[Deed], R]) -> R:
+    Raises:
+        ApiError: 404, 409 `MONITOR_DOWN` or `INCIDENT_RESOLVED`.
+    """
     try:
         return await session.change(work)
     except StillDown:
@@ -410,7 +358,7 @@ async def _in_words(session: OrgSession, work: Callable[[Deed], R]) -> R:
         raise not_found("incident") from None
 
 
-def _tell(house: House, incident: Incident) -> None:
+def tell(house: House, incident: Incident) -> None:
     """Let browsers hear of it, and the engine of an incident that ended under its monitors."""
     monitor_id = incident.monitor_ids[0] if incident.monitor_ids else None
     event = incident_event(incident, monitor_id)
@@ -420,4 +368,4 @@ def _tell(house: House, incident: Incident) -> None:
             house.engine.changed(each)
 
 
-ROUTES = (list_all, read_one, create, patch_one, update, acknowledge_one)
+ROUTES = (list_all, read_one, create, patch_one, update)

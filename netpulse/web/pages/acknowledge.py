@@ -16,7 +16,7 @@ from netpulse.storage import acknowledging, channels, incidents
 from netpulse.storage.acknowledging import Acknowledged
 from netpulse.storage.db import Conn
 from netpulse.storage.incidents import AlreadyOver
-from netpulse.web.api import incidents as api
+from netpulse.web.api import incident_acts as api
 from netpulse.web.call import Call
 from netpulse.web.endpoint import PUBLIC, page
 from netpulse.web.errors import ApiError, too_many

@@ -15,6 +15,7 @@ from netpulse.storage import incidents, overview
 from netpulse.storage.db import Conn
 from netpulse.storage.incidents import IncidentFilter
 from netpulse.storage.table import Page
+from netpulse.web.api import incident_acts
 from netpulse.web.api import incidents as api
 from netpulse.web.call import Call
 from netpulse.web.endpoint import ADMIN, VIEWER, page
@@ -161,7 +162,7 @@ async def acknowledge(call: Call) -> Response[bytes]:
     """Take one on."""
     incident_id = call.id("id", "incident")
     try:
-        await api.acknowledge(call.house, call.session, incident_id, "page")
+        await incident_acts.acknowledge(call.house, call.session, incident_id, "page")
     except ApiError as error:
         if error.status != 409:
             raise
