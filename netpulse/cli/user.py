@@ -162,7 +162,8 @@ async def _add(db: Database, arguments: argparse.Namespace) -> None:
         user = User(
             id=new_id(now), email=email, password_hash=hashed, home_org_id=org.id, created_at=now
         )
-        users.insert(conn, user, [Membership(user_id=user.id, org_id=org.id, role=role)])
+        member = Membership(user_id=user.id, org_id=org.id, role=role, created_at=now)
+        users.insert(conn, user, [member])
         after = {"email": email, "role": role.word}
         audit.append(conn, org.id, actor, "user.created", "user", user.id, None, after, now)
         return org

@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from netpulse.engine import systemd
 from netpulse.engine.clock import Clock
 from netpulse.model.time import DAY, HOUR, Millis
-from netpulse.storage import login_attempts, maintenances, rollups, runs, sessions
+from netpulse.storage import letters, login_attempts, maintenances, rollups, runs, sessions
 from netpulse.storage.conn import Conn
 from netpulse.storage.db import Database
 from netpulse.storage.errors import StorageTrouble
@@ -111,10 +111,11 @@ class Housekeeping:
         await self._fold()
 
     async def clean(self) -> None:
-        """Forget old failed sign-ins and expired sessions."""
+        """Forget old failed sign-ins, expired sessions, and letters long sent."""
         now = self._clock.now()
         await self._db.write(login_attempts.forget_before, now - FAILURES_KEPT)
         await self._db.write(sessions.forget_expired, now)
+        await self._db.write(letters.forget_before, now - letters.KEPT)
 
     async def retain(self) -> None:
         """Delete the files of months that are wholly older than what is kept."""

@@ -33,6 +33,10 @@ class User(Struct, frozen=True, kw_only=True):
     """argon2id, in its PHC text form."""
     home_org_id: Id
     is_active: bool = True
+    totp_enabled: bool = False
+    """Whether a sign-in asks for a one-time code; the secret itself stays in storage."""
+    ip_whitelist: tuple[str, ...] = ()
+    """Networks (CIDR) from which they may come; empty: from anywhere."""
     last_login_at: Millis | None = None
     created_at: Millis
 
@@ -43,6 +47,12 @@ class Membership(Struct, frozen=True, kw_only=True, gc=False):
     user_id: Id
     org_id: Id
     role: Role
+    is_active: bool = True
+    """An inactive one gives no right at all."""
+    is_grant: bool = False
+    """Given to somebody of the MSP, who is no member of the client."""
+    granted_by: Id | None = None
+    created_at: Millis = 0
 
 
 class Actor(Struct, frozen=True, kw_only=True, gc=False):

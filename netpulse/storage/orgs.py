@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 from netpulse.model.ids import Id
-from netpulse.model.org import Org
+from netpulse.model.org import Org, Quotas
 from netpulse.storage.conn import Conn, Row
 
-_COLUMNS = "id, name, slug, parent_id, timezone, locale, created_at, version"
+_COLUMNS = (
+    "id, name, slug, parent_id, timezone, locale, plan, max_monitors, max_users, retention_days,"
+    " private_targets, created_at, deleted_at, version"
+)
 
 
 def get(conn: Conn, org_id: Id) -> Org | None:
-    """Return the organization, or None."""
+    """Return the organization, or None; a deleted one too, which its `deleted_at` tells."""
     row = conn.one(f"SELECT {_COLUMNS} FROM organizations WHERE id = ?", (org_id,))
     return None if row is None else _org(row)
 
 
 def by_slug(conn: Conn, slug: str) -> Org | None:
     """Return the organization with this slug, or None."""
-    row = conn.one(f"SELECT {_COLUMNS} FROM organizations WHERE slug = ?", (slug,))
+    row = conn.one(
+        f"SELECT {_COLUMNS} FROM organizations WHERE slug = ? AND deleted_at IS NULL", (slug,)
+    )
     return None if row is None else _org(row)
 
 
@@ -27,8 +32,10 @@ def insert(conn: Conn, org: Org) -> Org:
     Raises:
         UniqueConflict: the slug is taken.
     """
+    quotas = org.quotas
     conn.execute(
-        f"INSERT INTO organizations ({_COLUMNS}, updated_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        f"INSERT INTO organizations ({_COLUMNS}, updated_at)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
             org.id,
             org.name,
@@ -36,7 +43,13 @@ def insert(conn: Conn, org: Org) -> Org:
             org.parent_id,
             org.timezone,
             org.locale,
+            org.plan,
+            quotas.monitors,
+            quotas.users,
+            quotas.retention_days,
+            int(quotas.private_targets),
             org.created_at,
+            org.deleted_at,
             org.version,
             org.created_at,
         ),
@@ -55,13 +68,14 @@ def free_slug(conn: Conn, wanted: str) -> str:
 
 def count(conn: Conn) -> int:
     """Return how many organizations there are."""
-    row = conn.one("SELECT count(*) FROM organizations")
+    row = conn.one("SELECT count(*) FROM organizations WHERE deleted_at IS NULL")
     return int(row[0]) if row else 0
 
 
 def all(conn: Conn) -> list[Org]:
     """Return every organization, the oldest first."""
-    return [_org(row) for row in conn.all(f"SELECT {_COLUMNS} FROM organizations ORDER BY id")]
+    rows = conn.all(f"SELECT {_COLUMNS} FROM organizations WHERE deleted_at IS NULL ORDER BY id")
+    return [_org(row) for row in rows]
 
 
 def _org(row: Row) -> Org:
@@ -72,6 +86,14 @@ def _org(row: Row) -> Org:
         parent_id=row[3],
         timezone=row[4],
         locale=row[5],
-        created_at=row[6],
-        version=row[7],
+        plan=row[6],
+        quotas=Quotas(
+            monitors=row[7],
+            users=row[8],
+            retention_days=row[9],
+            private_targets=bool(row[10]),
+        ),
+        created_at=row[11],
+        deleted_at=row[12],
+        version=row[13],
     )

@@ -14,6 +14,8 @@ from netpulse.storage.conn import Conn
 class SessionRow(Struct, frozen=True, kw_only=True):
     """A signed-in browser."""
 
+    id: Id
+    """What it is called where people see and end it; the digest stays inside."""
     digest: str
     user_id: Id
     org_id: Id
@@ -55,12 +57,14 @@ def create(
     user_agent: str | None,
 ) -> SessionRow:
     """Begin a session."""
+    session_id = new_id(now)
     conn.execute(
-        "INSERT INTO sessions (token_digest, user_id, org_id, created_at, last_seen_at,"
-        " expires_at, ip, user_agent) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-        (digest, user_id, org_id, now, now, expires_at, ip, user_agent),
+        "INSERT INTO sessions (id, token_digest, user_id, org_id, created_at, last_seen_at,"
+        " expires_at, ip, user_agent) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (session_id, digest, user_id, org_id, now, now, expires_at, ip, user_agent),
     )
     return SessionRow(
+        id=session_id,
         digest=digest,
         user_id=user_id,
         org_id=org_id,
@@ -76,13 +80,14 @@ def find(conn: Conn, digest: str, now: Millis) -> SessionRow | None:
     """Return the session, or None: unknown, ended, expired, or of a user who is not active."""
     row = conn.one(
         "SELECT s.token_digest, s.user_id, s.org_id, s.created_at, s.last_seen_at, s.expires_at,"
-        " s.ip, s.user_agent FROM sessions s JOIN users u ON u.id = s.user_id"
+        " s.ip, s.user_agent, s.id FROM sessions s JOIN users u ON u.id = s.user_id"
         " WHERE s.token_digest = ? AND s.expires_at > ? AND u.is_active",
         (digest, now),
     )
     if row is None:
         return None
     return SessionRow(
+        id=row[8],
         digest=row[0],
         user_id=row[1],
         org_id=row[2],

@@ -21,7 +21,7 @@ def first_owner(conn: Conn, org: Org, user: User, actor: Actor, now: Millis) -> 
     if users.count(conn):
         raise AlreadySetUp("this instance has an owner already")
     orgs.insert(conn, org)
-    owner = Membership(user_id=user.id, org_id=org.id, role=Role.SUPER_ADMIN)
+    owner = Membership(user_id=user.id, org_id=org.id, role=Role.SUPER_ADMIN, created_at=now)
     stored = users.insert(conn, user, [owner])
     made = {"name": org.name, "slug": org.slug}
     audit.append(conn, org.id, actor, "org.created", "org", org.id, None, made, now)

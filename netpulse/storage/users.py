@@ -4,16 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import msgspec
 from msgspec import Struct
 
 from netpulse.model.ids import Id
 from netpulse.model.time import Millis
 from netpulse.model.user import Membership, Role, User
+from netpulse.storage import orgs
 from netpulse.storage.conn import Conn, Row
 from netpulse.storage.errors import Missing
 from netpulse.storage.table import Page
 
-_COLUMNS = "id, email, password_hash, home_org_id, is_active, last_login_at, created_at"
+_COLUMNS = (
+    "id, email, password_hash, home_org_id, is_active, totp_enabled, ip_whitelist, last_login_at,"
+    " created_at"
+)
+_MEMBERSHIP = "user_id, org_id, role, is_active, kind, granted_by, created_at"
+_networks = msgspec.json.Decoder(tuple[str, ...])
 _ROLES = {role.word: role for role in Role}
 
 
@@ -21,7 +28,7 @@ class Member(Struct, frozen=True):
     """A user as one organization sees them."""
 
     user: User
-    role: Role
+    membership: Membership
 
 
 def get(conn: Conn, user_id: Id) -> User | None:
@@ -44,13 +51,15 @@ def insert(conn: Conn, user: User, memberships: Sequence[Membership] = ()) -> Us
     """
     email = user.email.strip().lower()
     conn.execute(
-        f"INSERT INTO users ({_COLUMNS}, updated_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        f"INSERT INTO users ({_COLUMNS}, updated_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
             user.id,
             email,
             user.password_hash,
             user.home_org_id,
             int(user.is_active),
+            int(user.totp_enabled),
+            msgspec.json.encode(user.ip_whitelist).decode(),
             user.last_login_at,
             user.created_at,
             user.created_at,
@@ -64,12 +73,32 @@ def insert(conn: Conn, user: User, memberships: Sequence[Membership] = ()) -> Us
 
 
 def put_membership(conn: Conn, membership: Membership) -> None:
-    """Make the user a member of the organization, or change the role they have there."""
+    """Make the user a member of the organization, or change what they are there."""
     conn.execute(
-        "INSERT INTO memberships (user_id, org_id, role) VALUES (?, ?, ?)"
-        " ON CONFLICT (user_id, org_id) DO UPDATE SET role = excluded.role",
-        (membership.user_id, membership.org_id, membership.role.word),
+        f"INSERT INTO memberships ({_MEMBERSHIP}) VALUES (?, ?, ?, ?, ?, ?, ?)"
+        " ON CONFLICT (user_id, org_id) DO UPDATE SET role = excluded.role,"
+        " is_active = excluded.is_active, kind = excluded.kind, granted_by = excluded.granted_by",
+        (
+            membership.user_id,
+            membership.org_id,
+            membership.role.word,
+            int(membership.is_active),
+            "grant" if membership.is_grant else "member",
+            membership.granted_by,
+            membership.created_at,
+        ),
     )
+
+
+def drop_membership(conn: Conn, user_id: Id, org_id: Id) -> None:
+    """End a membership.
+
+    Raises:
+        Missing: the user is no member there.
+    """
+    conn.execute("DELETE FROM memberships WHERE user_id = ? AND org_id = ?", (user_id, org_id))
+    if not conn.changes:
+        raise Missing("member")
 
 
 def set_password(conn: Conn, user_id: Id, password_hash: str, now: Millis) -> None:
@@ -106,20 +135,50 @@ def touch_login(conn: Conn, user_id: Id, now: Millis) -> None:
 
 
 def memberships(conn: Conn, user_id: Id) -> list[Membership]:
-    """Return where the user belongs, the oldest organization first."""
+    """Return where the user belongs, the oldest organization first; the inactive ones too, but
+    none of a deleted organization."""
     rows = conn.all(
-        "SELECT user_id, org_id, role FROM memberships WHERE user_id = ? ORDER BY org_id",
+        f"SELECT {_MEMBERSHIP} FROM memberships WHERE user_id = ? AND EXISTS (SELECT 1 FROM"
+        " organizations o WHERE o.id = org_id AND o.deleted_at IS NULL) ORDER BY org_id",
         (user_id,),
     )
-    return [Membership(user_id=row[0], org_id=row[1], role=_ROLES[row[2]]) for row in rows]
+    return [_membership(row) for row in rows]
 
 
 def membership(conn: Conn, user_id: Id, org_id: Id) -> Membership | None:
-    """Return the user's membership of the organization, or None."""
+    """Return the user's membership of the organization, or None; an inactive one too."""
     row = conn.one(
-        "SELECT role FROM memberships WHERE user_id = ? AND org_id = ?", (user_id, org_id)
+        f"SELECT {_MEMBERSHIP} FROM memberships WHERE user_id = ? AND org_id = ? AND EXISTS"
+        " (SELECT 1 FROM organizations o WHERE o.id = org_id AND o.deleted_at IS NULL)",
+        (user_id, org_id),
     )
-    return None if row is None else Membership(user_id=user_id, org_id=org_id, role=_ROLES[row[0]])
+    return None if row is None else _membership(row)
+
+
+def reach(conn: Conn, user: User, org_id: Id) -> Role | None:
+    """Return what the user may do in the organization at this moment, or None: nothing.
+
+    An active membership says so. A super administrator of the instance has that role in every
+    organization there is, by the active membership of their home.
+    """
+    if not user.is_active:
+        return None
+    home = membership(conn, user.id, user.home_org_id)
+    if home is not None and home.is_active and home.role is Role.SUPER_ADMIN:
+        org = orgs.get(conn, org_id)
+        if org is not None and org.deleted_at is None:
+            return Role.SUPER_ADMIN
+    here = membership(conn, user.id, org_id)
+    return here.role if here is not None and here.is_active else None
+
+
+def landing(conn: Conn, user: User) -> Id | None:
+    """Return the organization in which a fresh sign-in begins: the home, else the oldest that the
+    user may still enter; None when there is none, and nobody to let in."""
+    if not user.is_active:
+        return None
+    open_to = [one.org_id for one in memberships(conn, user.id) if one.is_active]
+    return user.home_org_id if user.home_org_id in open_to else next(iter(open_to), None)
 
 
 def count(conn: Conn) -> int:
@@ -131,13 +190,15 @@ def count(conn: Conn) -> int:
 def page(conn: Conn, org_id: Id, *, offset: int = 0, limit: int = 20) -> Page[Member]:
     """Return members of the organization by their address."""
     total = conn.one("SELECT count(*) FROM memberships WHERE org_id = ?", (org_id,))
+    columns = ", ".join(f"u.{name}" for name in _COLUMNS.split(", "))
+    of_membership = ", ".join(f"m.{name}" for name in _MEMBERSHIP.split(", "))
     rows = conn.all(
-        "SELECT u.id, u.email, u.password_hash, u.home_org_id, u.is_active, u.last_login_at,"
-        " u.created_at, m.role FROM memberships m JOIN users u ON u.id = m.user_id"
+        f"SELECT {columns}, {of_membership} FROM memberships m JOIN users u ON u.id = m.user_id"
         " WHERE m.org_id = ? ORDER BY u.email LIMIT ? OFFSET ?",
         (org_id, limit, offset),
     )
-    members = [Member(_user(row), _ROLES[row[7]]) for row in rows]
+    split = len(_COLUMNS.split(", "))
+    members = [Member(_user(row[:split]), _membership(row[split:])) for row in rows]
     return Page(members, int(total[0]) if total else 0)
 
 
@@ -153,6 +214,20 @@ def _user(row: Row) -> User:
         password_hash=row[2],
         home_org_id=row[3],
         is_active=bool(row[4]),
-        last_login_at=row[5],
+        totp_enabled=bool(row[5]),
+        ip_whitelist=_networks.decode(row[6]),
+        last_login_at=row[7],
+        created_at=row[8],
+    )
+
+
+def _membership(row: Row) -> Membership:
+    return Membership(
+        user_id=row[0],
+        org_id=row[1],
+        role=_ROLES[row[2]],
+        is_active=bool(row[3]),
+        is_grant=row[4] == "grant",
+        granted_by=row[5],
         created_at=row[6],
     )

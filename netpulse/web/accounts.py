@@ -59,7 +59,8 @@ def found(
         except AlreadySetUp:
             raise NotFirst from None
     orgs.insert(conn, org)
-    users.insert(conn, user, [Membership(user_id=user.id, org_id=org.id, role=Role.ADMIN)])
+    member = Membership(user_id=user.id, org_id=org.id, role=Role.ADMIN, created_at=now)
+    users.insert(conn, user, [member])
     made = {"name": org.name, "slug": org.slug}
     audit.append(conn, org.id, who, "org.created", "org", org.id, None, made, now)
     person = {"email": email, "role": Role.ADMIN.word}

@@ -15,21 +15,26 @@ from msgspec.structs import replace
 
 from netpulse.model.api_key import ApiKey
 from netpulse.model.ids import Id, is_id
-from netpulse.model.user import Membership, User
+from netpulse.model.user import Role, User
 from netpulse.storage import api_keys, sessions, users
 from netpulse.storage.db import Conn
 from netpulse.web import scopes, tokens
 from netpulse.web.call import actor_of
 from netpulse.web.errors import forbidden, unauthorized
 from netpulse.web.house import House
+from netpulse.web.proxies import networks, within
 from netpulse.web.session import OrgSession
+
+ENDED = "This sign-in has ended; sign in again"
 
 
 class _Found(Struct, frozen=True):
     """What the database says of a sign-in."""
 
     user: User
-    membership: Membership | None
+    org_id: Id
+    role: Role | None
+    """None: nothing to do there."""
     row: sessions.SessionRow | None = None
 
 
@@ -75,11 +80,11 @@ async def _by_token(
     def find(conn: Conn) -> _Found | None:
         if not sessions.family_stands(conn, claims.family_id):
             return None
-        return _member(conn, claims.user_id, org_id)
+        return _reach(conn, claims.user_id, org_id)
 
     found = await house.db.read(find)
     if found is None or not found.user.is_active:
-        raise unauthorized("This sign-in has ended; sign in again")
+        raise unauthorized(ENDED)
     return _session(connection, house, found, now, family_id=claims.family_id)
 
 
@@ -96,11 +101,11 @@ async def _by_key(
         key = None if prefix is None else api_keys.find(conn, prefix)
         if key is None or not house.digester.matches(text, key.digest):
             return None
-        found = _member(conn, key.created_by, key.org_id)
+        found = _reach(conn, key.created_by, key.org_id)
         return None if found is None else (key, found)
 
     known = await house.db.read(find)
-    if known is None or not known[1].user.is_active or known[1].membership is None:
+    if known is None or known[1].role is None:
         raise unauthorized("There is no such API key, or it was revoked")
     key, found = known
     if key.expires_at is not None and key.expires_at <= now:
@@ -124,24 +129,34 @@ async def _by_cookie(
         row = sessions.find(conn, digest, now)
         if row is None or row.last_seen_at + tokens.SESSION_IDLE_MS <= now:
             return None
-        found = _member(conn, row.user_id, org_id or row.org_id)
+        found = _reach(conn, row.user_id, org_id or row.org_id, fall_back=org_id is None)
         return found and replace(found, row=row)
 
     found = await house.db.read(find)
     if found is None or not found.user.is_active:
-        raise unauthorized("This sign-in has ended; sign in again")
+        raise unauthorized(ENDED)
     if found.row is not None and found.row.last_seen_at + tokens.TOUCH_MS <= now:
         await house.db.write(sessions.touch, digest, now)
     return _session(connection, house, found, now, cookie_digest=digest)
 
 
-def _member(conn: Conn, user_id: Id, org_id: str | None) -> _Found | None:
+def _reach(
+    conn: Conn, user_id: Id, org_id: str | None, *, fall_back: bool = False
+) -> _Found | None:
+    """Return the user and what they may do in the organization named, or else in their home.
+
+    `fall_back`: where they may do nothing there (any more), the organization in which a fresh
+    sign-in would begin counts; a page that shows a client who is gone must still lead home.
+    """
     user = users.get(conn, user_id)
     if user is None:
         return None
-    wanted = org_id or user.home_org_id
-    membership = users.membership(conn, user_id, wanted) if is_id(wanted) else None
-    return _Found(user, membership)
+    wanted = org_id or users.landing(conn, user) or user.home_org_id
+    role = users.reach(conn, user, wanted) if is_id(wanted) else None
+    if role is None and fall_back:
+        wanted = users.landing(conn, user) or wanted
+        role = users.reach(conn, user, wanted)
+    return _Found(user, wanted, role)
 
 
 def _session(
@@ -153,12 +168,21 @@ def _session(
     family_id: Id | None = None,
     cookie_digest: str | None = None,
 ) -> OrgSession:
-    if found.membership is None:
+    origin = connection.scope["state"]["origin"]
+    allowed = found.user.ip_whitelist
+    if allowed and not within(origin.ip, networks(allowed)):
+        raise forbidden(
+            "You may not come from this address: it is not on the list of addresses that you "
+            "allowed for your account"
+        )
+    if found.role is None:
+        if "x-org-id" not in connection.headers:
+            raise unauthorized(ENDED)
         raise forbidden("You are not a member of this organization; see X-Org-Id")
     return OrgSession(
         db=house.db,
-        org_id=found.membership.org_id,
-        role=found.membership.role,
+        org_id=found.org_id,
+        role=found.role,
         user=found.user,
         actor=replace(actor_of(connection), user_id=found.user.id, label=found.user.email),
         now=now,

@@ -120,7 +120,7 @@ async def test_people_and_memberships(tmp_path: Path) -> None:
         assert users.count(conn) == 2
         assert users.all(conn) == [alice, bob]
         page = users.page(conn, org.id, offset=1, limit=1)
-        assert [(one.user, one.role) for one in page.rows] == [(bob, Role.VIEWER)]
+        assert [(one.user, one.membership.role) for one in page.rows] == [(bob, Role.VIEWER)]
         assert page.total == 2
         users.set_password(conn, bob.id, "$new", NOW)
         users.touch_login(conn, bob.id, NOW + 5)

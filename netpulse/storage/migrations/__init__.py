@@ -18,6 +18,7 @@ from netpulse.storage.migrations import (
     m0004_maintenance,
     m0005_thresholds,
     m0006_api_keys,
+    m0007_identity,
 )
 
 Step = Callable[[Database], None]
@@ -37,6 +38,7 @@ STEPS: tuple[tuple[str, Step], ...] = (
     ("0004_maintenance", _script(m0004_maintenance.SQL)),
     ("0005_thresholds", _script(m0005_thresholds.SQL)),
     ("0006_api_keys", _script(m0006_api_keys.SQL)),
+    ("0007_identity", _script(m0007_identity.SQL)),
 )
 
 LATEST = len(STEPS)

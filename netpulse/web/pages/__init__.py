@@ -16,6 +16,7 @@ from netpulse.web.pages import (
     maintenance,
     monitor_changes,
     monitors,
+    settings,
     static,
 )
 from netpulse.web.pages.render import error_page
@@ -35,6 +36,7 @@ ROUTES = (
     *alert_channels.ROUTES,
     *alert_rules.ROUTES,
     *maintenance.ROUTES,
+    *settings.ROUTES,
     *docs.ROUTES,
     *static.ROUTES,
 )

@@ -156,6 +156,7 @@ def _signed_in(call: Call, session: OrgSession, org: Org, active: str) -> dict[s
             _entry("Incidents", "/incidents", "alert-triangle", active),
             _entry("Alerts", "/alerts", "bell", active),
             _entry("Maintenance", "/maintenance", "tool", active),
+            _entry("Settings", "/settings", "settings", active),
         ],
         "user": {
             "email": session.user.email,

@@ -1,0 +1,42 @@
+"""A letter: mail from NetPulse itself to one person, about their account or an invitation."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from msgspec import Struct
+
+from netpulse.model.ids import Id
+from netpulse.model.time import Millis
+
+
+class LetterKind(StrEnum):
+    """What a letter is about."""
+
+    INVITATION = "invitation"
+    PASSWORD_RESET = "password_reset"  # noqa: S105 - the kind's name, not a secret
+    SECURITY = "security"
+    """Something about the account has changed."""
+
+
+class Letter(Struct, frozen=True, kw_only=True):
+    """One letter. Its text is sealed at rest, for a link in it may be a capability."""
+
+    id: Id
+    kind: LetterKind
+    org_id: Id | None = None
+    user_id: Id | None = None
+    recipient: str
+    """One email address."""
+    subject: str
+    text: str
+    """Plain text; "" once it was sent or given up: nothing of it is kept."""
+    created_at: Millis
+    expires_at: Millis
+    """From when on it is of no use and is not sent any more."""
+    next_attempt_at: Millis | None
+    """When it is tried next; None: sent, or given up."""
+    attempt_count: int = 0
+    sent_at: Millis | None = None
+    error: str | None = None
+    """Why the last attempt failed."""

@@ -1,0 +1,41 @@
+"""The settings' table of contents: their pages are files of their own, by their noun."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from litestar import Response
+
+from netpulse.model.user import Role
+from netpulse.web.call import Call
+from netpulse.web.endpoint import VIEWER, page
+from netpulse.web.pages.render import redirect
+from netpulse.web.session import OrgSession
+
+TABS = (
+    ("Organization", "/settings/organization", Role.VIEWER),
+    ("Members", "/settings/members", Role.VIEWER),
+    ("Clients", "/settings/clients", Role.ADMIN),
+    ("API keys", "/settings/api-keys", Role.ADMIN),
+    ("Audit log", "/settings/audit", Role.ADMIN),
+)
+"""(label, address, the least role that may see it): what is refused to a role is not shown to it."""
+
+
+def tabs(session: OrgSession, active: str) -> list[dict[str, Any]]:
+    """Return the tabs that the role may see; `active` is the label of the page that is shown."""
+    return [
+        {"label": label, "href": href, "active": label == active}
+        for label, href, least in TABS
+        if session.role >= least
+    ]
+
+
+@page("GET", "/settings", access=VIEWER)
+async def settings(call: Call) -> Response[bytes]:
+    """Lead to the first of the settings."""
+    del call
+    return redirect(TABS[0][1])
+
+
+ROUTES = (settings,)
