@@ -19,7 +19,7 @@ TABS = (
     ("API keys", "/settings/api-keys", Role.ADMIN),
     ("Audit log", "/settings/audit", Role.ADMIN),
 )
-"""(label, address, the least role that may see it): what is refused to a role is not shown to it."""
+"""(label, address, the least role that may see it): what is refused is not shown either."""
 
 
 def tabs(session: OrgSession, active: str) -> list[dict[str, Any]]:
