@@ -42,8 +42,8 @@ def password_reset(url: str, minutes: int) -> Letter:
 def security(what: str, when: str, ip: str | None, by: str) -> Letter:
     """Return the notice that something about an account has changed.
 
-    `what` is a whole sentence, `when` an RFC 3339 time, `by` who did it ("you", an address, "the
-    command line").
+    `what` is a whole sentence, `when` an RFC 3339 time, `by` who did it ("your own account", an
+    address, "the command line").
     """
     where = f" from {ip}" if ip else ""
     return Letter(
