@@ -14,8 +14,17 @@ from msgspec.structs import replace
 
 from netpulse.engine import systemd
 from netpulse.engine.clock import Clock
+from netpulse.model.invitation import KEPT as INVITATIONS_KEPT
 from netpulse.model.time import DAY, HOUR, Millis
-from netpulse.storage import letters, login_attempts, maintenances, rollups, runs, sessions
+from netpulse.storage import (
+    invitations,
+    letters,
+    login_attempts,
+    maintenances,
+    rollups,
+    runs,
+    sessions,
+)
 from netpulse.storage.conn import Conn
 from netpulse.storage.db import Database
 from netpulse.storage.errors import StorageTrouble
@@ -111,11 +120,12 @@ class Housekeeping:
         await self._fold()
 
     async def clean(self) -> None:
-        """Forget old failed sign-ins, expired sessions, and letters long sent."""
+        """Forget what is long over: failed sign-ins, sessions, letters and invitations."""
         now = self._clock.now()
         await self._db.write(login_attempts.forget_before, now - FAILURES_KEPT)
         await self._db.write(sessions.forget_expired, now)
         await self._db.write(letters.forget_before, now - letters.KEPT)
+        await self._db.write(invitations.forget_before, now - INVITATIONS_KEPT)
 
     async def retain(self) -> None:
         """Delete the files of months that are wholly older than what is kept."""

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from netpulse.model.ids import Id
 from netpulse.model.org import Org, Quotas
+from netpulse.model.time import Millis
 from netpulse.storage.conn import Conn, Row
+from netpulse.storage.errors import Missing, VersionConflict
 
 _COLUMNS = (
     "id, name, slug, parent_id, timezone, locale, plan, max_monitors, max_users, retention_days,"
@@ -55,6 +57,42 @@ def insert(conn: Conn, org: Org) -> Org:
         ),
     )
     return org
+
+
+def replace(conn: Conn, org: Org, expected_version: int | None, now: Millis) -> Org:
+    """Store the name, zone, locale, plan and quotas of `org`, count its version up, and return it
+    as it is now. With `expected_version` only if nobody else has changed it since.
+
+    Raises:
+        Missing: there is no such organization (any more).
+        VersionConflict: its version is another one.
+    """
+    stored = get(conn, org.id)
+    if stored is None or stored.deleted_at is not None:
+        raise Missing("organization")
+    if expected_version is not None and stored.version != expected_version:
+        raise VersionConflict(expected_version, stored.version)
+    quotas = org.quotas
+    conn.execute(
+        "UPDATE organizations SET name = ?, timezone = ?, locale = ?, plan = ?, max_monitors = ?,"
+        " max_users = ?, retention_days = ?, private_targets = ?, updated_at = ?,"
+        " version = version + 1 WHERE id = ?",
+        (
+            org.name,
+            org.timezone,
+            org.locale,
+            org.plan,
+            quotas.monitors,
+            quotas.users,
+            quotas.retention_days,
+            int(quotas.private_targets),
+            now,
+            org.id,
+        ),
+    )
+    changed = get(conn, org.id)
+    assert changed is not None, "it was just changed in this transaction"
+    return changed
 
 
 def free_slug(conn: Conn, wanted: str) -> str:

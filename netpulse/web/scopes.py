@@ -17,6 +17,10 @@ RESOURCES = {
     "alert-rules": "alerts",
     "alert-events": "alerts",
     "maintenance": "maintenance",
+    "org": "org",
+    "members": "org",
+    "invitations": "org",
+    "clients": "org",
 }
 """The resource of a route's tag. A tag that is not here takes no key: signing in, and keys."""
 
