@@ -31,7 +31,7 @@ from netpulse.engine.engine import Engine
 from netpulse.log import configure
 from netpulse.model.user import Actor
 from netpulse.rules.addresses import AddressPolicy
-from netpulse.storage import directory, users
+from netpulse.storage import directory, restore, users
 from netpulse.storage.db import Database
 from netpulse.storage.errors import StartRefused, StorageTrouble
 from netpulse.storage.lock import DataLock
@@ -84,6 +84,8 @@ async def _run(loaded: Loaded) -> None:
     data = Path(config.storage.data_dir)
     directory.prepare(data)
     with DataLock.acquire(data):
+        if restore.finish(data):
+            log.warning("a restore that was interrupted is finished now")
         address = probe_port(config.server.host, config.server.port)
         async with contextlib.AsyncExitStack() as stack:
             house = await _build(config, loaded.secrets, data, address, stack)
