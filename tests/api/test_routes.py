@@ -1,19 +1,20 @@
-"""The walk over all routes: what each declares, and what each must refuse."""
+"""The walk over all routes: what each declares, and what each must refuse.
+
+That another organization's things are not found is walked in test_tenants.py.
+"""
 
 from __future__ import annotations
 
 import re
-from typing import Any
 
 import httpx
 from litestar.handlers import HTTPRouteHandler
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
-from netpulse.model.time import HOUR, MINUTE, rfc3339
+from netpulse.model.time import HOUR, rfc3339
 from netpulse.model.user import Role
 from netpulse.web import routes
 from netpulse.web.endpoint import PUBLIC, Declaration
-from tests.api.test_monitors import fail
 from tests.clock import START
 from tests.conftest import Stage
 
@@ -194,107 +195,6 @@ async def test_wrong_methods(alice: httpx.AsyncClient) -> None:
             assert known <= set(answer.headers["allow"].split(", "))
 
 
-async def things_of_acme(house: Stage, alice: httpx.AsyncClient) -> dict[str, str]:
-    monitor = (await alice.post("/v1/monitors", json=MONITOR)).json()["data"]["id"]
-    channel = (await alice.post("/v1/alert-channels", json=CHANNEL)).json()["data"]["id"]
-    rule = await alice.post("/v1/alert-rules", json={"channel_id": channel, "monitor_id": monitor})
-    incident = await alice.post("/v1/incidents", json={"title": "Fire", "monitor_id": monitor})
-    plan = await alice.post("/v1/maintenance", json=PLAN)
-    api_key = await alice.post("/v1/api-keys", json=API_KEY)
-    await fail(house, monitor, START + MINUTE)
-    (event,) = (await alice.get("/v1/alert-events")).json()["data"]
-    return {
-        "api-keys": api_key.json()["data"]["id"],
-        "alert-events": event["id"],
-        "maintenance": plan.json()["data"]["id"],
-        "monitors": monitor,
-        "alert-channels": channel,
-        "alert-rules": rule.json()["data"]["id"],
-        "incidents": incident.json()["data"]["id"],
-    }
-
-
-API_KEY = {"name": "Deploy", "scopes": ["monitors:read"]}
-BODIES: dict[str, Any] = {
-    "api-keys": API_KEY,
-    "alert-events": {},
-    "acknowledge": {},
-    "resend": {},
-    "rotate": {},
-    "monitors": MONITOR,
-    "alert-channels": CHANNEL,
-    "alert-rules": {"channel_id": RANDOM},
-    "incidents": {},
-    "maintenance": PLAN,
-    "updates": {"message": "hello"},
-}
-
-
-async def test_another_organizations_id_is_as_unknown_as_a_random_one(
-    house: Stage, alice: httpx.AsyncClient, charlie: httpx.AsyncClient
-) -> None:
-    theirs = await things_of_acme(house, alice)
-    before = await house.audit(house.cast.acme.id)
-    walked = 0
-    for method, path in API:
-        if "{id:str}" not in path:
-            continue
-        noun = path.split("/")[2]
-        body = BODIES.get(path.rpartition("/")[2], BODIES[noun])
-        answers = [
-            await charlie.request(method, url(path, row_id), json=body)
-            for row_id in (theirs[noun], RANDOM, "nonsense", "%00", "..%2f..")
-        ]
-        assert answers[0].status_code == 404, (method, path)
-        code = noun.removesuffix("s").upper().replace("-", "_") + "_NOT_FOUND"
-        assert answers[0].json()["error"]["code"] == code
-        assert answers[0].content == answers[1].content == answers[2].content
-        ours = [
-            {k: v for k, v in each.headers.items() if k != "x-request-id"} for each in answers[:2]
-        ]
-        assert ours[0] == ours[1]
-        walked += 1
-    assert walked >= 17
-    assert await house.audit(house.cast.acme.id) == before
-    assert await house.audit(house.cast.globex.id) == []
-    for noun in theirs:
-        listed = (await charlie.get(f"/v1/{noun}")).json()
-        assert (listed["data"], listed["meta"]["total"]) == ([], 0)
-    named = await charlie.get("/v1/alert-rules", params={"channel_id": theirs["alert-channels"]})
-    assert named.json()["data"] == []
-    named = await charlie.get("/v1/incidents", params={"monitor_id": theirs["monitors"]})
-    assert named.json()["data"] == []
-
-
-async def test_another_organizations_id_in_a_body(
-    house: Stage, alice: httpx.AsyncClient, charlie: httpx.AsyncClient
-) -> None:
-    theirs = await things_of_acme(house, alice)
-    channel = (await charlie.post("/v1/alert-channels", json=CHANNEL)).json()["data"]["id"]
-    for theirs_or_random in (theirs, dict.fromkeys(theirs, RANDOM)):
-        monitor, foreign = theirs_or_random["monitors"], theirs_or_random["alert-channels"]
-        answer = await charlie.post(
-            "/v1/alert-rules", json={"channel_id": foreign, "monitor_id": monitor}
-        )
-        assert answer.status_code == 400
-        assert answer.json()["error"]["details"]["errors"] == [
-            {"path": "$.channel_id", "message": "there is no alert channel with this id"},
-            {"path": "$.monitor_id", "message": "there is no monitor with this id"},
-        ]
-        answer = await charlie.post(
-            "/v1/incidents", json={"title": "Fire", "monitor_ids": [monitor]}
-        )
-        assert answer.json()["error"]["details"]["errors"] == [
-            {"path": "$.monitor_ids[0]", "message": "there is no monitor with this id"}
-        ]
-    rule = await charlie.post("/v1/alert-rules", json={"channel_id": channel})
-    moved = await charlie.put(
-        f"/v1/alert-rules/{rule.json()['data']['id']}",
-        json={"channel_id": theirs["alert-channels"]},
-    )
-    assert moved.status_code == 400
-
-
 async def test_mass_assignment(alice: httpx.AsyncClient, house: Stage) -> None:
     """Fields that only the product sets are refused or ignored, never taken."""
     theirs = house.cast.globex.id
@@ -331,29 +231,3 @@ async def test_mass_assignment(alice: httpx.AsyncClient, house: Stage) -> None:
             (name,) = extra
             (error,) = answer.json()["error"]["details"]["errors"]
             assert error == {"path": f"$.{name}", "message": "there is no such field here"}
-
-
-async def test_pages_about_another_organizations_things_are_not_found(
-    house: Stage, alice: httpx.AsyncClient, charlie: httpx.AsyncClient
-) -> None:
-    theirs = await things_of_acme(house, alice)
-    by_word = {"monitors": "monitors", "incidents": "incidents", "channels": "alert-channels"}
-    by_word |= {"maintenance": "maintenance", "rules": "alert-rules", "events": "alert-events"}
-    before = await house.audit(house.cast.acme.id)
-    walked = 0
-    for method, path in map(key, routes.ROUTES):
-        if path.startswith("/v1/") or "{id:str}" not in path:
-            continue
-        (word,) = [part for part in path.split("/") if part in by_word]
-        answers = [
-            await charlie.request(method, url(path, row_id), data={"x": "y"})
-            for row_id in (theirs[by_word[word]], RANDOM)
-        ]
-        assert [answer.status_code for answer in answers] == [404, 404], (method, path)
-        first, second = (
-            answer.text.replace(answer.headers["x-request-id"], "") for answer in answers
-        )
-        assert first == second, (method, path)
-        walked += 1
-    assert walked >= 5
-    assert await house.audit(house.cast.acme.id) == before

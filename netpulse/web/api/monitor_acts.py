@@ -120,6 +120,7 @@ async def check_now(call: Call) -> One[CheckAnswer]:
 async def test(call: Call) -> One[TestAnswer]:
     """Run one check of a configuration and return it."""
     spec = monitors_api.checked(monitors_api.spec_of(await call.json()))
+    await call.session.read(monitors_api.refuse_parent, None, spec)
     monitors_api.refuse_push(spec)
     reading, _, check = await call.house.engine.test(spec)
     return One.of(checks.shown_test(spec, check, reading))

@@ -146,7 +146,7 @@ class Monitors(Noun[MonitorSpec, MonitorRow, MonitorRow, MonitorQuery]):
 
     def insert(self, deed: Deed, spec: MonitorSpec) -> MonitorRow:
         """Store a new monitor."""
-        refuse_parent(deed, None, spec)
+        refuse_parent(deed.conn, deed.org_id, None, spec)
         monitor = Monitor(
             id=new_id(deed.now),
             key=0,
@@ -162,7 +162,7 @@ class Monitors(Noun[MonitorSpec, MonitorRow, MonitorRow, MonitorQuery]):
         """Store another spec; pausing and resuming by it does all that pausing does."""
         monitor = old.monitor
         wanted = checked(rules.keep_secrets(spec, monitor.spec))
-        refuse_parent(deed, monitor.id, wanted)
+        refuse_parent(deed.conn, deed.org_id, monitor.id, wanted)
         edges.replace(deed.conn, deed.org_id, monitor.id, wanted, monitor.version, deed.now)
         return self._again(deed, monitor.id)
 
@@ -237,7 +237,7 @@ def ping_path(monitor: Monitor) -> str | None:
     return None if monitor.ping_token is None else f"/ping/{monitor.ping_token}"
 
 
-def refuse_parent(deed: Deed, monitor_id: Id | None, spec: MonitorSpec) -> None:
+def refuse_parent(conn: Conn, org_id: Id, monitor_id: Id | None, spec: MonitorSpec) -> None:
     """Refuse a parent that does not exist, or that depends on the monitor itself.
 
     Raises:
@@ -245,7 +245,7 @@ def refuse_parent(deed: Deed, monitor_id: Id | None, spec: MonitorSpec) -> None:
     """
     if spec.parent_id is None:
         return
-    wrong = parents.problem(deed.conn, deed.org_id, monitor_id, spec.parent_id)
+    wrong = parents.problem(conn, org_id, monitor_id, spec.parent_id)
     if wrong is not None:
         raise invalid([Problem("$.parent_id", wrong)])
 

@@ -81,6 +81,8 @@ async def _tried(
     if row is not None:
         spec = keep_secrets(spec, row.monitor.spec)
     spec = api.checked(spec)
+    monitor_id = None if row is None else row.monitor.id
+    await call.session.read(api.refuse_parent, monitor_id, spec)
     reading, _, check = await call.house.engine.test(spec)
     shown = form.again(monitor_form.BOXES, monitor_form.SECRETS, "headers")
     return await _form(call, row, shown, result=tested(spec, check, reading))
