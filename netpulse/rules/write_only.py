@@ -13,6 +13,7 @@ from msgspec.structs import replace
 
 from netpulse.model.monitor import BasicAuth, BearerAuth, HttpSpec, MonitorSpec
 from netpulse.rules import targets
+from netpulse.rules.monitors_problem import Problem
 
 SECRET_FIELDS = ("auth.password", "auth.token", "client_key")
 """Paths of the fields that are secret by themselves; headers are by their name."""
@@ -114,6 +115,32 @@ def keep_secrets(new: MonitorSpec, old: MonitorSpec) -> MonitorSpec:
         for name, value in new.headers.items()
     }
     return without_empty_secrets(replace(new, auth=auth, client_key=key, headers=headers))
+
+
+def moved_secrets(new: MonitorSpec, old: MonitorSpec) -> list[Problem]:
+    """Return what is wrong with the secrets that `keep_secrets` would keep.
+
+    Where a target leads to another server, they must be entered again: whoever may change an
+    address must not so be given a secret. The key of a client certificate is never sent, and stays.
+    """
+    if not isinstance(new, HttpSpec) or not isinstance(old, HttpSpec):
+        return []
+    if _origin(new) == _origin(old):
+        return []
+    given = split_secrets(new)[1]
+    kept = split_secrets(keep_secrets(new, old))[1]
+    return [
+        Problem(f"$.{path}", "this is another server: enter the secret again")
+        for path in kept
+        if path not in given and path != "client_key"
+    ]
+
+
+def _origin(spec: HttpSpec) -> str | None:
+    try:
+        return str(targets.url(spec.target.strip()).origin())
+    except (targets.TargetError, ValueError):
+        return None
 
 
 def without_empty_secrets(spec: HttpSpec) -> HttpSpec:

@@ -114,6 +114,18 @@ def checked(spec: MonitorSpec) -> MonitorSpec:
     return spec
 
 
+def kept(spec: MonitorSpec, old: MonitorSpec) -> MonitorSpec:
+    """Return what a PUT of `spec` makes of the stored one, in the form it is stored in.
+
+    Raises:
+        ApiError: 400 with every problem of meaning, and for secrets that would go to another
+            server now.
+    """
+    wanted = checked(rules.keep_secrets(spec, old))
+    reading.at_least_one(rules.moved_secrets(spec, old))
+    return wanted
+
+
 class Monitors(Noun[MonitorSpec, MonitorRow, MonitorRow, MonitorQuery]):
     """Monitors."""
 
@@ -161,7 +173,7 @@ class Monitors(Noun[MonitorSpec, MonitorRow, MonitorRow, MonitorQuery]):
     def replace(self, deed: Deed, old: MonitorRow, spec: MonitorSpec) -> MonitorRow:
         """Store another spec; pausing and resuming by it does all that pausing does."""
         monitor = old.monitor
-        wanted = checked(rules.keep_secrets(spec, monitor.spec))
+        wanted = kept(spec, monitor.spec)
         refuse_parent(deed.conn, deed.org_id, monitor.id, wanted)
         edges.replace(deed.conn, deed.org_id, monitor.id, wanted, monitor.version, deed.now)
         return self._again(deed, monitor.id)

@@ -8,7 +8,6 @@ from litestar import Response
 
 from netpulse.model.ids import Id
 from netpulse.model.monitor import MonitorSpec
-from netpulse.rules.monitors import keep_secrets
 from netpulse.storage import alert_rules, monitors, parents
 from netpulse.storage.db import Conn
 from netpulse.storage.monitors import MonitorRow
@@ -78,9 +77,8 @@ async def _tried(
     call: Call, form: forms.Form, row: MonitorRow | None, spec: MonitorSpec
 ) -> Response[bytes]:
     api.refuse_push(spec)
-    if row is not None:
-        spec = keep_secrets(spec, row.monitor.spec)
-    spec = api.checked(spec)
+    # Trying sends the stored secrets, so that it obeys what saving does.
+    spec = api.checked(spec) if row is None else api.kept(spec, row.monitor.spec)
     monitor_id = None if row is None else row.monitor.id
     await call.session.read(api.refuse_parent, monitor_id, spec)
     reading, _, check = await call.house.engine.test(spec)
