@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from netpulse.channels import Carrier, Mail
 from netpulse.crypto.vault import Vault
 from netpulse.egress.connect import Egress
 from netpulse.engine.clock import Clock
@@ -132,13 +133,24 @@ async def home(
     backoff: Backoff = FAST,
     at_once: int = 200,
     egress: Egress | None = None,
+    mail: Mail | None = None,
 ) -> AsyncIterator[Home]:
-    """Open a data directory, run an engine on it, and close both."""
+    """Open a data directory, run an engine on it, and close both. `mail` is the installation's
+    mail server."""
     directory.prepare(data)
     db = await open_database(data, VAULT)
     raw = Raw(data)
     egress = egress or Egress()
-    engine = Engine(db, raw, egress, clock, version="test", backoff=backoff, at_once=at_once)
+    engine = Engine(
+        db,
+        raw,
+        egress,
+        clock,
+        version="test",
+        backoff=backoff,
+        at_once=at_once,
+        carrier=Carrier(egress=egress, mail=mail),
+    )
     opened = Home(db, raw, egress, engine, await db.write(_org))
     try:
         if start:

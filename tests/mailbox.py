@@ -1,4 +1,4 @@
-"""A real mail server (aiosmtpd) on port 0 that keeps what it takes, and answers as it is told."""
+"""A real mail server (aiosmtpd) that keeps what it takes, and answers as it is told."""
 
 from __future__ import annotations
 
@@ -34,6 +34,7 @@ class Mailbox:
     """For each that was taken: whether the connection was."""
     greeted_as: list[str] = field(default_factory=list)
     port: int = 0
+    """0: any; the one it listens on once it does."""
     _server: asyncio.Server | None = None
     _sessions: list[SMTP] = field(default_factory=list)
     _hanging: set[asyncio.Task[Any]] = field(default_factory=set)
@@ -54,7 +55,7 @@ class Mailbox:
         self._server = await loop.create_server(
             self._session,
             "127.0.0.1",
-            0,
+            self.port,
             ssl=self.tls if self.implicit else None,
         )
         self.port = self._server.sockets[0].getsockname()[1]

@@ -26,6 +26,8 @@ from netpulse.rules.targets import TargetError
 from netpulse.rules.targets import host as read_host
 
 IMPLICIT_TLS_PORT = 465
+MAIL_SECONDS = 30.0
+"""The whole of one attempt. Servers let strangers wait before they greet them."""
 QUIT_SECONDS = 1.0
 
 
@@ -58,6 +60,41 @@ class MailRefused(Exception):
         self.code = code
         self.text = text
         self.refused = refused or {}
+
+    @property
+    def sentence(self) -> str:
+        """What was refused, and what the server said, in words a person can act on."""
+        return f"{_WHAT[self.stage]}: {self}"
+
+    @property
+    def is_final(self) -> bool:
+        """Whether trying again would not help: 5yz is final, 4yz is not (RFC 5321, 4.2.1).
+
+        A missing STARTTLS is not: somebody on the way may have taken it out.
+        """
+        return not (400 <= self.code <= 499 or self.stage == "starttls")
+
+    @property
+    def refuses_credentials(self) -> bool:
+        """Whether it is our credentials that are refused for good, and any other mail would be."""
+        return self.is_final and (self.stage == "auth" or self.code in _WANT_CREDENTIALS)
+
+
+_WHAT = {
+    "connect": "the mail server turns us away",
+    "starttls": "the mail server has no encryption",
+    "auth": "the mail server does not accept the user name and password",
+    "sender": "the mail server does not accept the sender",
+    "recipients": "the mail server does not accept the recipient",
+    "data": "the mail server does not accept the message",
+}
+_WANT_CREDENTIALS = frozenset({530, 535})
+
+
+def is_unusable(error: DialError) -> bool:
+    """Tell whether a server cannot be dialled at all, however often it is tried: its name cannot
+    be used, or its address is forbidden."""
+    return error.failure is Failure.BLOCKED or error.detail == "bad_url"
 
 
 def security_of(server: Smtp) -> str:

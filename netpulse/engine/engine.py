@@ -25,6 +25,7 @@ from netpulse.engine.lag import Break, LoopLag
 from netpulse.engine.live import Hub
 from netpulse.engine.loading import load
 from netpulse.engine.measuring import Measuring
+from netpulse.engine.postman import Postman
 from netpulse.engine.pushes import Pushes
 from netpulse.engine.roster import Roster
 from netpulse.engine.runner import Runner
@@ -84,7 +85,7 @@ class Engine:
             at_once: checks that may run at once; None: from the limit on open files.
             carrier: what channels send with; None: the way out alone.
             links: what makes the addresses that messages carry; None: they carry none.
-            backoff: how notices are tried again.
+            backoff: how notices and letters are tried again.
             frozen_seconds: end the process when its loop stands still that long; None: never.
         """
         self.clock = clock or Clock()
@@ -163,6 +164,9 @@ class Engine:
             on_accepted=self.isolation.accepted,
             backoff=backoff,
         )
+        self.postman = Postman(
+            db=db, carrier=carrier or Carrier(egress=egress), clock=self.clock, backoff=backoff
+        )
         self.watchdog = Watchdog(
             db=db,
             clock=self.clock,
@@ -221,6 +225,7 @@ class Engine:
         await self.pushes.load(previous, now)
         self.pushes.start()
         await self.dispatcher.start()
+        await self.postman.start()
         await self.calendar.start()
         self.scheduler.start()
         await self.watchdog.start()
@@ -248,7 +253,12 @@ class Engine:
         await self.housekeeping.stop()
         await self.changes.stop()
         await self.thresholds.stop()
-        await _all_of(self.runner.stop(STOP_SECONDS), self.dispatcher.stop(), *self._gaps)
+        await _all_of(
+            self.runner.stop(STOP_SECONDS),
+            self.dispatcher.stop(),
+            self.postman.stop(),
+            *self._gaps,
+        )
         self.lag.stop()
         if self._frozen is not None:
             self._frozen.stop()
@@ -287,6 +297,10 @@ class Engine:
     def notices_written(self) -> None:
         """Look at the outbox at once."""
         self.dispatcher.wake()
+
+    def letters_written(self) -> None:
+        """Send the letters that were written, after the commit."""
+        self.postman.wake()
 
     # Checks by hand
 

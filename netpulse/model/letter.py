@@ -19,6 +19,15 @@ class LetterKind(StrEnum):
     """Something about the account has changed."""
 
 
+class LetterState(StrEnum):
+    """What has become of a letter."""
+
+    WAITING = "waiting"
+    SENT = "sent"
+    FAILED = "failed"
+    """It was given up."""
+
+
 class Letter(Struct, frozen=True, kw_only=True):
     """One letter. Its text is sealed at rest, for a link in it may be a capability."""
 
@@ -30,7 +39,8 @@ class Letter(Struct, frozen=True, kw_only=True):
     """One email address."""
     subject: str
     text: str
-    """Plain text; "" once it was sent or given up: nothing of it is kept."""
+    """Plain text; "" where it was not asked for, and once the letter was sent or given up: nothing
+    of it is kept."""
     created_at: Millis
     expires_at: Millis
     """From when on it is of no use and is not sent any more."""
@@ -39,4 +49,13 @@ class Letter(Struct, frozen=True, kw_only=True):
     attempt_count: int = 0
     sent_at: Millis | None = None
     error: str | None = None
-    """Why the last attempt failed."""
+    """Why the last attempt failed, or why there is no other."""
+    damage: str | None = None
+    """Why its text cannot be read: it can never be sent then."""
+
+    @property
+    def state(self) -> LetterState:
+        """What has become of it."""
+        if self.sent_at is not None:
+            return LetterState.SENT
+        return LetterState.FAILED if self.next_attempt_at is None else LetterState.WAITING

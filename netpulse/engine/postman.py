@@ -1,0 +1,262 @@
+"""The postman: sends the letters that NetPulse itself writes, until they were taken or are of no
+use any more.
+
+At least once: a letter is sent and only then marked sent, so that one that was on its way when the
+process died goes out again, with the same Message-ID. A few go at once, over connections of their
+own: alerts wait for none of them. While the server fails, one letter at a time asks whether it is
+back; the first that gets through has the others sent at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Callable
+from functools import partial
+from typing import Concatenate, Literal, ParamSpec
+
+from msgspec import Struct
+
+from netpulse.channels import Carrier
+from netpulse.egress import mail_form
+from netpulse.egress.mail import MAIL_SECONDS, MailRefused, hand_over
+from netpulse.egress.mail_form import ascii_domain
+from netpulse.egress.trouble import DialError
+from netpulse.engine.clock import Clock
+from netpulse.model.ids import Id
+from netpulse.model.letter import Letter
+from netpulse.model.time import SECOND
+from netpulse.rules.outbox import Backoff
+from netpulse.storage import letters
+from netpulse.storage.conn import Conn
+from netpulse.storage.db import Database
+from netpulse.storage.errors import StorageTrouble
+
+log = logging.getLogger(__name__)
+
+P = ParamSpec("P")
+
+AT_ONCE = 4
+"""Letters under way at the same time."""
+POLL_SECONDS = 5.0
+"""The longest it sleeps: what another process wrote (`netpulse user …`) waits no longer."""
+TROUBLE_SECONDS = 1.0
+STOP_SECONDS = 2.0
+
+
+class _Failure(Struct, frozen=True):
+    """Why an attempt failed."""
+
+    sentence: str
+    of: Literal["server", "letter", "us"] = "server"
+    """What is wrong: the server or how we are set up to use it, so that other letters fare no
+    better; this letter, while the server is there; or a mistake in here."""
+    is_final: bool = False
+    """Another attempt would fare no better."""
+
+
+class Postman:
+    """Runs as a task; `wake()` makes it look at the letters at once."""
+
+    def __init__(
+        self,
+        *,
+        db: Database,
+        carrier: Carrier,
+        clock: Clock,
+        backoff: Backoff | None = None,
+        chance: Callable[[], float] = random.random,
+    ) -> None:
+        """Take the parts; letters go through the carrier's mail server."""
+        self._db = db
+        self._carrier = carrier
+        self._clock = clock
+        self._backoff = backoff or Backoff()
+        self._chance = chance
+        self._wake = asyncio.Event()
+        self._sending: set[Id] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._task: asyncio.Task[None] | None = None
+        self._stopping = False
+        self._is_failing = False
+        """The server's last word was no, which is in the log."""
+        self._in_trouble = False
+
+    def wake(self) -> None:
+        """Look at the letters at once: something was written."""
+        self._wake.set()
+
+    async def start(self) -> None:
+        """Begin; what waited for another attempt is tried now, for the settings may be others."""
+        await self._db.write(letters.hurry, self._clock.now())
+        self._task = asyncio.create_task(self._run(), name="postman")
+
+    async def stop(self) -> None:
+        """Begin nothing more and give the running attempts 2 s.
+
+        What is cut off may have arrived; it is sent again at the next start.
+        """
+        self._stopping = True
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+        if self._tasks:
+            _, late = await asyncio.wait(self._tasks, timeout=STOP_SECONDS)
+            for task in late:
+                task.cancel()
+            if late:
+                await asyncio.wait(late, timeout=STOP_SECONDS)
+
+    async def _run(self) -> None:
+        while not self._stopping:
+            self._wake.clear()
+            try:
+                delay = await self._round()
+                self._in_trouble = False
+            except StorageTrouble as trouble:
+                delay = TROUBLE_SECONDS
+                if not self._in_trouble:
+                    log.error("the letters cannot be read: %s; trying on", trouble)  # noqa: TRY400 -- the machine, not a mistake
+                self._in_trouble = True
+            except Exception:
+                log.exception("the postman stumbled; it goes on")
+                delay = TROUBLE_SECONDS
+            try:
+                async with asyncio.timeout(delay):
+                    await self._wake.wait()
+            except TimeoutError:
+                continue
+
+    async def _round(self) -> float:
+        """Begin what may be sent now; return seconds until the next look."""
+        room = (1 if self._is_failing else AT_ONCE) - len(self._sending)
+        if room <= 0:
+            return POLL_SECONDS  # the end of an attempt wakes us
+        busy = tuple(self._sending)
+        found = await self._db.read(letters.due, self._clock.now(), room, busy)
+        for letter in found:
+            self._begin(letter)
+        if found:
+            return 0.0
+        at = await self._db.read(letters.next_due, busy)
+        wait = POLL_SECONDS if at is None else (at - self._clock.now()) / SECOND
+        return min(max(wait, 0.001), POLL_SECONDS)
+
+    def _begin(self, letter: Letter) -> None:
+        self._sending.add(letter.id)
+        task = asyncio.get_running_loop().create_task(self._deliver(letter))
+        self._tasks.add(task)
+        task.add_done_callback(partial(self._ended, letter))
+
+    def _ended(self, letter: Letter, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        self._sending.discard(letter.id)
+        self._wake.set()
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("sending a letter broke", exc_info=error, extra=_where(letter))
+
+    async def _deliver(self, letter: Letter) -> None:
+        """Make one attempt, unless it is of no use, and record what came of it."""
+        if letter.damage is not None:
+            await self._give_up(letter, f"its text cannot be read: {letter.damage}")
+        elif letter.expires_at <= self._clock.now():
+            await self._give_up(letter, _in_vain(letter.error or "it was not tried in time"))
+        else:
+            failure = await self._attempt(letter)
+            if failure is None:
+                await self._sent(letter)
+            else:
+                await self._failed(letter, failure)
+
+    async def _attempt(self, letter: Letter) -> _Failure | None:
+        """Hand the letter to the server; return why it was not taken, or None."""
+        server = self._carrier.mail
+        if server is None:
+            return _Failure("no mail server is set ([smtp] in the configuration)")
+        try:
+            sender = mail_form.sender_of(server)
+            raw = mail_form.compose(
+                message_id=letter.id,
+                sender=sender,
+                recipients=(letter.recipient,),
+                subject=letter.subject,
+                text=letter.text.rstrip("\n"),
+                at=self._clock.now(),
+            )
+            await hand_over(
+                self._carrier.egress,
+                server,
+                ascii_domain(sender.addr_spec),
+                (ascii_domain(letter.recipient),),
+                raw,
+                seconds=MAIL_SECONDS,
+            )
+        except MailRefused as error:
+            # Only what was said of this letter can be final: the rest is said of us, and somebody
+            # will put that right.
+            if error.stage in {"recipients", "data"} and not error.refuses_credentials:
+                return _Failure(error.sentence, "letter", error.is_final)
+            return _Failure(error.sentence)
+        except (DialError, mail_form.NoSender) as error:
+            return _Failure(str(error))
+        except Exception as error:
+            log.exception("sending a letter broke", extra=_where(letter))
+            said = f"sending broke ({type(error).__name__}); this is a mistake in NetPulse"
+            return _Failure(said, "us")
+        return None
+
+    async def _sent(self, letter: Letter) -> None:
+        await self._record(letters.sent, letter.id, self._clock.now())
+        await self._served(letter)
+
+    async def _failed(self, letter: Letter, failure: _Failure) -> None:
+        if failure.of == "server" and not self._is_failing:
+            self._is_failing = True
+            log.warning("a letter could not be sent: %s", failure.sentence, extra=_where(letter))
+        if failure.is_final:
+            await self._give_up(letter, failure.sentence)
+        else:
+            wait = self._backoff.wait(letter.attempt_count + 1, None, self._chance())
+            again_at = self._clock.now() + round(wait * SECOND)
+            await self._record(letters.failed, letter.id, failure.sentence, again_at)
+        if failure.of == "letter":
+            await self._served(letter)
+
+    async def _served(self, letter: Letter) -> None:
+        """Note that the server took a letter, or looked at it at least."""
+        if self._is_failing:
+            self._is_failing = False
+            log.info("the mail server takes letters again", extra=_where(letter))
+            await self._record(letters.hurry, self._clock.now())
+
+    async def _give_up(self, letter: Letter, why: str) -> None:
+        log.warning("a letter is given up: %s", why, extra=_where(letter))
+        await self._record(letters.failed, letter.id, why, None)
+
+    async def _record(
+        self, write: Callable[Concatenate[Conn, P], None], *args: P.args, **kwargs: P.kwargs
+    ) -> None:
+        """Write down what came of an attempt, however long that takes.
+
+        What was sent and cannot be recorded must not be sent again while this process lives.
+        """
+        while True:
+            try:
+                await self._db.write(write, *args, **kwargs)
+            except StorageTrouble:
+                if self._stopping:
+                    raise
+                await asyncio.sleep(TROUBLE_SECONDS)
+            else:
+                return
+
+
+def _in_vain(why: str) -> str:
+    """Return why a letter is given up that is of no use any more: the reason it was not sent in
+    time."""
+    return f"{why}; later it would be of no use"
+
+
+def _where(letter: Letter) -> dict[str, str]:
+    return {"letter_id": letter.id, "kind": letter.kind.value}
