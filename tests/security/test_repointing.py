@@ -8,10 +8,11 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
+from netpulse.engine.clock import Clock
 from netpulse.web.api.channel_configs import KINDS
 from tests.api.test_channel_types import HOSTS, SECRETS
-from tests.api.test_monitors import errors, make, sent
-from tests.conftest import Stage
+from tests.api.test_monitors import errors, fresh, make, sent
+from tests.conftest import Opener
 from tests.servers import HttpServer, answer
 from tests.tenancy import Page
 
@@ -70,8 +71,10 @@ async def test_a_move_without_the_secrets(alice: httpx.AsyncClient) -> None:
 
 
 async def test_the_page_gives_no_secret_away_by_saving_or_trying(
-    house: Stage, alice: httpx.AsyncClient
+    open_stage: Opener,
 ) -> None:
+    stage = await open_stage(clock=Clock())
+    alice = stage.client(headers=await fresh(stage))
     async with HttpServer({"*": answer(200)}) as evil:
         made = await make(
             alice,
