@@ -33,7 +33,7 @@ class Post:
         """Start sending."""
         self.dispatcher = Dispatcher(
             db=self.home.db,
-            carrier=Carrier(egress=self.home.egress),
+            carrier=lambda _: Carrier(egress=self.home.egress),
             links=Links(bytes(32), "https://netpulse.example"),
             clock=self.clock,
             hub=self.hub,

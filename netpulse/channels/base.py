@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from msgspec import Struct, field
+from msgspec.structs import replace
 
 from netpulse.egress.connect import Egress
 from netpulse.model.channel import Smtp
@@ -82,10 +83,18 @@ class Carrier(Struct, frozen=True, kw_only=True):
     """What channels send with."""
 
     egress: Egress
+    """The way out to where the channel's own configuration leads."""
+    own: Egress | None = None
+    """The way to the servers of the installation's configuration, where that is another one: a
+    mail server beside NetPulse serves those too who may not reach it themselves."""
     mail: Mail | None = None
     """None: only channels with a server of their own can send mail."""
     twilio: Twilio | None = None
     told: Told = field(default_factory=Told)
+
+    def under(self, egress: Egress) -> Carrier:
+        """Return it with another way out for what channels say themselves."""
+        return replace(self, egress=egress, own=self.own or self.egress)
 
 
 class Answer(Struct, frozen=True, kw_only=True):

@@ -46,7 +46,7 @@ async def send(config: EmailConfig, message: Message, carrier: Carrier) -> Answe
     began = time.perf_counter()
     try:
         handed = await hand_over(
-            carrier.egress,
+            carrier.egress if config.smtp is not None else carrier.own or carrier.egress,
             server,
             ascii_domain(sender.addr_spec),
             list(waiting),

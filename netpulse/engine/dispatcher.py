@@ -58,7 +58,7 @@ class Dispatcher:
         self,
         *,
         db: Database,
-        carrier: Carrier,
+        carrier: Callable[[Id], Carrier],
         links: Links,
         clock: Clock,
         hub: Hub,
@@ -70,8 +70,9 @@ class Dispatcher:
     ) -> None:
         """Take the parts.
 
-        `links` makes the addresses that messages carry; `worker` names this process in its
-        claims; `on_accepted` is called with the address that took a notice.
+        `carrier` gives what an organization sends with at this moment; `links` makes the addresses
+        that messages carry; `worker` names this process in its claims; `on_accepted` is called with
+        the address that took a notice.
         """
         self._db = db
         self._carrier = carrier
@@ -198,7 +199,8 @@ class Dispatcher:
         attempted_at = self._clock.now()
         try:
             message = self._message(claim, attempted_at)
-            answer = await channels.deliver(claim.channel, message, self._carrier)
+            carrier = self._carrier(claim.channel.org_id)
+            answer = await channels.deliver(claim.channel, message, carrier)
         except DeliveryError as error:
             await self._failed(claim, attempted_at, error)
         except Exception as error:

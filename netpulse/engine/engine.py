@@ -25,6 +25,7 @@ from netpulse.engine.lag import Break, LoopLag
 from netpulse.engine.live import Hub
 from netpulse.engine.loading import load
 from netpulse.engine.measuring import Measuring
+from netpulse.engine.permits import Permits
 from netpulse.engine.postman import Postman
 from netpulse.engine.pushes import Pushes
 from netpulse.engine.roster import Roster
@@ -38,7 +39,6 @@ from netpulse.model.monitor import Monitor, MonitorSpec
 from netpulse.model.push import Ping
 from netpulse.model.time import SECOND, Millis
 from netpulse.model.watch import Gap, Watch
-from netpulse.rules.addresses import AddressPolicy
 from netpulse.rules.outbox import Backoff
 from netpulse.storage import notices, runs
 from netpulse.storage.db import Database
@@ -91,7 +91,7 @@ class Engine:
         self.clock = clock or Clock()
         self._db = db
         self._raw = raw
-        self._egress = egress
+        self._carrier = carrier or Carrier(egress=egress)
         self._version = version
         self.figures = Figures(self.clock)
         self.live = Hub()
@@ -100,7 +100,8 @@ class Engine:
         if at_once is None:
             at_once = limits.checks_at_once(limits.raise_file_limit())
         self.scheduler = Scheduler(self.clock, self._begin, limit=at_once)
-        self.measuring = Measuring(egress, self.clock, self.lag)
+        self.permits = Permits(db, egress)
+        self.measuring = Measuring(self.permits.way, self.clock, self.lag)
         self.isolation = Isolation(
             db=db,
             clock=self.clock,
@@ -155,7 +156,7 @@ class Engine:
         )
         self.dispatcher = Dispatcher(
             db=db,
-            carrier=carrier or Carrier(egress=egress),
+            carrier=self.carrier,
             links=links or Links(b"", ""),
             clock=self.clock,
             hub=self.live,
@@ -164,9 +165,7 @@ class Engine:
             on_accepted=self.isolation.accepted,
             backoff=backoff,
         )
-        self.postman = Postman(
-            db=db, carrier=carrier or Carrier(egress=egress), clock=self.clock, backoff=backoff
-        )
+        self.postman = Postman(db=db, carrier=self._carrier, clock=self.clock, backoff=backoff)
         self.watchdog = Watchdog(
             db=db,
             clock=self.clock,
@@ -207,6 +206,7 @@ class Engine:
         self.lag.start()
         if self._frozen is not None:
             self._frozen.start()
+        await self.permits.load()
         await self.calendar.catch_up()
         owed = await load(
             self._db,
@@ -224,6 +224,7 @@ class Engine:
         await self.isolation.start()
         await self.pushes.load(previous, now)
         self.pushes.start()
+        self.permits.start()
         await self.dispatcher.start()
         await self.postman.start()
         await self.calendar.start()
@@ -250,6 +251,7 @@ class Engine:
         await self.watchdog.stop()
         await self.isolation.stop()
         await self.calendar.stop()
+        await self.permits.stop()
         await self.housekeeping.stop()
         await self.changes.stop()
         await self.thresholds.stop()
@@ -289,6 +291,7 @@ class Engine:
         """Wait until every change so far has taken effect."""
         await self.changes.settled()
         await self.thresholds.settled()
+        await self.permits.settled()
 
     def maintenance_changed(self) -> None:
         """Take over a maintenance that was planned, changed, ended or deleted, after the commit."""
@@ -302,6 +305,17 @@ class Engine:
         """Send the letters that were written, after the commit."""
         self.postman.wake()
 
+    def org_changed(self, org_id: Id, *, private_targets: bool) -> None:
+        """Take over that an organization was made, or what it may reach changed.
+
+        Call it after the commit; it counts from the next check and notice on.
+        """
+        self.permits.changed(org_id, private_targets=private_targets)
+
+    def carrier(self, org_id: Id) -> Carrier:
+        """Return what an organization's channels send with, reaching what it may reach."""
+        return self._carrier.under(self.permits.way(org_id))
+
     # Checks by hand
 
     async def check_now(self, org_id: Id, monitor: Monitor) -> Check:
@@ -312,18 +326,15 @@ class Engine:
         if monitor.org_id != org_id:
             raise ValueError("the monitor belongs to another organization")
         async with self._by_hand:
-            measured = await self.measuring.measure(monitor.spec, damage=monitor.damage)
+            measured = await self.measuring.measure(org_id, monitor.spec, damage=monitor.damage)
         check = self.isolation.view(monitor.spec, measured).check(None, counted=False)
         self._raw.append([(monitor.key, check)])
         return check
 
-    async def test(
-        self, spec: MonitorSpec, policy: AddressPolicy | None = None
-    ) -> tuple[Reading, Verdict, Check]:
-        """Run a configuration that is not stored; nothing is kept of it."""
-        egress = self._egress if policy is None else self._egress.under(policy)
+    async def test(self, org_id: Id, spec: MonitorSpec) -> tuple[Reading, Verdict, Check]:
+        """Run a configuration that an organization has not stored; nothing is kept of it."""
         async with self._by_hand:
-            measured = await self.measuring.measure(spec, egress=egress)
+            measured = await self.measuring.measure(org_id, spec)
         return measured.reading, measured.verdict, measured.check(None, counted=False)
 
     # Pings

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -11,6 +12,7 @@ from netpulse.egress.connect import Egress
 from netpulse.engine.clock import Clock
 from netpulse.engine.lag import LoopLag
 from netpulse.model.check import Check, Failure, Reading, Result, Verdict
+from netpulse.model.ids import Id
 from netpulse.model.monitor import MonitorSpec, type_of
 from netpulse.model.time import SECOND, Millis
 from netpulse.probes import PROBES
@@ -53,21 +55,22 @@ class Measured(Struct, frozen=True, kw_only=True):
 class Measuring:
     """Runs probes, for the schedule and for people alike."""
 
-    def __init__(self, egress: Egress, clock: Clock, lag: LoopLag) -> None:
-        """Take the way out, the time, and this process's own lateness."""
-        self._egress = egress
+    def __init__(self, way: Callable[[Id], Egress], clock: Clock, lag: LoopLag) -> None:
+        """Take what gives each organization its way out, the time, and our own lateness."""
+        self._way = way
         self._clock = clock
         self._lag = lag
         # One at a time: several Python-heavy threads would starve the loop.
         self._heavy = asyncio.Semaphore(1)
 
     async def measure(
-        self, spec: MonitorSpec, *, damage: str | None = None, egress: Egress | None = None
+        self, org_id: Id, spec: MonitorSpec, *, damage: str | None = None
     ) -> Measured:
         """Run one probe against its deadline and judge what it measured; never raises.
 
-        Where `damage` says that the monitor's secrets do not open it is not probed: without them
-        the target's answer would say nothing. `egress` defaults to the process's own.
+        It reaches what the organization may reach at this moment. Where `damage` says that the
+        monitor's secrets do not open it is not probed: without them the target's answer would say
+        nothing.
         """
         clock = self._clock
         started_at, mono = clock.now(), clock.monotonic()
@@ -82,7 +85,7 @@ class Measuring:
         reading = Reading()
         try:
             async with asyncio.timeout(deadline - mono + OVERRUN_SECONDS):
-                reading = await PROBES[type_of(spec)](spec, deadline, egress or self._egress)
+                reading = await PROBES[type_of(spec)](spec, deadline, self._way(org_id))
             own_lag_ms, now = self._lag.worst_since(mono), clock.now()
             if is_heavy(spec, reading):
                 async with self._heavy:

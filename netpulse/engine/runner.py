@@ -124,7 +124,9 @@ class Runner:
     async def _run(self, watched: Watched, due: Due) -> None:
         self._figures.lags.add(self._clock.monotonic() - due.mono)
         monitor = watched.monitor
-        measured = await self._measuring.measure(monitor.spec, damage=monitor.damage)
+        measured = await self._measuring.measure(
+            monitor.org_id, monitor.spec, damage=monitor.damage
+        )
         if measured.reading.certificate is not None:
             watched.certificate = measured.reading.certificate
         self._note_internal(watched, measured.error)

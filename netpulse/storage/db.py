@@ -27,6 +27,7 @@ from netpulse.storage.conn import Conn
 from netpulse.storage.errors import (
     AlreadySetUp,
     Missing,
+    QuotaReached,
     StartRefused,
     StorageTrouble,
     TroubleKind,
@@ -41,6 +42,7 @@ __all__ = [
     "Conn",
     "Database",
     "Missing",
+    "QuotaReached",
     "StartRefused",
     "StorageTrouble",
     "TroubleKind",

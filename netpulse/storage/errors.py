@@ -6,6 +6,8 @@ from enum import StrEnum
 
 import apsw
 
+from netpulse.rules import quotas
+
 
 class StartRefused(Exception):
     """The data cannot be opened; the text is one line for the operator: what and what to do."""
@@ -67,6 +69,17 @@ class UniqueConflict(Exception):
         """Take the columns ("users.email") that must be unique together."""
         super().__init__(f"already taken: {', '.join(columns)}")
         self.columns = columns
+
+
+class QuotaReached(Exception):
+    """An organization has as much of something as it may; `str` says whom to ask."""
+
+    def __init__(self, quota: str, limit: int, used: int, provider: str | None) -> None:
+        """Take the quota ("monitors", "users"), its size, what is used of it, and who set it."""
+        super().__init__(quotas.reached(quota, limit, provider))
+        self.quota = quota
+        self.limit = limit
+        self.used = used
 
 
 class AlreadySetUp(Exception):

@@ -14,7 +14,7 @@ from netpulse.model.ids import Id
 from netpulse.model.monitor import Monitor, MonitorSpec, PushSpec
 from netpulse.model.time import Millis
 from netpulse.model.watch import Span, Status, Watch
-from netpulse.storage import alert_rules, maintenances, pushes, spans, watches
+from netpulse.storage import alert_rules, maintenances, pushes, quotas, spans, watches
 from netpulse.storage.conn import Conn
 from netpulse.storage.errors import Missing, VersionConflict
 from netpulse.storage.monitor_rows import (
@@ -190,8 +190,10 @@ def insert(conn: Conn, monitor: Monitor) -> Monitor:
     """Add a monitor; returns it with its key. Its watch and its first span begin with it.
 
     Raises:
+        QuotaReached: the organization has as many as it may.
         UniqueConflict: the organization has one with this (source, external_id).
     """
+    quotas.room_for_monitor(conn, monitor.org_id)
     spec = monitor.spec
     conn.execute(
         "INSERT INTO monitors (id, org_id, name, type, target, group_name, tags, search,"

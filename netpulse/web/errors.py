@@ -11,6 +11,8 @@ from typing import Any, Literal
 
 from msgspec import Struct
 
+from netpulse.storage.errors import QuotaReached
+
 
 class Problem(Struct, frozen=True, gc=False):
     """One thing that is wrong with what was sent, and where: `$.timeout_seconds`, `?limit`."""
@@ -87,6 +89,12 @@ def forbidden(message: str, code: str = "FORBIDDEN") -> ApiError:
 def conflict(code: str, message: str) -> ApiError:
     """Return a 409."""
     return ApiError(409, code, message)
+
+
+def quota_reached(reached: QuotaReached) -> ApiError:
+    """Return the 409 that names the quota, its size, and whom to ask."""
+    details = {"quota": reached.quota, "limit": reached.limit, "used": reached.used}
+    return ApiError(409, "QUOTA_REACHED", str(reached), details=details)
 
 
 def version_conflict() -> ApiError:

@@ -13,8 +13,15 @@ from litestar import Request, Response
 from litestar.exceptions import HTTPException
 from litestar.types import Scope, Send
 
-from netpulse.storage.errors import StorageTrouble, VersionConflict
-from netpulse.web.errors import ApiError, ErrorBody, Failed, of_status, version_conflict
+from netpulse.storage.errors import QuotaReached, StorageTrouble, VersionConflict
+from netpulse.web.errors import (
+    ApiError,
+    ErrorBody,
+    Failed,
+    of_status,
+    quota_reached,
+    version_conflict,
+)
 
 log = logging.getLogger(__name__)
 
@@ -80,6 +87,8 @@ class Failures:
             return of_status(error.status_code, _allow(error))
         if isinstance(error, VersionConflict):
             return version_conflict()
+        if isinstance(error, QuotaReached):
+            return quota_reached(error)
         where = _where(scope)
         if isinstance(error, StorageTrouble):
             log.error("storage trouble: %s", error, extra=where)

@@ -16,7 +16,8 @@ from netpulse.model.ids import Id
 from netpulse.model.time import Millis
 from netpulse.model.user import Actor, Role, User
 from netpulse.storage import audit
-from netpulse.storage.db import Conn, Database
+from netpulse.storage.db import Conn, Database, QuotaReached
+from netpulse.web.errors import quota_reached
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -93,6 +94,7 @@ class OrgSession(Struct, frozen=True, kw_only=True):
         """Run `work` in one transaction with its audit row, and return its result once durable.
 
         Raises:
+            ApiError: 409 where the organization has as much as it may.
             RuntimeError: `work` noted nothing; the transaction is undone.
         """
 
@@ -103,4 +105,7 @@ class OrgSession(Struct, frozen=True, kw_only=True):
                 raise RuntimeError("a change without an audit row")
             return result
 
-        return await self.db.write(bound)
+        try:
+            return await self.db.write(bound)
+        except QuotaReached as reached:
+            raise quota_reached(reached) from None

@@ -56,7 +56,7 @@ class Office:
         self.clock = clock
         self.dispatcher = Dispatcher(
             db=at.db,
-            carrier=Carrier(egress=at.egress),
+            carrier=lambda _: Carrier(egress=at.egress),
             links=Links(bytes(32), "https://netpulse.example"),
             clock=clock,
             hub=Hub(),

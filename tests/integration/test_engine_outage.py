@@ -13,12 +13,13 @@ import pytest
 from standardwebhooks.webhooks import Webhook
 
 from netpulse.model.check import Failure, Result
+from netpulse.model.ids import new_id
 from netpulse.model.incident import IncidentStatus
 from netpulse.model.monitor import TcpSpec
+from netpulse.model.org import Org, Quotas
 from netpulse.model.time import HOUR
 from netpulse.model.watch import Status
-from netpulse.rules.addresses import AddressPolicy
-from netpulse.storage import edges, incidents, monitors, runs, spans
+from netpulse.storage import edges, incidents, monitors, orgs, runs, spans
 from netpulse.storage.db import Conn
 from tests.clock import ShiftedClock
 from tests.home import SECRET, Home, home, now, spec
@@ -205,12 +206,21 @@ async def test_a_check_by_hand_counts_nowhere(at: Home, target: Receiver) -> Non
         await at.engine.check_now("somebody else", monitor)
 
 
-async def test_an_unsaved_configuration_is_run_under_its_own_policy(
+async def test_an_unsaved_configuration_is_run_under_the_organizations_policy(
     at: Home, target: Receiver
 ) -> None:
-    reading, verdict, check = await at.engine.test(spec(target.url))
+    reading, verdict, check = await at.engine.test(at.org.id, spec(target.url))
     assert (verdict.result, reading.status_code, check.counted) == (Result.UP, 200, False)
-    _, verdict, _ = await at.engine.test(spec(target.url), AddressPolicy(allow_private=False))
+    client = Org(
+        id=new_id(now()),
+        name="Client",
+        slug="client",
+        quotas=Quotas(private_targets=False),
+        created_at=now(),
+    )
+    await at.db.write(orgs.insert, client)
+    at.engine.org_changed(client.id, private_targets=False)
+    _, verdict, _ = await at.engine.test(client.id, spec(target.url))
     assert (verdict.result, verdict.failure) == (Result.DOWN, Failure.BLOCKED)
 
 
@@ -223,13 +233,13 @@ async def test_no_descriptors_left_is_our_own_trouble(at: Home, target: Receiver
         with pytest.raises(OSError, match="Too many open files"):  # noqa: PT012 -- until it is full
             while True:
                 held.append(Path("/dev/null").open("rb"))  # noqa: SIM115, ASYNC230
-        _, verdict, _ = await at.engine.test(spec(target.url))
+        _, verdict, _ = await at.engine.test(at.org.id, spec(target.url))
     finally:
         for one in held:
             one.close()
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
     assert (verdict.result, verdict.failure) == (Result.INCONCLUSIVE, Failure.OWN_LIMIT)
-    _, verdict, _ = await at.engine.test(spec(target.url))
+    _, verdict, _ = await at.engine.test(at.org.id, spec(target.url))
     assert verdict.result is Result.UP
 
 

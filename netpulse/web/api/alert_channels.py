@@ -13,7 +13,7 @@ from netpulse.model.channel import Channel, WebhookConfig
 from netpulse.model.ids import Id, new_id
 from netpulse.model.time import rfc3339
 from netpulse.model.user import Role
-from netpulse.storage import alert_rules, channels, orgs
+from netpulse.storage import alert_rules, channels, orgs, quotas
 from netpulse.storage.db import Conn
 from netpulse.storage.table import Page
 from netpulse.web import reading
@@ -85,25 +85,22 @@ class Channels(Noun[AnySpec, Channel, Channel, ListQuery]):
 
     def insert(self, deed: Deed, spec: AnySpec) -> Channel:
         """Store a new channel."""
-        return channels.insert(
-            deed.conn,
-            _filled(
-                Channel(
-                    id=new_id(deed.now),
-                    org_id=deed.org_id,
-                    name=spec.name,
-                    type=channel_configs.kind_of(spec).word,
-                    config=WebhookConfig(url=""),
-                    created_at=deed.now,
-                ),
-                spec,
-                None,
-            ),
+        empty = Channel(
+            id=new_id(deed.now),
+            org_id=deed.org_id,
+            name=spec.name,
+            type=channel_configs.kind_of(spec).word,
+            config=WebhookConfig(url=""),
+            created_at=deed.now,
         )
+        new = _filled(empty, spec, None)
+        _refuse_private(deed, new)
+        return channels.insert(deed.conn, new)
 
     def replace(self, deed: Deed, old: Channel, spec: AnySpec) -> Channel:
         """Store another spec, with the secrets it leaves out where the type is the same."""
         new = _filled(old, spec, old)
+        _refuse_private(deed, new)
         if spec.is_active:
             new = with_changes(new, disabled_at=None, disabled_reason=None)
         return channels.replace(deed.conn, new, expected_version=old.version, now=deed.now)
@@ -171,6 +168,13 @@ def _filled(channel: Channel, spec: AnySpec, old: Channel | None) -> Channel:
     )
 
 
+def _refuse_private(deed: Deed, channel: Channel) -> None:
+    """Refuse an address that is plainly not of the public internet where the organization may
+    reach no other. Raises ApiError (400)."""
+    if not quotas.of(deed.conn, deed.org_id).private_targets:
+        reading.at_least_one(channel_configs.private_problems(channel.config))
+
+
 def shown(channel: Channel, *, for_admin: bool) -> AnyAnswer:
     """Return a channel as the API answers it."""
     kind = channel_configs.kind_of(channel)
@@ -209,7 +213,9 @@ async def send_test(house: House, session: OrgSession, channel_id: Id) -> TestDe
         raise too_many(seconds, "That were too many tests of channels in one minute; wait a little")
     at = rfc3339(session.now)
     try:
-        answer = await sending.send_test(channel, org, house.carrier, now=session.now)
+        answer = await sending.send_test(
+            channel, org, house.engine.carrier(org.id), now=session.now
+        )
         result = TestDelivery(
             at=at,
             ok=True,

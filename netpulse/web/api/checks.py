@@ -233,9 +233,10 @@ def moment(text: str | None, path: str, problems: list[Problem]) -> Millis | Non
 
 
 async def page_of_checks(
-    raw: Raw, monitor: Monitor, query: ChecksQuery, now: Millis
+    raw: Raw, monitor: Monitor, query: ChecksQuery, now: Millis, shown_from: Millis
 ) -> Many[CheckAnswer]:
-    """Return one page of a monitor's checks, the newest first."""
+    """Return one page of a monitor's checks, the newest first; none that began before
+    `shown_from`."""
     problems: list[Problem] = []
     start = moment(query.from_, "?from", problems)
     end = moment(query.to, "?to", problems)
@@ -254,7 +255,7 @@ async def page_of_checks(
             problems.append(Problem("?cursor", "this is no next_cursor of ours"))
     if problems:
         raise invalid(problems)
-    first = start if start is not None else 0
+    first = max(start if start is not None else 0, shown_from)
     last = end if end is not None else now + 1
     wanted = page * query.limit
     found = await _began_between(raw, monitor.key, first, last, before, query.status, wanted + 1)

@@ -7,7 +7,7 @@ from __future__ import annotations
 from typing import Any
 
 from netpulse.model.monitor import Monitor, MonitorSpec
-from netpulse.storage import monitors
+from netpulse.storage import monitors, quotas
 from netpulse.web.api import checks
 from netpulse.web.api import monitors as monitors_api
 from netpulse.web.api.checks import CheckAnswer, ChecksQuery, TestAnswer
@@ -71,7 +71,9 @@ async def resume_one(call: Call) -> One[dict[str, Any]]:
 async def list_checks(call: Call) -> Many[CheckAnswer]:
     """Page by page number as far as row 10,000, and by cursor without end."""
     monitor = await _stored(call)
-    return await checks.page_of_checks(call.house.raw, monitor, call.query(ChecksQuery), call.now)
+    query = call.query(ChecksQuery)
+    shown_from = await call.session.read(quotas.shown_from, call.now)
+    return await checks.page_of_checks(call.house.raw, monitor, query, call.now, shown_from)
 
 
 @endpoint(
@@ -122,7 +124,7 @@ async def test(call: Call) -> One[TestAnswer]:
     spec = monitors_api.checked(monitors_api.spec_of(await call.json()))
     await call.session.read(monitors_api.refuse_parent, None, spec)
     monitors_api.refuse_push(spec)
-    reading, _, check = await call.house.engine.test(spec)
+    reading, _, check = await call.house.engine.test(call.session.org_id, spec)
     return One.of(checks.shown_test(spec, check, reading))
 
 

@@ -12,7 +12,8 @@ from netpulse.model.time import rfc3339
 from netpulse.model.user import Role
 from netpulse.model.watch import Status
 from netpulse.rules import monitors as rules
-from netpulse.storage import alert_rules, edges, monitors, parents
+from netpulse.rules import quotas as quota_rules
+from netpulse.storage import alert_rules, edges, monitors, parents, quotas
 from netpulse.storage.db import Conn
 from netpulse.storage.monitors import MonitorFilter, MonitorRow
 from netpulse.storage.table import Page
@@ -159,11 +160,13 @@ class Monitors(Noun[MonitorSpec, MonitorRow, MonitorRow, MonitorQuery]):
     def insert(self, deed: Deed, spec: MonitorSpec) -> MonitorRow:
         """Store a new monitor."""
         refuse_parent(deed.conn, deed.org_id, None, spec)
+        spec = checked(spec)
+        refuse_private(deed, spec)
         monitor = Monitor(
             id=new_id(deed.now),
             key=0,
             org_id=deed.org_id,
-            spec=checked(spec),
+            spec=spec,
             created_by=deed.actor.user_id,
             created_at=deed.now,
         )
@@ -175,6 +178,7 @@ class Monitors(Noun[MonitorSpec, MonitorRow, MonitorRow, MonitorQuery]):
         monitor = old.monitor
         wanted = kept(spec, monitor.spec)
         refuse_parent(deed.conn, deed.org_id, monitor.id, wanted)
+        refuse_private(deed, wanted)
         edges.replace(deed.conn, deed.org_id, monitor.id, wanted, monitor.version, deed.now)
         return self._again(deed, monitor.id)
 
@@ -260,6 +264,17 @@ def refuse_parent(conn: Conn, org_id: Id, monitor_id: Id | None, spec: MonitorSp
     wrong = parents.problem(conn, org_id, monitor_id, spec.parent_id)
     if wrong is not None:
         raise invalid([Problem("$.parent_id", wrong)])
+
+
+def refuse_private(deed: Deed, spec: MonitorSpec) -> None:
+    """Refuse a target that is plainly not of the public internet where the organization may reach
+    no other; what a name leads to is refused when it is dialled.
+
+    Raises:
+        ApiError: 400 at `$.target` or `$.nameserver`.
+    """
+    if not quotas.of(deed.conn, deed.org_id).private_targets:
+        reading.at_least_one(quota_rules.problems(spec))
 
 
 def refuse_push(spec: MonitorSpec) -> None:

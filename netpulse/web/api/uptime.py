@@ -13,7 +13,7 @@ from netpulse.model.monitor import Monitor
 from netpulse.model.time import DAY, HOUR, SECOND, Millis, rfc3339
 from netpulse.rules import uptime as rules
 from netpulse.rules.uptime import Account
-from netpulse.storage import incidents, maintenances, rollups, runs, spans
+from netpulse.storage import incidents, maintenances, quotas, rollups, runs, spans
 from netpulse.storage.db import Conn
 from netpulse.storage.rollups import Rollup
 from netpulse.web.api.checks import moment
@@ -103,9 +103,11 @@ def period_of(query: UptimeQuery, begun: Millis, now: Millis) -> tuple[Millis, M
 async def uptime_of(
     house: House, session: OrgSession, monitor: Monitor, query: UptimeQuery
 ) -> UptimeAnswer:
-    """Return the account of a monitor's time over the period that `query` asks for."""
+    """Return the account of a monitor's time over the period that `query` asks for, as far back
+    as the organization may look."""
     now = session.now
-    start, end = period_of(query, monitor.created_at, now)
+    shown_from = await session.read(quotas.shown_from, now)
+    start, end = period_of(query, max(monitor.created_at, shown_from), now)
     # Raw results are complete for these days (months are deleted whole, so there is no race with
     # retention); what is older is in the hourly rollups.
     raw_from = _hour_after(now - house.config.retention.raw_days * DAY)

@@ -14,7 +14,7 @@ from netpulse.model.maintenance import Window
 from netpulse.model.monitor import IcmpSpec, Monitor, MonitorSpec, PushSpec
 from netpulse.model.time import DAY, HOUR, MINUTE, SECOND, Millis
 from netpulse.model.watch import Gap, Span, Status
-from netpulse.storage import maintenances, monitors, runs, spans
+from netpulse.storage import maintenances, monitors, quotas, runs, spans
 from netpulse.storage.db import Conn
 from netpulse.storage.raw.figures import Bucket, Figure
 from netpulse.web.call import Call
@@ -65,8 +65,9 @@ async def chart(call: Call) -> Response[bytes]:
         raise not_found("monitor")
     _, length = PERIODS[period_of(call)]
     end = call.now
+    shown_from = await call.session.read(quotas.shown_from, end)
     # The few points of a new monitor would hide at the end of an empty month.
-    start = max(end - length, min(monitor.created_at, end - SHORTEST))
+    start = max(end - length, min(max(monitor.created_at, shown_from), end - SHORTEST))
     step = max(monitor.spec.interval_seconds * SECOND, (end - start) // POINTS)
     points = max(1, (end - start) // step)
     buckets = await call.house.raw.series(monitor.key, start, end, points)

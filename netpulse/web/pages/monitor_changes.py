@@ -81,7 +81,7 @@ async def _tried(
     spec = api.checked(spec) if row is None else api.kept(spec, row.monitor.spec)
     monitor_id = None if row is None else row.monitor.id
     await call.session.read(api.refuse_parent, monitor_id, spec)
-    reading, _, check = await call.house.engine.test(spec)
+    reading, _, check = await call.house.engine.test(call.session.org_id, spec)
     shown = form.again(monitor_form.BOXES, monitor_form.SECRETS, "headers")
     return await _form(call, row, shown, result=tested(spec, check, reading))
 

@@ -16,7 +16,7 @@ from netpulse.model.time import DAY, HOUR, Millis, rfc3339
 from netpulse.model.user import Role
 from netpulse.model.watch import Status
 from netpulse.rules import targets
-from netpulse.storage import alert_rules, channels, incidents, maintenances, monitors
+from netpulse.storage import alert_rules, channels, incidents, maintenances, monitors, quotas
 from netpulse.storage.db import Conn
 from netpulse.storage.incidents import IncidentFilter
 from netpulse.storage.maintenances import MaintenanceFilter
@@ -256,7 +256,10 @@ def _incidents(conn: Conn, org_id: Id, monitor_id: Id) -> list[Incident]:
 
 async def _checks(call: Call, row: MonitorRow) -> list[CheckAnswer]:
     query = ChecksQuery(limit=RECENT_CHECKS)
-    found = await checks_api.page_of_checks(call.house.raw, row.monitor, query, call.now)
+    shown_from = await call.session.read(quotas.shown_from, call.now)
+    found = await checks_api.page_of_checks(
+        call.house.raw, row.monitor, query, call.now, shown_from
+    )
     return found.data
 
 

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
+from msgspec.structs import replace
+
 from netpulse.engine.live import monitor_event
 from netpulse.model.alert import Cause, Event, Notice, NoticeStatus, Rule, Suppressed
 from netpulse.model.ids import Id
 from netpulse.model.incident import Incident
 from netpulse.model.monitor import type_of
 from netpulse.model.time import DAY, SECOND, Millis, rfc3339
+from netpulse.model.watch import Span
 from netpulse.rules import uptime
 from netpulse.rules.days import Day, days, runs
-from netpulse.storage import alert_rules, channels, maintenances, monitors, spans
+from netpulse.storage import alert_rules, channels, maintenances, monitors, quotas, spans
 from netpulse.storage import runs as running
 from netpulse.storage.db import Conn
 from netpulse.storage.monitors import MonitorRow
@@ -96,22 +99,29 @@ def monitor_rows(
 def bars(
     conn: Conn, org_id: Id, rows: list[tuple[Id, Millis]], now: Millis
 ) -> dict[Id, dict[str, Any]]:
-    """Return the 90-day bar and uptime of each (monitor id, created at)."""
-    del org_id  # the rows were found in it
+    """Return the 90-day bar and uptime of each (monitor id, created at). Days before those that
+    the organization may look back to are days without data."""
+    shown_from = quotas.shown_from(conn, org_id, now)
     first = (now // DAY - BAR_DAYS + 1) * DAY
     gaps = running.gaps(conn, first, now)
     found = {}
     for monitor_id, created_at in rows:
-        known = spans.between(conn, monitor_id, first, now)
+        known = _since(spans.between(conn, monitor_id, max(first, shown_from), now), shown_from)
         maintained = maintenances.between(conn, monitor_id, first, now)
         named = days(first, BAR_DAYS, known, gaps, now, maintained)
-        account = uptime.account(max(first, created_at), now, known, gaps, now, maintained)
+        begun = max(first, created_at, shown_from)
+        account = uptime.account(begun, now, known, gaps, now, maintained)
         found[monitor_id] = {
             "bar": {"days": BAR_DAYS, "runs": [list(run) for run in runs(named)]},
             "days": [{"text": _day_text(day)} for day in named],
             "uptime_percent": account.uptime_percent_time,
         }
     return found
+
+
+def _since(known: list[Span], at: Millis) -> list[Span]:
+    """Return the spans with what lies before `at` cut off the first, which was in force then."""
+    return [replace(span, at=max(span.at, at)) for span in known[:1]] + known[1:]
 
 
 _STATES = {

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from netpulse.model.channel import Channel
+from netpulse.model.channel import Channel, ChannelConfig, EmailConfig
+from netpulse.rules import quotas, targets
 from netpulse.web import reading
 from netpulse.web.api.channel_configs.email import Email, EmailChannel, EmailChannelAnswer
 from netpulse.web.api.channel_configs.gotify import Gotify, GotifyChannel, GotifyChannelAnswer
@@ -87,6 +88,9 @@ AnyAnswer = (
 )
 """A channel as it is answered, by its `type`."""
 
+_URLS = ("url", "webhook_url", "api_url")
+"""The fields of configurations that say where messages go."""
+
 __all__ = [
     "KINDS",
     "AnyAnswer",
@@ -95,6 +99,7 @@ __all__ = [
     "ChannelSpec",
     "destination",
     "kind_of",
+    "private_problems",
     "read",
 ]
 
@@ -110,6 +115,23 @@ def destination(channel: Channel, *, for_admin: bool) -> str:
     if channel.damage is not None:
         return ""
     return kind_of(channel).destination(channel.config, for_admin=for_admin)
+
+
+def private_problems(config: ChannelConfig) -> list[Problem]:
+    """Return where a channel of an organization without private targets would send to one, as far
+    as its own words say; what a name leads to is refused when it is dialled."""
+    hosts = [(name, _host(getattr(config, name, None))) for name in _URLS]
+    if isinstance(config, EmailConfig) and config.smtp is not None:
+        hosts.append(("smtp.host", config.smtp.host))
+    found = [(name, quotas.unreachable(where)) for name, where in hosts if where]
+    return [Problem(f"{CONFIG}.{name}", why) for name, why in found if why is not None]
+
+
+def _host(url: str | None) -> str:
+    try:
+        return targets.url(url or "").raw_host or ""
+    except targets.TargetError:
+        return ""
 
 
 def read(values: dict[str, Any]) -> AnySpec:
