@@ -15,15 +15,16 @@ import httpx
 import msgspec
 import pytest
 
-from netpulse.channels import Carrier
-from netpulse.config import Config
+from netpulse.channels.carrier import carrier_of
+from netpulse.config import Config, Secrets, Server, Smtp
 from netpulse.crypto.links import Links
 from netpulse.crypto.vault import Vault
 from netpulse.egress.connect import Egress
 from netpulse.engine.clock import Clock
 from netpulse.engine.engine import Engine
 from netpulse.model.ids import Id
-from netpulse.storage import directory
+from netpulse.model.letter import Letter
+from netpulse.storage import directory, letters
 from netpulse.storage.db import Database
 from netpulse.storage.opening import open_database
 from netpulse.storage.raw import Raw
@@ -36,6 +37,11 @@ from tests.clock import START, FakeClock
 
 VAULT = Vault(bytes(range(32)))
 BASE = "http://netpulse.example"
+WITH_MAIL = Config(
+    server=Server(public_url="https://status.example.com"),
+    smtp=Smtp(host="mail.example", sender="NetPulse <netpulse@example.com>"),
+)
+"""A configuration with which letters are written. Nothing is sent before the engine starts."""
 
 
 class Stage:
@@ -82,6 +88,10 @@ class Stage:
             )
         )
         return [msgspec.json.decode(row[0]) for row in rows]
+
+    async def letters(self) -> list[Letter]:
+        """Return the letters that wait to be sent, in order."""
+        return await self.house.db.read(letters.due, self.house.clock.now(), 1_000)
 
     async def outbox(self) -> list[tuple[str, str]]:
         """Return (event, status) of all notices, in order."""
@@ -138,16 +148,18 @@ async def open_stage(tmp_path: Path, prepared: tuple[Path, Path, Cast]) -> Async
             stack.push_async_callback(raw.close)
             egress = Egress()
             stack.push_async_callback(egress.close)
-            engine = Engine(db, raw, egress, clock, version="test", at_once=50)
+            config = config or Config()
+            carrier = carrier_of(config, Secrets(), egress)
+            engine = Engine(db, raw, egress, clock, version="test", at_once=50, carrier=carrier)
             stack.push_async_callback(_still, engine)
             house = House(
-                config=config or Config(),
+                config=config,
                 db=db,
                 raw=raw,
                 engine=engine,
                 egress=egress,
-                carrier=Carrier(egress=egress),
-                links=Links(bytes(32), (config or Config()).server.public_url),
+                carrier=carrier,
+                links=Links(bytes(32), config.server.public_url),
                 clock=clock,
                 signer=SIGNER,
                 digester=DIGESTER,

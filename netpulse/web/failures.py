@@ -33,7 +33,7 @@ signed in, the session."""
 
 _FOR_PROGRAMS = frozenset({"/healthz", "/readyz", "/metrics", "/live"})
 _PREFIXES = ("/v1/", "/ping/", "/api/")
-_TOKENS = ("/ping/", "/api/push/")
+_TOKENS = ("/ping/", "/api/push/", "/acknowledge/", "/reset/")
 
 
 def is_for_programs(path: str) -> bool:

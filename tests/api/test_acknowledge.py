@@ -7,6 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
+from netpulse.config import Config, Server
 from netpulse.crypto.links import Links
 from netpulse.model.alert import Attempt
 from netpulse.model.time import DAY, MINUTE, rfc3339
@@ -14,7 +15,7 @@ from netpulse.storage import settling
 from netpulse.storage.db import Conn
 from tests.api.test_monitors import fail, make, sent
 from tests.clock import START, FakeClock
-from tests.conftest import Stage
+from tests.conftest import Opener, Stage
 
 WEBHOOK = {"name": "Ops", "type": "webhook", "config": {"url": "https://hooks.example/ops"}}
 
@@ -93,6 +94,18 @@ async def test_on_the_page(house: Stage, alice: httpx.AsyncClient, bob: httpx.As
 
 
 class TestLink:
+    async def test_with_tls_its_address_goes_nowhere(self, open_stage: Opener) -> None:
+        config = Config(server=Server(trusted_proxies=("192.0.2.0/24",)))
+        stage = await open_stage(config=config)
+        alice = stage.client(headers=stage.cast.alice.headers)
+        incident_id, channel_id = await an_incident(stage, alice)
+        token = stage.house.links.token(incident_id, channel_id, START + DAY)
+        page = await stage.client(headers={"X-Forwarded-Proto": "https"}).get(
+            f"/acknowledge/{token}"
+        )
+        assert page.status_code == 200
+        assert page.headers["referrer-policy"] == "no-referrer"
+
     async def test_the_way(self, house: Stage, alice: httpx.AsyncClient) -> None:
         incident_id, channel_id = await an_incident(house, alice)
         token = house.house.links.token(incident_id, channel_id, START + DAY)
@@ -103,7 +116,8 @@ class TestLink:
             assert page.status_code == 200
             assert "Acknowledging says" in page.text
             assert page.headers["cache-control"] == "no-store"
-            assert page.headers["referrer-policy"] == "no-referrer"
+            # Without TLS a browser leaves the Origin of the form out where it may name no referrer.
+            assert page.headers["referrer-policy"] == "strict-origin"
         assert sent(await alice.get(f"/v1/incidents/{incident_id}"))["acknowledged_at"] is None
         done = await stranger.post(f"/acknowledge/{token}")
         assert done.status_code == 200

@@ -8,12 +8,13 @@ from typing import Any
 import httpx
 import pytest
 
+from netpulse.model.letter import LetterKind
 from netpulse.model.time import DAY, MINUTE, rfc3339
 from netpulse.model.user import Role
 from netpulse.storage.db import Conn
 from tests.api.test_monitors import SPEC, errors, make, sent
 from tests.clock import START, FakeClock
-from tests.conftest import Stage
+from tests.conftest import WITH_MAIL, Opener, Stage
 
 MONITORS = {"name": "Deploy", "scopes": ["monitors:write"]}
 
@@ -198,3 +199,34 @@ async def test_problems(house: Stage, alice: httpx.AsyncClient, bob: httpx.Async
     assert [path for path, _ in errors(await alice.post("/v1/api-keys", json={"name": "x"}))] == [
         "$.scopes"
     ]
+
+
+async def test_its_maker_hears_of_it_by_mail(open_stage: Opener) -> None:
+    stage = await open_stage(config=WITH_MAIL)
+    alice = stage.client(headers=stage.cast.alice.headers)
+    made = await a_key(alice, "monitors:read", name="Deploy\u202e " + "x" * 100)
+    name = f"Deploy {'x' * 52}… ({made['prefix']}…)"
+    (letter,) = await stage.letters()
+    assert (letter.recipient, letter.kind) == ("alice@acme.example", LetterKind.SECURITY)
+    assert letter.subject == f"NetPulse: the API key {name} was made in your name"
+    assert letter.text.startswith(
+        f"The API key {name} was made in your name.\n\n"
+        "When: 2025-12-17T19:33:20Z\nBy: your own account from 192.0.2.10\n\n"
+    )
+    assert made["key"] not in letter.text
+    assert isinstance(stage.house.clock, FakeClock)
+    stage.house.clock.advance(1)
+    sent(await alice.post(f"/v1/api-keys/{made['id']}/rotate"))
+    _, second = await stage.letters()
+    assert (
+        second.subject
+        == f"NetPulse: the API key {name} that was made in your name was given another secret"
+    )
+
+
+async def test_without_a_mail_server_no_letter_is_written(
+    house: Stage, alice: httpx.AsyncClient
+) -> None:
+    made = await a_key(alice, "monitors:read")
+    sent(await alice.post(f"/v1/api-keys/{made['id']}/rotate"))
+    assert await house.letters() == []

@@ -9,10 +9,11 @@ from msgspec import Meta, Struct
 from netpulse.model.api_key import SCOPES, ApiKey
 from netpulse.model.ids import Id, new_id
 from netpulse.model.time import Millis, parse_rfc3339, rfc3339
-from netpulse.storage import api_keys
+from netpulse.rules.messages import one_line
+from netpulse.storage import api_keys, users
 from netpulse.storage.db import Conn
 from netpulse.storage.table import Page
-from netpulse.web import reading, scopes
+from netpulse.web import reading, scopes, security_notes
 from netpulse.web.call import Call
 from netpulse.web.endpoint import ADMIN, endpoint
 from netpulse.web.envelope import NOTHING, Many, One, page_of
@@ -81,6 +82,11 @@ def _shown_once(key: ApiKey, text: str) -> NewKeyAnswer:
     return NewKeyAnswer(**_fields(key), key=text)  # type: ignore[arg-type]  # as above
 
 
+def _called(key: ApiKey) -> str:
+    """Return what a key is called in a letter; its name may be long."""
+    return f"{one_line(key.name, 60)} ({key.prefix}…)"
+
+
 def _page(conn: Conn, org_id: Id, query: ListQuery) -> Page[ApiKey]:
     return api_keys.page(conn, org_id, offset=query.offset, limit=query.limit)
 
@@ -146,9 +152,13 @@ async def make(house: House, session: OrgSession, spec: KeySpec) -> tuple[ApiKey
             ),
         )
         deed.note("api_key.created", "api_key", key.id, after=shown(key))
+        said = f"The API key {_called(key)} was made in your name."
+        security_notes.tell(deed.conn, house, session.user, said, deed.actor, deed.now)
         return key
 
-    return await session.change(work), text
+    key = await session.change(work)
+    house.engine.letters_written()
+    return key, text
 
 
 @endpoint(
@@ -178,9 +188,9 @@ async def create(call: Call) -> One[NewKeyAnswer]:
 )
 async def rotate(call: Call) -> One[NewKeyAnswer]:
     """Rotate one."""
-    key_id = call.id("id", "api key")
+    house, session, key_id = call.house, call.session, call.id("id", "api key")
     text, prefix = scopes.new_key()
-    digest = call.house.digester.digest(text)
+    digest = house.digester.digest(text)
 
     def work(deed: Deed) -> ApiKey:
         old = api_keys.get(deed.conn, deed.org_id, key_id)
@@ -188,9 +198,16 @@ async def rotate(call: Call) -> One[NewKeyAnswer]:
             raise not_found("api key")
         key = api_keys.rotate(deed.conn, deed.org_id, key_id, prefix, digest, deed.now)
         deed.note("api_key.rotated", "api_key", key_id, before=shown(old), after=shown(key))
+        said = f"The API key {_called(old)} that was made in your name was given another secret."
+        for user_id in {old.created_by, session.user.id}:
+            user = users.get(deed.conn, user_id)
+            if user is not None:
+                security_notes.tell(deed.conn, house, user, said, deed.actor, deed.now)
         return key
 
-    return One.of(_shown_once(await call.session.change(work), text))
+    key = await session.change(work)
+    house.engine.letters_written()
+    return One.of(_shown_once(key, text))
 
 
 @endpoint(

@@ -20,7 +20,7 @@ from netpulse.web.api import incident_acts as api
 from netpulse.web.call import Call
 from netpulse.web.endpoint import PUBLIC, page
 from netpulse.web.errors import ApiError, too_many
-from netpulse.web.pages.render import outside
+from netpulse.web.pages.render import outside, with_secret_address
 from netpulse.web.pages.rows import incident_row
 from netpulse.web.proxies import bucket
 from netpulse.web.session import Deed
@@ -72,11 +72,7 @@ def _shown(call: Call, about: _About, *, done: bool = False) -> Response[bytes]:
         done=done,
         channel_name=about.channel_name,
     )
-    # The address is a capability: no cache, no search engine and no next page learns it.
-    response.headers["Cache-Control"] = "no-store"
-    response.headers["Referrer-Policy"] = "no-referrer"
-    response.headers["X-Robots-Tag"] = "noindex"
-    return response
+    return with_secret_address(call, response)
 
 
 @page("GET", "/acknowledge/{token:str}", access=PUBLIC)

@@ -38,6 +38,7 @@ FLASH = {
     "deleted": ("success", "Deleted."),
     "added": ("success", "Added to the story."),
     "announced": ("success", "Announced. Add to its story as you learn more."),
+    "password-set": ("success", "Your new password is set, and all sign-ins have ended. Sign in."),
     "acknowledged": ("success", "Acknowledged. Whoever was told of it hears so."),
     "ended": ("success", "Ended. What is watched shows its own state again."),
     "over": ("info", "This incident is over already."),
@@ -74,12 +75,27 @@ async def page(
 
 def outside(call: Call, template: str, *, status: int = 200, **shown: Any) -> Response[bytes]:
     """Return a page for a stranger."""
-    context = _stranger(rfc3339(call.now), encrypted=call.origin.is_https) | shown
+    context = _stranger(rfc3339(call.now), encrypted=call.origin.is_https)
+    context |= {"flash": _flash(call)} | shown
     return _answer(environment().get_template(template).render(context), status)
 
 
 def _answer(text: str, status: int) -> Response[bytes]:
     return Response(text.encode(), status_code=status, media_type="text/html")
+
+
+def with_secret_address(call: Call, answer: Response[bytes]) -> Response[bytes]:
+    """Return a page whose address is a capability so that no cache, no search engine and no other
+    page learns it.
+
+    Without TLS browsers name the sender of a form by its Origin alone, and with no-referrer they
+    leave that out: then the form would be refused as another site's. strict-origin keeps it, and
+    tells nobody the path either.
+    """
+    answer.headers["Cache-Control"] = "no-store"
+    answer.headers["Referrer-Policy"] = "no-referrer" if call.origin.is_https else "strict-origin"
+    answer.headers["X-Robots-Tag"] = "noindex"
+    return answer
 
 
 def redirect(to: str, told: str | None = None) -> Response[bytes]:
@@ -146,7 +162,6 @@ def _stranger(now: str, *, encrypted: bool) -> dict[str, Any]:
 
 def _signed_in(call: Call, session: OrgSession, org: Org, active: str) -> dict[str, Any]:
     down = call.house.engine.roster.counts(session.org_id)[Status.DOWN]
-    told = FLASH.get(call.request.query_params.get("told", ""))
     return {
         "now": rfc3339(call.now),
         "nav": [
@@ -166,8 +181,13 @@ def _signed_in(call: Call, session: OrgSession, org: Org, active: str) -> dict[s
         },
         "org": {"name": org.name},
         "encrypted": call.origin.is_https,
-        "flash": [] if told is None else [{"kind": told[0], "text": told[1]}],
+        "flash": _flash(call),
     }
+
+
+def _flash(call: Call) -> list[dict[str, str]]:
+    told = FLASH.get(call.request.query_params.get("told", ""))
+    return [] if told is None else [{"kind": told[0], "text": told[1]}]
 
 
 def _entry(label: str, href: str, icon: str, active: str) -> dict[str, Any]:
