@@ -25,7 +25,8 @@ class AuditRow(Struct, frozen=True, kw_only=True):
     ip_address: str | None
     user_agent: str | None
     payload: Raw
-    """JSON: {"before": …, "after": …}."""
+    """JSON: {"before": …, "after": …}; with `actor_org` {id, name} where somebody acted from
+    another organization: a provider's people, and super administrators."""
     created_at: Millis
     prev_hash: str
     hash: str

@@ -67,3 +67,7 @@ class Actor(Struct, frozen=True, kw_only=True, gc=False):
     """An email address, the key's name, or the command."""
     ip: str | None = None
     user_agent: str | None = None
+    org_id: Id | None = None
+    """The organization that they act from, where they are no member of the one they act in: the
+    provider of a client, or the home of a super administrator. None: they are at home."""
+    org_name: str = ""

@@ -67,11 +67,16 @@ def append(
     """Add a row to the organization's chain and return it.
 
     `before` and `after` are what the thing was and is (Structs or builtin values, None where
-    there is none), with its secrets taken out by the caller.
+    there is none), with its secrets taken out by the caller. Somebody who acts from another
+    organization is named with it, in the label for people and as `actor_org` for programs.
     """
     head = conn.one("SELECT seq, hash FROM audit_heads WHERE org_id = ?", (org_id,))
     seq, prev_hash = (1, FIRST) if head is None else (int(head[0]) + 1, str(head[1]))
-    payload = msgspec.json.encode({"before": before, "after": after}).decode()
+    payload: dict[str, Any] = {"before": before, "after": after}
+    label = actor.label
+    if actor.org_id is not None and actor.org_id != org_id:
+        payload["actor_org"] = {"id": actor.org_id, "name": actor.org_name}
+        label = f"{label} ({actor.org_name})"
     values = (
         new_id(now),
         org_id,
@@ -81,10 +86,10 @@ def append(
         resource_id,
         actor.kind,
         actor.user_id,
-        actor.label,
+        label,
         actor.ip,
         actor.user_agent,
-        payload,
+        msgspec.json.encode(payload).decode(),
         now,
         prev_hash,
     )

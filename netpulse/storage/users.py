@@ -20,8 +20,26 @@ _COLUMNS = (
     " created_at"
 )
 _MEMBERSHIP = "user_id, org_id, role, is_active, kind, granted_by, created_at"
+_IN_EFFECT = (
+    "m.is_active AND (m.kind = 'member' OR EXISTS (SELECT 1 FROM organizations c"
+    " JOIN memberships p ON p.org_id = c.parent_id AND p.user_id = m.user_id"
+    " JOIN organizations o ON o.id = c.parent_id WHERE c.id = m.org_id"
+    " AND p.kind = 'member' AND p.is_active AND o.deleted_at IS NULL))"
+)
+"""Whether a membership `m` gives its right: a grant only while its user is an active member of the
+MSP, so that whoever is removed or disabled there is out of every client at once."""
+_SELECTED = f"m.user_id, m.org_id, m.role, {_IN_EFFECT}, m.kind, m.granted_by, m.created_at"
 _networks = msgspec.json.Decoder(tuple[str, ...])
 _ROLES = {role.word: role for role in Role}
+
+
+class Reach(Struct, frozen=True):
+    """What a user may do in an organization, and by what right."""
+
+    role: Role
+    via: Id | None = None
+    """Where they are not at home there: the MSP that a grant gives its people, or the home of a
+    super administrator. None: they are a member."""
 
 
 class Member(Struct, frozen=True):
@@ -136,40 +154,55 @@ def touch_login(conn: Conn, user_id: Id, now: Millis) -> None:
 
 def memberships(conn: Conn, user_id: Id) -> list[Membership]:
     """Return where the user belongs, the oldest organization first; the inactive ones too, but
-    none of a deleted organization."""
+    none of a deleted organization. A grant that is not in effect is inactive."""
     rows = conn.all(
-        f"SELECT {_MEMBERSHIP} FROM memberships WHERE user_id = ? AND EXISTS (SELECT 1 FROM"
-        " organizations o WHERE o.id = org_id AND o.deleted_at IS NULL) ORDER BY org_id",
+        f"SELECT {_SELECTED} FROM memberships m WHERE m.user_id = ? AND EXISTS (SELECT 1 FROM"
+        " organizations o WHERE o.id = m.org_id AND o.deleted_at IS NULL) ORDER BY m.org_id",
         (user_id,),
     )
     return [_membership(row) for row in rows]
 
 
 def membership(conn: Conn, user_id: Id, org_id: Id) -> Membership | None:
-    """Return the user's membership of the organization, or None; an inactive one too."""
+    """Return the user's membership of the organization, or None; an inactive one too, which is
+    what a grant is that is not in effect."""
     row = conn.one(
-        f"SELECT {_MEMBERSHIP} FROM memberships WHERE user_id = ? AND org_id = ? AND EXISTS"
-        " (SELECT 1 FROM organizations o WHERE o.id = org_id AND o.deleted_at IS NULL)",
+        f"SELECT {_SELECTED} FROM memberships m WHERE m.user_id = ? AND m.org_id = ? AND EXISTS"
+        " (SELECT 1 FROM organizations o WHERE o.id = m.org_id AND o.deleted_at IS NULL)",
         (user_id, org_id),
     )
     return None if row is None else _membership(row)
 
 
 def reach(conn: Conn, user: User, org_id: Id) -> Role | None:
-    """Return what the user may do in the organization at this moment, or None: nothing.
+    """Return what the user may do in the organization at this moment, or None: nothing."""
+    found = reached(conn, user, org_id)
+    return None if found is None else found.role
 
-    An active membership says so. A super administrator of the instance has that role in every
-    organization there is, by the active membership of their home.
+
+def reached(conn: Conn, user: User, org_id: Id) -> Reach | None:
+    """Return what the user may do in the organization at this moment, and by what right.
+
+    An active membership says so, or a grant that is in effect. A super administrator of the
+    instance has that role in every organization there is, by the active membership of their home.
     """
     if not user.is_active:
         return None
-    home = membership(conn, user.id, user.home_org_id)
+    here = membership(conn, user.id, org_id)
+    is_member = here is not None and here.is_active and not here.is_grant
+    is_home = org_id == user.home_org_id
+    home = here if is_home else membership(conn, user.id, user.home_org_id)
     if home is not None and home.is_active and home.role is Role.SUPER_ADMIN:
         org = orgs.get(conn, org_id)
         if org is not None and org.deleted_at is None:
-            return Role.SUPER_ADMIN
-    here = membership(conn, user.id, org_id)
-    return here.role if here is not None and here.is_active else None
+            return Reach(Role.SUPER_ADMIN, None if is_member else user.home_org_id)
+    if here is None or not here.is_active:
+        return None
+    if not here.is_grant:
+        return Reach(here.role)
+    client = orgs.get(conn, org_id)
+    assert client is not None, "the membership refers to it"
+    return Reach(here.role, client.parent_id)
 
 
 def landing(conn: Conn, user: User) -> Id | None:
@@ -188,12 +221,11 @@ def count(conn: Conn) -> int:
 
 
 def page(conn: Conn, org_id: Id, *, offset: int = 0, limit: int = 20) -> Page[Member]:
-    """Return members of the organization by their address."""
+    """Return members of the organization by their address, and who has a grant there."""
     total = conn.one("SELECT count(*) FROM memberships WHERE org_id = ?", (org_id,))
     columns = ", ".join(f"u.{name}" for name in _COLUMNS.split(", "))
-    of_membership = ", ".join(f"m.{name}" for name in _MEMBERSHIP.split(", "))
     rows = conn.all(
-        f"SELECT {columns}, {of_membership} FROM memberships m JOIN users u ON u.id = m.user_id"
+        f"SELECT {columns}, {_SELECTED} FROM memberships m JOIN users u ON u.id = m.user_id"
         " WHERE m.org_id = ? ORDER BY u.email LIMIT ? OFFSET ?",
         (org_id, limit, offset),
     )

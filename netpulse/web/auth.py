@@ -15,9 +15,11 @@ from msgspec.structs import replace
 
 from netpulse.model.api_key import ApiKey
 from netpulse.model.ids import Id, is_id
-from netpulse.model.user import Role, User
-from netpulse.storage import api_keys, sessions, users
+from netpulse.model.org import Org
+from netpulse.model.user import User
+from netpulse.storage import api_keys, orgs, sessions, users
 from netpulse.storage.db import Conn
+from netpulse.storage.users import Reach
 from netpulse.web import scopes, tokens
 from netpulse.web.call import actor_of
 from netpulse.web.errors import forbidden, unauthorized
@@ -32,9 +34,11 @@ class _Found(Struct, frozen=True):
     """What the database says of a sign-in."""
 
     user: User
-    org_id: Id
-    role: Role | None
+    org: Org | None
+    reach: Reach | None
     """None: nothing to do there."""
+    via: Org | None = None
+    """Where the user is no member of `org`: the organization that they act from."""
     row: sessions.SessionRow | None = None
 
 
@@ -105,7 +109,7 @@ async def _by_key(
         return None if found is None else (key, found)
 
     known = await house.db.read(find)
-    if known is None or known[1].role is None:
+    if known is None or known[1].reach is None:
         raise unauthorized("There is no such API key, or it was revoked")
     key, found = known
     if key.expires_at is not None and key.expires_at <= now:
@@ -152,11 +156,14 @@ def _reach(
     if user is None:
         return None
     wanted = org_id or users.landing(conn, user) or user.home_org_id
-    role = users.reach(conn, user, wanted) if is_id(wanted) else None
-    if role is None and fall_back:
+    reach = users.reached(conn, user, wanted) if is_id(wanted) else None
+    if reach is None and fall_back:
         wanted = users.landing(conn, user) or wanted
-        role = users.reach(conn, user, wanted)
-    return _Found(user, wanted, role)
+        reach = users.reached(conn, user, wanted)
+    if reach is None:
+        return _Found(user, None, None)
+    via = None if reach.via is None else orgs.get(conn, reach.via)
+    return _Found(user, orgs.get(conn, wanted), reach, via)
 
 
 def _session(
@@ -175,16 +182,20 @@ def _session(
             "You may not come from this address: it is not on the list of addresses that you "
             "allowed for your account"
         )
-    if found.role is None:
+    if found.org is None or found.reach is None:
         if "x-org-id" not in connection.headers:
             raise unauthorized(ENDED)
         raise forbidden("You are not a member of this organization; see X-Org-Id")
+    actor = replace(actor_of(connection), user_id=found.user.id, label=found.user.email)
+    if found.via is not None:
+        actor = replace(actor, org_id=found.via.id, org_name=found.via.name)
     return OrgSession(
         db=house.db,
-        org_id=found.org_id,
-        role=found.role,
+        org=found.org,
+        role=found.reach.role,
+        via=found.via,
         user=found.user,
-        actor=replace(actor_of(connection), user_id=found.user.id, label=found.user.email),
+        actor=actor,
         now=now,
         family_id=family_id,
         cookie_digest=cookie_digest,

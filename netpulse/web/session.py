@@ -10,12 +10,14 @@ from collections.abc import Callable
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from netpulse.model.api_key import ApiKey
 from netpulse.model.ids import Id
+from netpulse.model.org import Org
 from netpulse.model.time import Millis
 from netpulse.model.user import Actor, Role, User
-from netpulse.storage import audit
+from netpulse.storage import audit, orgs
 from netpulse.storage.db import Conn, Database, QuotaReached
 from netpulse.web.errors import quota_reached
 
@@ -58,6 +60,34 @@ class Deed:
         )
         self.noted = True
 
+    def note_in(
+        self,
+        org_id: Id,
+        action: str,
+        resource_type: str,
+        resource_id: Id | None,
+        *,
+        before: Any = None,
+        after: Any = None,
+    ) -> None:
+        """Write a row into another organization's log, about what was done to it from here."""
+        actor = self.actor
+        if actor.org_id is None:
+            org = orgs.get(self.conn, self.org_id)
+            assert org is not None, "somebody acts in it"
+            actor = replace(actor, org_id=org.id, org_name=org.name)
+        audit.append(
+            self.conn,
+            org_id,
+            actor,
+            action,
+            resource_type,
+            resource_id,
+            before,
+            after,
+            self.now,
+        )
+
     def nothing_changed(self) -> None:
         """Say that there is nothing to note, because nothing was changed."""
         self.noted = True
@@ -67,9 +97,11 @@ class OrgSession(Struct, frozen=True, kw_only=True):
     """Who asks, in which organization, with which role."""
 
     db: Database
-    org_id: Id
+    org: Org
+    """As it is in the database at this request, and so is the role."""
     role: Role
-    """As it is in the database at this request."""
+    via: Org | None = None
+    """Where they are no member of `org`: the organization that they act from."""
     user: User
     actor: Actor
     now: Millis
@@ -79,6 +111,11 @@ class OrgSession(Struct, frozen=True, kw_only=True):
     """The stored digest of a page session."""
     key: ApiKey | None = None
     """The API key that signed the request; `user` made it then."""
+
+    @property
+    def org_id(self) -> Id:
+        """The organization's id."""
+        return self.org.id
 
     async def read(
         self, query: Callable[Concatenate[Conn, Id, P], R], *args: P.args, **kwargs: P.kwargs

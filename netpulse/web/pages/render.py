@@ -10,11 +10,9 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from litestar import Response
 from litestar.types import Scope
 
-from netpulse.model.org import Org
 from netpulse.model.time import rfc3339
 from netpulse.model.user import Role
 from netpulse.model.watch import Status
-from netpulse.storage import orgs
 from netpulse.web.call import Call
 from netpulse.web.errors import ApiError
 from netpulse.web.pages import static
@@ -67,9 +65,7 @@ async def page(
     call: Call, template: str, *, active: str = "", status: int = 200, **shown: Any
 ) -> Response[bytes]:
     """Return a page for somebody who is signed in. `active` names the entry of the navigation."""
-    session = call.session
-    org = await session.read(_org)
-    context = _signed_in(call, session, org, active) | shown
+    context = _signed_in(call, call.session, active) | shown
     return _answer(environment().get_template(template).render(context), status)
 
 
@@ -143,12 +139,6 @@ _TITLES: dict[int, tuple[str, str | None]] = {
 }
 
 
-def _org(conn: Any, org_id: str) -> Org:
-    org = orgs.get(conn, org_id)
-    assert org is not None, "a membership refers to it"
-    return org
-
-
 def _stranger(now: str, *, encrypted: bool) -> dict[str, Any]:
     return {
         "now": now,
@@ -160,7 +150,7 @@ def _stranger(now: str, *, encrypted: bool) -> dict[str, Any]:
     }
 
 
-def _signed_in(call: Call, session: OrgSession, org: Org, active: str) -> dict[str, Any]:
+def _signed_in(call: Call, session: OrgSession, active: str) -> dict[str, Any]:
     down = call.house.engine.roster.counts(session.org_id)[Status.DOWN]
     return {
         "now": rfc3339(call.now),
@@ -179,7 +169,7 @@ def _signed_in(call: Call, session: OrgSession, org: Org, active: str) -> dict[s
             "role_label": _ROLE_LABELS[session.role],
             "can_write": session.role >= Role.ADMIN,
         },
-        "org": {"name": org.name},
+        "org": {"id": session.org.id, "name": session.org.name},
         "encrypted": call.origin.is_https,
         "flash": _flash(call),
     }
