@@ -39,6 +39,7 @@ from netpulse.storage.opening import open_database
 from netpulse.storage.raw import Raw
 from netpulse.web import accounts, pages
 from netpulse.web.house import House
+from netpulse.web.rates import Rates
 from netpulse.web.server import CannotListen, PortTaken, build_app, probe_port, serve_embedded
 from netpulse.web.setup_token import SetupToken
 from netpulse.web.tokens import Signer
@@ -136,6 +137,7 @@ async def _build(
         digester=Digester(keys.derive(master, "stored-tokens")),
         setup_token=SetupToken.open(data / "setup-token", needed=needed),
         version=__version__,
+        rates=Rates(config.limits),
     )
 
 

@@ -37,6 +37,8 @@ class Server(Struct, frozen=True, forbid_unknown_fields=True):
     """The address people and messages use, such as https://status.example.com; empty: unknown."""
     trusted_proxies: tuple[str, ...] = ()
     """Networks (CIDR) whose X-Forwarded-* headers are believed."""
+    cors_origins: tuple[str, ...] = ()
+    """Origins of other sites whose pages may use the API with a token of their own."""
 
 
 class Storage(Struct, frozen=True, forbid_unknown_fields=True):
@@ -49,6 +51,22 @@ class Auth(Struct, frozen=True, forbid_unknown_fields=True):
     """Who may make an account."""
 
     registration: Literal["closed", "open"] = "closed"
+
+
+Count = Annotated[int, Meta(ge=0, le=1_000_000_000)]
+
+
+class Limits(Struct, frozen=True, forbid_unknown_fields=True):
+    """How much may be asked for in a minute; 0: any number."""
+
+    requests_per_minute: Count = 6000
+    """Of one key or sign-in."""
+    anonymous_per_minute: Count = 600
+    """Of one address (IPv6: one /64) without a key or sign-in."""
+    runs_per_minute: Count = 600
+    """Checks that are run by hand or tried, of one organization."""
+    channel_tests_per_minute: Count = 60
+    """Test messages through alert channels, of one organization."""
 
 
 class Retention(Struct, frozen=True, forbid_unknown_fields=True):
@@ -112,6 +130,7 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
     server: Server = Server()
     storage: Storage = Storage()
     auth: Auth = Auth()
+    limits: Limits = Limits()
     retention: Retention = Retention()
     smtp: Smtp = Smtp()
     metrics: Metrics = Metrics()
@@ -130,6 +149,7 @@ SECTIONS: dict[str, type[Struct]] = {
     "server": Server,
     "storage": Storage,
     "auth": Auth,
+    "limits": Limits,
     "retention": Retention,
     "smtp": Smtp,
     "metrics": Metrics,
@@ -286,9 +306,31 @@ def _check_values(config: Config) -> None:
             raise ConfigError(
                 f"server.public_url: {url!r} has a path; NetPulse lives at the root of its host"
             )
+    for text in config.server.cors_origins:
+        _check_origin(text)
     _check_smtp(config.smtp)
     if not config.server.host:
         raise ConfigError("server.host is empty; 127.0.0.1 listens locally, 0.0.0.0 everywhere")
+
+
+def _check_origin(text: str) -> None:
+    """Refuse what no browser would send as Origin (RFC 6454, section 6.1)."""
+    key = "server.cors_origins"
+    if "*" in text or text == "null":
+        raise ConfigError(f"{key}: {text!r} would let in pages that you do not know; name each one")
+    try:
+        parts = urlsplit(text)
+        host, port = parts.hostname or "", parts.port
+        scheme = parts.scheme
+    except ValueError:
+        scheme, host, port = "", "", None
+    if not host or not host.isascii() or scheme not in ("http", "https"):
+        raise ConfigError(f"{key}: {text!r} is no origin such as https://dashboards.example.com")
+    host = f"[{host}]" if ":" in host else host
+    usual = {"http": 80, "https": 443}[scheme]
+    right = f"{scheme}://{host}" + (f":{port}" if port not in (None, usual) else "")
+    if text != right:
+        raise ConfigError(f"{key}: {text!r} is not as browsers send it; write {right!r}")
 
 
 def _check_smtp(smtp: Smtp) -> None:

@@ -59,7 +59,7 @@ class Answer:
         headers = [
             (key, value)
             for key, value in self.headers
-            if key not in CHANGING and not key.startswith("ratelimit-")
+            if key not in CHANGING and not key.startswith("ratelimit")
         ]
         for sent in texts:
             body = body.replace(sent, "SENT").replace(quote(sent, safe=""), "SENT")

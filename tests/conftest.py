@@ -30,6 +30,7 @@ from netpulse.storage.opening import open_database
 from netpulse.storage.raw import Raw
 from netpulse.web import pages
 from netpulse.web.house import House
+from netpulse.web.rates import Rates
 from netpulse.web.server import build_app
 from netpulse.web.setup_token import SetupToken
 from tests.cast import DIGESTER, SIGNER, Cast
@@ -165,6 +166,7 @@ async def open_stage(tmp_path: Path, prepared: tuple[Path, Path, Cast]) -> Async
                 digester=DIGESTER,
                 setup_token=SetupToken.open(data / "setup-token", needed=not people),
                 version="0.0.test",
+                rates=Rates((config or Config()).limits),
             )
             if start:
                 await engine.start()

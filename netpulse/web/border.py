@@ -1,8 +1,9 @@
 """The outermost layer: every request and every answer passes here, errors and strangers included.
 
-It settles who asks (proxies), refuses what another site's page sends (cross-site request forgery),
-gives the request an id, bounds how long a body may take, answers HEAD as GET, and puts the security
-headers on whatever is answered.
+It settles who asks (proxies), refuses what another site's page sends (cross-site request forgery)
+unless that site was let in (`web.cors`), counts what no route counted, gives the request an id,
+bounds how long a body may take, answers HEAD as GET, and puts the security headers on whatever is
+answered.
 """
 
 from __future__ import annotations
@@ -11,16 +12,18 @@ import asyncio
 import contextlib
 import logging
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
+from netpulse.web import cors, limits
 from netpulse.web.errors import ApiError, forbidden, of_status
 from netpulse.web.failures import Failures
-from netpulse.web.proxies import Network, Origin, origin_of
+from netpulse.web.house import House
+from netpulse.web.proxies import Origin, networks, origin_of
 
 log = logging.getLogger(__name__)
 
@@ -57,14 +60,14 @@ class Border:
         self,
         inner: ASGIApp,
         failures: Failures,
-        *,
-        trusted: Sequence[Network] = (),
-        public_url: str = "",
+        house: House,
     ) -> None:
         self._inner = inner
         self._failures = failures
-        self._trusted = trusted
-        self._public_host = _host_of(public_url)
+        self._house = house
+        self._trusted = networks(house.config.server.trusted_proxies)
+        self._public_host = _host_of(house.config.server.public_url)
+        self._others = frozenset(house.config.server.cors_origins)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection."""
@@ -81,53 +84,107 @@ class Border:
         state["request_id"] = request_id
         scope["scheme"] = "https" if origin.is_https else "http"
         method = scope["method"]
-        answer = _Answer(send, origin, request_id, bodiless=method == "HEAD")
+        answer = _Answer(send, scope, bodiless=method == "HEAD")
         if method == "HEAD":
             scope["method"] = "GET"
         try:
+            found = {key: value.decode("latin-1") for key, value in headers if key in _ASKED}
+            other = None
+            if cors.applies(scope["path"]):
+                other = found.get(b"origin") if found.get(b"origin") in self._others else None
+                answer.extra = cors.headers(other) if self._others else []
             if method not in SAFE:
                 # A ping carries its right in its address; a browser has nothing to lend it.
-                if not scope["path"].startswith(OPEN):
-                    self._refuse_foreign(headers, origin)
+                if not scope["path"].startswith(OPEN) and self._is_foreign(found, origin):
+                    _refuse_foreign(found, is_let_in=other is not None)
                 receive = answer.body = _Body(receive)
-            await self._inner(scope, receive, answer)
+            elif cors.is_preflight(method, other, found):
+                limits.does_not_count(scope)
+                await cors.answer_preflight(answer)
+                return
+            elif cors.applies(scope["path"]) and self._is_foreign(found, origin):
+                _take_cookies_off(scope, found)
+            await self._inner(scope, receive, self._counting(scope, answer))
         except Exception as error:
             # The inner application answers its own errors; what arrives here is either ours or an
             # error after the answer had begun.
             if answer.started:
                 log.exception("answer broken off", extra={"request_id": request_id})
                 raise
-            await self._failures.send(scope, error, answer)
+            await self._failures.send(scope, error, self._counting(scope, answer))
 
-    def _refuse_foreign(self, headers: Sequence[tuple[bytes, bytes]], origin: Origin) -> None:
-        """Refuse an unsafe request that a page of another site made a browser send.
+    def _is_foreign(self, found: Mapping[bytes, str], origin: Origin) -> bool:
+        """Tell whether a page of another site made a browser send the request.
 
         Browsers say where a request comes from (Sec-Fetch-Site, and Origin where that is not
-        sent, on plain http); programs say neither and carry no cookies they did not ask for. A
-        request with a token of its own and no cookie needs no such check: a browser never adds
-        the token by itself.
+        sent, on plain http); programs say neither and carry no cookies they did not ask for.
         """
-        found = {key: value.decode("latin-1") for key, value in headers if key in _ASKED}
-        if b"authorization" in found and b"cookie" not in found:
-            return
         site = found.get(b"sec-fetch-site")
         if site is not None:
-            if site in ("same-origin", "none"):
-                return
-        else:
-            sender = found.get(b"origin")
-            if sender is None:
-                return
-            own = _host_of(f"{'https' if origin.is_https else 'http'}://{origin.host}")
-            # The public address counts too: a proxy may pass its own name as Host.
-            if _host_of(sender) in {own, self._public_host} - {""}:
-                return
-        raise forbidden(
-            "This request came from a page of another site; open NetPulse itself and try again"
-        )
+            return site not in ("same-origin", "none")
+        sender = found.get(b"origin")
+        if sender is None:
+            return False
+        own = _host_of(f"{'https' if origin.is_https else 'http'}://{origin.host}")
+        # The public address counts too: a proxy may pass its own name as Host.
+        return _host_of(sender) not in {own, self._public_host} - {""}
+
+    def _counting(self, scope: Scope, answer: Send) -> Send:
+        """Return `answer` with one thing more: what reached no route (an unknown address, a method
+        that is not taken, a request refused above) counts on its address before it is answered."""
+        refused = False
+
+        async def send(message: Message) -> None:
+            nonlocal refused
+            if not limits.is_settled(scope) and message["type"] == "http.response.start":
+                try:
+                    limits.stranger_counts(self._house, scope)
+                except ApiError as error:
+                    refused = True
+                    await self._failures.send(scope, error, answer)
+            if not refused:
+                await answer(message)
+
+        return send
 
 
-_ASKED = frozenset({b"authorization", b"cookie", b"sec-fetch-site", b"origin"})
+def _refuse_foreign(found: Mapping[bytes, str], *, is_let_in: bool) -> None:
+    """Refuse what a page of another site sends, but for the token of a site that was let in.
+
+    A cookie beside it refuses it all the same: the browser added that, and such a site may not
+    act with it.
+    """
+    has_token = b"x-api-key" in found or found.get(b"authorization", "").lower().startswith(
+        "bearer "
+    )
+    if is_let_in and has_token and b"cookie" not in found:
+        return
+    raise forbidden(
+        "This request came from a page of another site; open NetPulse itself and try again"
+    )
+
+
+def _take_cookies_off(scope: Scope, found: Mapping[bytes, str]) -> None:
+    """Let a page of another site read nothing with the cookies of the person before it.
+
+    It could not see the answer, but tell some answers apart. A link that somebody follows is
+    none of its doing.
+    """
+    if found.get(b"sec-fetch-mode") != "navigate":
+        scope["headers"] = [pair for pair in scope["headers"] if pair[0] != b"cookie"]
+
+
+_ASKED = frozenset(
+    {
+        b"access-control-request-method",
+        b"authorization",
+        b"cookie",
+        b"origin",
+        b"sec-fetch-mode",
+        b"sec-fetch-site",
+        b"x-api-key",
+    }
+)
 
 
 def _host_of(url: str) -> str:
@@ -172,12 +229,13 @@ class _Body:
 class _Answer:
     """`send`, with our headers on the start of the answer and no body for HEAD."""
 
-    def __init__(self, send: Send, origin: Origin, request_id: str, *, bodiless: bool) -> None:
+    def __init__(self, send: Send, scope: Scope, *, bodiless: bool) -> None:
         self.body: _Body | None = None
         """The request's body, where it may have one."""
+        self.extra: list[tuple[bytes, bytes]] = []
+        """Headers for this answer alone."""
         self._send = send
-        self._origin = origin
-        self._request_id = request_id.encode()
+        self._scope = scope
         self._bodiless = bodiless
         self.started = False
 
@@ -191,9 +249,13 @@ class _Answer:
             headers.extend(pair for pair in _ALWAYS if pair[0] not in names)
             if b"cache-control" not in names:
                 headers.append((b"cache-control", b"no-store"))
-            if self._origin.is_https:
+            state = self._scope["state"]
+            if state["origin"].is_https:
                 headers.append(_HSTS)
-            headers.append((b"x-request-id", self._request_id))
+            headers.append((b"x-request-id", state["request_id"].encode()))
+            if cors.applies(self._scope["path"]):
+                headers += limits.headers(self._scope)
+            headers += self.extra
             message["headers"] = headers
         elif self._bodiless and message["type"] == "http.response.body":
             message["body"] = b""

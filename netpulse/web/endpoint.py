@@ -14,14 +14,14 @@ from typing import Any, Final
 from litestar import Request, Response
 from litestar.connection import ASGIConnection
 from litestar.handlers import BaseRouteHandler, HTTPRouteHandler
-from litestar.types import Empty
 from msgspec import Struct
 
 from netpulse.model.api_key import ApiKey
 from netpulse.model.user import Role
-from netpulse.web import auth, scopes
+from netpulse.web import auth, limits, scopes
 from netpulse.web.call import Call
-from netpulse.web.errors import forbidden, of_status
+from netpulse.web.errors import ApiError, forbidden, of_status
+from netpulse.web.house import House
 
 log = logging.getLogger(__name__)
 
@@ -37,6 +37,12 @@ Access = Role | Public
 
 VIEWER: Final = Role.VIEWER
 ADMIN: Final = Role.ADMIN
+
+
+MAX_BODY = 1024 * 1024
+"""How large the body of a request may be (bytes) that somebody signed."""
+SMALL_BODY = 64 * 1024
+"""How large one may be that strangers send, or that is about signing in."""
 
 
 class Declaration(Struct, frozen=True, kw_only=True):
@@ -56,6 +62,8 @@ class Declaration(Struct, frozen=True, kw_only=True):
     status: int = 200
     errors: tuple[int, ...] = ()
     """Beyond those that every route has (400, 401, 403, 405, 500 as they apply)."""
+    max_body: int = MAX_BODY
+    """Bytes."""
 
 
 Handler = Callable[[Call], Awaitable[Any]]
@@ -74,11 +82,15 @@ def endpoint(
     many: bool = False,
     status: int = 200,
     errors: tuple[int, ...] = (),
+    max_body: int | None = None,
 ) -> Callable[[Handler], HTTPRouteHandler]:
     """Declare a route of the API. `path` is Litestar's: `/v1/monitors/{monitor_id:str}`.
 
-    The handler takes a Call and returns an envelope (One, Many) or a whole Response.
+    The handler takes a Call and returns an envelope (One, Many) or a whole Response. `max_body` is
+    how large the request's body may be, in bytes (whole KiB); None: SMALL_BODY for strangers and
+    for signing in, else MAX_BODY.
     """
+    small = access is PUBLIC or tag == "auth"
     declaration = Declaration(
         method=method,
         path=path,
@@ -91,25 +103,33 @@ def endpoint(
         many=many,
         status=status,
         errors=errors,
+        max_body=max_body or (SMALL_BODY if small else MAX_BODY),
     )
 
     def declare(handler: Handler) -> HTTPRouteHandler:
-        return _route(handler, method, path, access, declaration)
+        return _route(handler, method, path, access, declaration, declaration.max_body)
 
     return declare
 
 
 def page(
-    method: str, path: str, *, access: Access, max_body: int | None = None
+    method: str,
+    path: str,
+    *,
+    access: Access,
+    max_body: int | None = None,
+    counts: bool = True,
 ) -> Callable[[Handler], HTTPRouteHandler]:
     """Declare a page: a route for people, which is in no OpenAPI document.
 
-    The handler takes a Call and returns a whole Response. `max_body` (bytes) is how large the
-    request's body may be where that is less than usual.
+    The handler takes a Call and returns a whole Response. `max_body` is how large the request's
+    body may be, in bytes (whole KiB); None: SMALL_BODY for strangers, else MAX_BODY. Without
+    `counts` requests are not counted against the limits of `web.limits`.
     """
+    size = max_body or (SMALL_BODY if access is PUBLIC else MAX_BODY)
 
     def declare(handler: Handler) -> HTTPRouteHandler:
-        return _route(handler, method, path, access, None, max_body)
+        return _route(handler, method, path, access, None, size, counts=counts)
 
     return declare
 
@@ -120,7 +140,9 @@ def _route(
     path: str,
     access: Access,
     declaration: Declaration | None,
-    max_body: int | None = None,
+    max_body: int,
+    *,
+    counts: bool = True,
 ) -> HTTPRouteHandler:
     status = declaration.status if declaration is not None else 200
 
@@ -134,9 +156,14 @@ def _route(
         path,
         http_method=[method],  # type: ignore[list-item]  # a word of the closed list either way
         status_code=status,
-        opt={"access": access, "declaration": declaration},
+        opt={
+            "access": access,
+            "declaration": declaration,
+            "counts": counts,
+            "max_body": max_body,
+        },
         include_in_schema=False,
-        request_max_body_size=Empty if max_body is None else max_body,
+        request_max_body_size=max_body,
     )(answer)
 
 
@@ -145,16 +172,26 @@ async def guard(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRou
 
     Raises:
         ApiError: 401 without a valid sign-in, 403 with too low a role, or for a route that
-            declares nothing.
+            declares nothing; 429 for too many requests.
     """
     access = handler.opt.get("access")
+    house: House = connection.app.state.house
     if access is PUBLIC:
+        if handler.opt.get("counts", True):
+            limits.stranger_counts(house, connection.scope)
+        else:
+            limits.does_not_count(connection.scope)
         return
     if not isinstance(access, Role):
         if connection.scope.get("method") == "OPTIONS":
             raise of_status(405, {"Allow": ", ".join(_methods(connection))})
         raise forbidden("This address is closed")
-    session = await auth.identify(connection)
+    try:
+        session = await auth.identify(connection)
+    except ApiError:
+        limits.stranger_counts(house, connection.scope)
+        raise
+    limits.sign_in_counts(house, connection.scope, session)
     if session.key is not None:
         _check_scope(session.key, handler, str(connection.scope.get("method")))
     if session.role < access:

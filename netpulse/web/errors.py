@@ -113,6 +113,13 @@ def too_many(seconds: int, message: str) -> ApiError:
     )
 
 
+def too_large(limit: int) -> ApiError:
+    """Return the 413 of a body over `limit` bytes, which are a whole number of KiB."""
+    size = f"{limit >> 20} MiB" if limit % (1 << 20) == 0 else f"{limit >> 10} KiB"
+    message = f"The request's body is larger than {size}; send less"
+    return ApiError(413, "PAYLOAD_TOO_LARGE", message)
+
+
 _OF_STATUS: dict[int, tuple[str, str]] = {
     400: ("BAD_REQUEST", "The request cannot be understood"),
     401: ("UNAUTHORIZED", "Sign in first: send Authorization: Bearer <access token>"),
@@ -120,7 +127,7 @@ _OF_STATUS: dict[int, tuple[str, str]] = {
     404: ("NOT_FOUND", "There is nothing at this address; /v1/openapi.json lists what there is"),
     405: ("METHOD_NOT_ALLOWED", "This address does not take that method; see the Allow header"),
     408: ("REQUEST_TIMEOUT", "The request's body did not arrive in time; send it again"),
-    413: ("PAYLOAD_TOO_LARGE", "The request's body is larger than 1 MiB; send less"),
+    413: ("PAYLOAD_TOO_LARGE", "The request's body is too large; send less"),
     415: ("UNSUPPORTED_MEDIA_TYPE", "Send JSON, with Content-Type: application/json"),
     429: ("TOO_MANY_REQUESTS", "Too many requests; wait as long as Retry-After says"),
     500: (

@@ -20,6 +20,7 @@ from netpulse.web.errors import (
     Failed,
     of_status,
     quota_reached,
+    too_large,
     version_conflict,
 )
 
@@ -83,6 +84,8 @@ class Failures:
     def _told(self, error: Exception, scope: Scope) -> ApiError:
         if isinstance(error, ApiError):
             return error
+        if isinstance(error, HTTPException) and error.status_code == 413:
+            return too_large(scope["route_handler"].opt["max_body"])
         if isinstance(error, HTTPException) and error.status_code != 500:
             return of_status(error.status_code, _allow(error))
         if isinstance(error, VersionConflict):

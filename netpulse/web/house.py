@@ -16,7 +16,7 @@ from netpulse.engine.engine import Engine
 from netpulse.model.ids import Id
 from netpulse.storage.db import Database
 from netpulse.storage.raw import Raw
-from netpulse.web.rates import Rate
+from netpulse.web.rates import Rates
 from netpulse.web.setup_token import SetupToken
 from netpulse.web.tokens import Signer
 
@@ -40,6 +40,8 @@ class House(Struct, kw_only=True):
     """For what is stored of refresh tokens and page sessions."""
     setup_token: SetupToken
     version: str
+    rates: Rates
+    """What is limited by the minute."""
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when the process begins to stop: endless streams end themselves then."""
     streams: dict[Id, int] = field(default_factory=dict)
@@ -48,11 +50,3 @@ class House(Struct, kw_only=True):
         default_factory=lambda: tuple(asyncio.Lock() for _ in range(64))
     )
     """Sign-ins from one address take turns; an address has the lock that its hash picks."""
-    pings: Rate = field(default_factory=lambda: Rate(120))
-    """By monitor: one of ten seconds that says start, log and end needs 18 a minute."""
-    stray_pings: Rate = field(default_factory=lambda: Rate(60))
-    """With an unknown token, by address."""
-    channel_tests: Rate = field(default_factory=lambda: Rate(60))
-    """Test messages through alert channels, by organization."""
-    stray_links: Rate = field(default_factory=lambda: Rate(60))
-    """Links to acknowledge that are not ours or have expired, by address."""

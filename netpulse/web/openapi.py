@@ -18,7 +18,7 @@ from netpulse.web import scopes
 from netpulse.web.api.monitors import MonitorAnswer, MonitorState
 from netpulse.web.endpoint import PUBLIC, Declaration
 from netpulse.web.envelope import Meta
-from netpulse.web.errors import Failed, of_status
+from netpulse.web.errors import Failed, of_status, too_large
 
 _REF = "#/components/schemas/{name}"
 
@@ -267,8 +267,9 @@ def _responses(declaration: Declaration, by_type: dict[str, Any]) -> dict[str, A
         }
     }
     for status in sorted(_statuses(declaration)):
+        told = too_large(declaration.max_body) if status == 413 else of_status(status)
         responses[str(status)] = {
-            "description": of_status(status).message,
+            "description": told.message,
             "content": {
                 "application/json": {"schema": {"$ref": _REF.format(name=Failed.__name__)}}
             },
@@ -277,14 +278,15 @@ def _responses(declaration: Declaration, by_type: dict[str, Any]) -> dict[str, A
 
 
 def _statuses(declaration: Declaration) -> set[int]:
-    found = {*declaration.errors, 500, 503}
+    found = {*declaration.errors, 429, 500, 503}
     if declaration.body is not None:
-        found |= {400, 413, 415}
+        found |= {400, 408, 413, 415}
     if declaration.query is not None:
         found.add(400)
     if declaration.access is not PUBLIC:
         found |= {401, 403}
-    elif declaration.path.endswith(("/register", "/login", "/refresh", "/logout")):
+    elif declaration.method != "GET":
+        # From a page of another site.
         found.add(403)
     return found
 

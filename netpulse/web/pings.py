@@ -24,7 +24,6 @@ from netpulse.web.endpoint import PUBLIC, page
 from netpulse.web.errors import of_status, too_many
 from netpulse.web.proxies import bucket
 
-MAX_BODY = 64 * 1024
 LONGEST_TOKEN = 200
 LONGEST_RUN_MS = 366 * 86_400_000.0
 
@@ -39,10 +38,11 @@ async def _of_token(call: Call, token: str) -> Pushed | None:
     found = None
     if 0 < len(token) <= LONGEST_TOKEN:
         found = await call.house.db.read(pushes.find, token)
+    rates, at = call.house.rates, call.house.clock.monotonic()
     wait = (
-        call.house.stray_pings.wait(bucket(call.origin.ip), call.now)
+        rates.stray_pings.wait(bucket(call.origin.ip), at)
         if found is None
-        else call.house.pings.wait(found.monitor_id, call.now)
+        else rates.pings.wait(found.monitor_id, at)
     )
     if wait:
         raise too_many(wait, "Too many pings; wait as long as Retry-After says")
@@ -81,7 +81,7 @@ def _forms(
             return result
 
         handle.__name__ = f"{name}_{method.lower()}"
-        return page(method, path, access=PUBLIC, max_body=MAX_BODY)(handle)
+        return page(method, path, access=PUBLIC, counts=False)(handle)
 
     return tuple(handler(method) for method in methods)
 

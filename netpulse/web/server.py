@@ -17,12 +17,10 @@ from litestar.types import ASGIApp
 
 from netpulse.web import routes
 from netpulse.web.border import Border
-from netpulse.web.endpoint import guard
+from netpulse.web.endpoint import SMALL_BODY, guard
 from netpulse.web.failures import ErrorPage, Failures, plain_page
 from netpulse.web.house import House
-from netpulse.web.proxies import networks
 
-MAX_BODY = 1024 * 1024
 HEADER_READ_MS = 10_000
 MAX_CONNECTIONS = 4096
 """granian's `backpressure` counts connections: at its default of 128, as many open event streams
@@ -49,7 +47,8 @@ def build_app(house: House, error_page: ErrorPage = plain_page) -> ASGIApp:
         guards=[guard],
         exception_handlers={Exception: failures.handle},
         state=State({"house": house}),
-        request_max_body_size=MAX_BODY,
+        # Each route of ours says its own.
+        request_max_body_size=SMALL_BODY,
         # Litestar would reconfigure the root logger, render its own document, and print
         # tracebacks to clients.
         logging_config=None,
@@ -61,8 +60,7 @@ def build_app(house: House, error_page: ErrorPage = plain_page) -> ASGIApp:
         Border(
             cast(ASGIApp, inner),
             failures,
-            trusted=networks(house.config.server.trusted_proxies),
-            public_url=house.config.server.public_url,
+            house,
         ),
     )
 

@@ -65,15 +65,15 @@ def test_unknown_variables_and_service_links_warn() -> None:
 REFUSED = [
     (
         "[server]\nprot = 1\n",
-        "unknown key server.prot; [server] has host, port, public_url, trusted_proxies",
+        "unknown key server.prot; [server] has host, port, public_url, trusted_proxies, cors_origins",
     ),
     (
         "[sever]\nport = 1\n",
-        "unknown key 'sever'; the sections are server, storage, auth, retention, smtp, metrics, log",
+        "unknown key 'sever'; the sections are server, storage, auth, limits, retention, smtp, metrics, log",
     ),
     (
         "port = 1\n",
-        "unknown key 'port'; the sections are server, storage, auth, retention, smtp, metrics, log",
+        "unknown key 'port'; the sections are server, storage, auth, limits, retention, smtp, metrics, log",
     ),
     ("server = 1\n", "'server' is a section; write [server] above its keys"),
     ('[server]\nport = "x"\n', "server.port: must be a whole number, not text"),
@@ -91,7 +91,32 @@ REFUSED = [
         '[server]\npublic_url = "https://a.example/x"\n',
         "server.public_url: 'https://a.example/x' has a path; NetPulse lives at the root of its host",
     ),
+    ("[limits]\nrequests_per_minute = -1\n", "limits.requests_per_minute: must be at least 0"),
+    *(
+        (f'[server]\ncors_origins = ["{origin}"]\n', f"server.cors_origins: {origin!r} {message}")
+        for origin, message in (
+            ("*", "would let in pages that you do not know; name each one"),
+            ("null", "would let in pages that you do not know; name each one"),
+            ("https://*.example", "would let in pages that you do not know; name each one"),
+            ("dashboards.example", "is no origin such as https://dashboards.example.com"),
+            ("ftp://a.example", "is no origin such as https://dashboards.example.com"),
+            ("https://a.example:x", "is no origin such as https://dashboards.example.com"),
+            ("https://", "is no origin such as https://dashboards.example.com"),
+            ("https://ä.example", "is no origin such as https://dashboards.example.com"),
+            ("https://[::1", "is no origin such as https://dashboards.example.com"),
+            ("https://a.example/", "is not as browsers send it; write 'https://a.example'"),
+            ("https://A.example", "is not as browsers send it; write 'https://a.example'"),
+            ("https://a.example:443", "is not as browsers send it; write 'https://a.example'"),
+            ("https://u@a.example/x?y", "is not as browsers send it; write 'https://a.example'"),
+        )
+    ),
 ]
+
+
+def test_origins_as_browsers_send_them(tmp_path: Path) -> None:
+    origins = ["https://a.example", "http://localhost:3000", "https://[::1]:8443"]
+    text = f"[server]\ncors_origins = {origins}\n"
+    assert list(load(written(tmp_path, text), {}).config.server.cors_origins) == origins
 
 
 @pytest.mark.parametrize(("text", "message"), REFUSED)

@@ -16,7 +16,7 @@ from netpulse.model.user import Role
 from netpulse.storage import alert_rules, channels, orgs, quotas
 from netpulse.storage.db import Conn
 from netpulse.storage.table import Page
-from netpulse.web import reading
+from netpulse.web import limits, reading
 from netpulse.web.api import channel_configs
 from netpulse.web.api.alert_rules import MAX_RULES_NOTED
 from netpulse.web.api.alert_rules import shown as shown_rule
@@ -24,7 +24,7 @@ from netpulse.web.api.channel_configs import AnyAnswer, AnySpec
 from netpulse.web.call import Call
 from netpulse.web.endpoint import ADMIN, VIEWER, endpoint
 from netpulse.web.envelope import One
-from netpulse.web.errors import not_found, too_many
+from netpulse.web.errors import not_found
 from netpulse.web.house import House
 from netpulse.web.resource import ListQuery, Noun, verbs
 from netpulse.web.session import Deed, OrgSession
@@ -198,19 +198,18 @@ def shown(channel: Channel, *, for_admin: bool) -> AnyAnswer:
     return answer
 
 
-async def send_test(house: House, session: OrgSession, channel_id: Id) -> TestDelivery:
+async def send_test(call: Call, channel_id: Id) -> TestDelivery:
     """Send a test message through a channel, once, and note that somebody did.
 
     Raises:
-        ApiError: 404, and 429 for more than 60 tests of the organization in a minute.
+        ApiError: 404, and 429 for more tests of the organization in a minute than are allowed.
     """
+    house, session = call.house, call.session
     found = await session.read(_with_org, channel_id)
     if found is None:
         raise not_found("alert channel")
     channel, org = found
-    seconds = house.channel_tests.wait(session.org_id, session.now)
-    if seconds:
-        raise too_many(seconds, "That were too many tests of channels in one minute; wait a little")
+    limits.channel_test_counts(call)
     at = rfc3339(session.now)
     try:
         answer = await sending.send_test(
@@ -261,7 +260,7 @@ def _with_org(conn: Conn, org_id: Id, channel_id: Id) -> Any:
 async def test(call: Call) -> One[TestDelivery]:
     """Send the event `test` and say what the far side answered."""
     channel_id = call.id("id", "alert channel")
-    return One.of(await send_test(call.house, call.session, channel_id))
+    return One.of(await send_test(call, channel_id))
 
 
 ROUTES = (*verbs(CHANNELS, read=VIEWER, write=ADMIN), test)

@@ -33,7 +33,7 @@ def _json(body: dict[str, Any], status: int = 200) -> Response[bytes]:
     return Response(_encode(body), status_code=status, media_type="application/json")
 
 
-@page("GET", "/healthz", access=PUBLIC)
+@page("GET", "/healthz", access=PUBLIC, counts=False)
 async def healthz(call: Call) -> Response[bytes]:
     """Say that the process answers."""
     del call

@@ -8,6 +8,7 @@ from typing import Any
 
 from netpulse.model.monitor import Monitor, MonitorSpec
 from netpulse.storage import monitors, quotas
+from netpulse.web import limits
 from netpulse.web.api import checks
 from netpulse.web.api import monitors as monitors_api
 from netpulse.web.api.checks import CheckAnswer, ChecksQuery, TestAnswer
@@ -99,12 +100,13 @@ async def uptime(call: Call) -> One[UptimeAnswer]:
     tag="monitors",
     summary="Check a monitor now; it confirms nothing and is in no figure",
     answer=CheckAnswer,
-    errors=(404, 409),
+    errors=(404, 409, 429),
 )
 async def check_now(call: Call) -> One[CheckAnswer]:
     """Run one check and return it."""
     monitor = await _stored(call)
     monitors_api.refuse_push(monitor.spec)
+    limits.run_counts(call)
     check = await call.house.engine.check_now(call.session.org_id, monitor)
     return One.of(checks.shown(check, monitor.id))
 
@@ -117,13 +119,14 @@ async def check_now(call: Call) -> One[CheckAnswer]:
     summary="Try a configuration without storing it",
     body=MonitorSpec,
     answer=TestAnswer,
-    errors=(409,),
+    errors=(409, 429),
 )
 async def test(call: Call) -> One[TestAnswer]:
     """Run one check of a configuration and return it."""
     spec = monitors_api.checked(monitors_api.spec_of(await call.json()))
     await call.session.read(monitors_api.refuse_parent, None, spec)
     monitors_api.refuse_push(spec)
+    limits.run_counts(call)
     reading, _, check = await call.house.engine.test(call.session.org_id, spec)
     return One.of(checks.shown_test(spec, check, reading))
 

@@ -50,7 +50,8 @@ async def _found(call: Call) -> _About:
     named = call.house.links.read(token, now=call.now) if len(token) <= 200 else None
     about = None if named is None else await call.house.db.read(_about, *named)
     if about is None:
-        wait = call.house.stray_links.wait(bucket(call.origin.ip), call.now)
+        rate, at = call.house.rates.stray_links, call.house.clock.monotonic()
+        wait = rate.wait(bucket(call.origin.ip), at)
         if wait:
             raise too_many(wait, "Too many unknown links; wait as long as Retry-After says")
         raise ApiError(

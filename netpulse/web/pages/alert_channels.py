@@ -92,7 +92,7 @@ async def test(call: Call) -> Response[bytes]:
     """Send a test and say what the far side answered."""
     channel = await _stored(call)
     try:
-        result = await api.send_test(call.house, call.session, channel.id)
+        result = await api.send_test(call, channel.id)
     except ApiError as error:
         if error.status != 429:
             raise

@@ -11,7 +11,7 @@ from netpulse.model.monitor import MonitorSpec
 from netpulse.storage import alert_rules, monitors, parents
 from netpulse.storage.db import Conn
 from netpulse.storage.monitors import MonitorRow
-from netpulse.web import resource
+from netpulse.web import limits, resource
 from netpulse.web.api import monitors as api
 from netpulse.web.call import Call
 from netpulse.web.endpoint import ADMIN, page
@@ -81,6 +81,7 @@ async def _tried(
     spec = api.checked(spec) if row is None else api.kept(spec, row.monitor.spec)
     monitor_id = None if row is None else row.monitor.id
     await call.session.read(api.refuse_parent, monitor_id, spec)
+    limits.run_counts(call)
     reading, _, check = await call.house.engine.test(call.session.org_id, spec)
     shown = form.again(monitor_form.BOXES, monitor_form.SECRETS, "headers")
     return await _form(call, row, shown, result=tested(spec, check, reading))
@@ -90,6 +91,7 @@ async def _refused(
     call: Call, form: forms.Form, row: MonitorRow | None, error: ApiError
 ) -> Response[bytes]:
     found = forms.problems(error, monitor_form.LABELS)
+    call.headers.update(error.headers)
     shown = form.again(monitor_form.BOXES, monitor_form.SECRETS, "headers")
     return await _form(call, row, shown, found, status=error.status)
 
@@ -146,6 +148,7 @@ async def check_now(call: Call) -> Response[bytes]:
     """Check it now, by hand."""
     row = await stored(call)
     api.refuse_push(row.monitor.spec)
+    limits.run_counts(call)
     await call.house.engine.check_now(call.session.org_id, row.monitor)
     await call.house.raw.flush()
     return redirect(f"/monitors/{row.monitor.id}", "checked")

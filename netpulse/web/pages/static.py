@@ -80,7 +80,7 @@ def url(path: str) -> str:
     return f"/static/{edition()}/{path}"
 
 
-@page("GET", "/static/{path:path}", access=PUBLIC)
+@page("GET", "/static/{path:path}", access=PUBLIC, counts=False)
 async def serve(call: Call) -> Response[bytes]:
     """Send a file."""
     path = str(call.request.path_params["path"]).lstrip("/")
