@@ -14,10 +14,11 @@ from netpulse.model.api_key import SCOPES
 from netpulse.model.ids import Id, new_id
 from netpulse.model.time import DAY, HOUR, rfc3339
 from netpulse.model.user import Role
+from netpulse.storage import sessions
 from netpulse.web.border import Border
 from tests.api.test_monitors import fail
 from tests.asgi import Answer, ask
-from tests.cast import Person
+from tests.cast import DIGESTER, Person
 from tests.clock import START
 from tests.conftest import Stage
 
@@ -161,6 +162,22 @@ async def user(side: Side) -> Id:
     return person.id
 
 
+async def session(side: Side) -> Id:
+    """A browser in which the administrator is signed in."""
+    digest = DIGESTER.digest(side.name("browser"))
+    row = await side.stage.house.db.write(
+        sessions.create,
+        digest,
+        side.admin.id,
+        side.org.id,
+        START,
+        START + DAY,
+        None,
+        f"{side.mark} browser",
+    )
+    return row.id
+
+
 async def org(side: Side) -> Id:
     """The organization itself."""
     return side.org.id
@@ -180,6 +197,7 @@ MAKERS: dict[str, Maker] = {
     "alert_event": alert_event,
     "maintenance": maintenance,
     "api_key": api_key,
+    "session": session,
 }
 
 ALIASES = {

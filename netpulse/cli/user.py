@@ -23,7 +23,7 @@ class Refused(Exception):
 
 def register(commands: Any) -> None:
     """Add the command to the command line."""
-    command = commands.add_parser("user", help="add people, list them, set passwords")
+    command = commands.add_parser("user", help="add people, list them, help them back in")
     actions = command.add_subparsers(dest="action", metavar="ACTION", required=True)
     add = actions.add_parser(
         "add", help="add a person (the first one founds an organization and is its super admin)"
@@ -37,13 +37,23 @@ def register(commands: Any) -> None:
         "password", help="set a person's password and end all their sessions"
     )
     password.add_argument("email", metavar="EMAIL", help="whose")
+    factor = actions.add_parser(
+        "reset-2fa",
+        help="turn a person's second factor off and end all their sessions",
+    )
+    addresses = actions.add_parser(
+        "reset-addresses",
+        help="clear the list of addresses from which a person may come",
+    )
+    for action in (factor, addresses):
+        action.add_argument("email", metavar="EMAIL", help="whose")
     for action in (add, password):
         action.add_argument(
             "--password-stdin",
             action="store_true",
             help="read the password from the first line of standard input",
         )
-    for action in (add, listing, password):
+    for action in (add, listing, password, factor, addresses):
         settings.add_options(action)
         action.set_defaults(run=run)
 
@@ -87,7 +97,7 @@ async def _act(arguments: argparse.Namespace, loaded: Loaded) -> int:
         elif arguments.action == "add":
             await _add(db, arguments)
         else:
-            await _password(db, arguments)
+            await _reset(db, arguments, has_mail=bool(loaded.config.smtp.host))
     finally:
         await db.close()
     return 0
@@ -105,7 +115,8 @@ async def _list(db: Database) -> None:
                 org = orgs.get(conn, membership.org_id)
                 roles.append(f"{membership.role.word} of {org.slug if org else membership.org_id}")
             last = rfc3339(user.last_login_at) if user.last_login_at else "never"
-            state = "" if user.is_active else ", disabled"
+            state = ", two-factor" if user.totp_enabled else ""
+            state += "" if user.is_active else ", disabled"
             found.append(
                 (user.email, ", ".join(roles) or "no organization", f"last sign-in {last}{state}")
             )
@@ -192,35 +203,24 @@ def _org_of(conn: Conn, slug: str | None) -> Org:
     return every[0]
 
 
-async def _password(db: Database, arguments: argparse.Namespace) -> None:
+async def _reset(db: Database, arguments: argparse.Namespace, *, has_mail: bool) -> None:
+    """Do what is done for somebody who cannot help themselves any more."""
+    from netpulse.cli import user_resets
     from netpulse.crypto import passwords
     from netpulse.engine.clock import Clock
-    from netpulse.model.user import Actor, User
-    from netpulse.storage import audit, sessions, users
+    from netpulse.storage import users
 
     user = await db.read(users.by_email, arguments.email)
     if user is None:
         raise Refused(f"there is nobody with the address {arguments.email!r}")
-    hashed = await passwords.hash_password(_new_password(arguments, user.email))
-    now = Clock().now()
-
-    def change(conn: Conn, user: User) -> None:
-        users.set_password(conn, user.id, hashed, now)
-        sessions.end_all(conn, user.id, now)
-        audit.append(
-            conn,
-            user.home_org_id,
-            Actor(kind="cli", label="user password"),
-            "user.password_changed",
-            "user",
-            user.id,
-            None,
-            None,
-            now,
-        )
-
-    await db.write(change, user)
-    sys.stdout.write(f"{user.email} has a new password; all their sessions have ended\n")
+    if arguments.action == "password":
+        hashed = await passwords.hash_password(_new_password(arguments, user.email))
+        work = user_resets.password(hashed)
+    elif arguments.action == "reset-2fa":
+        work = user_resets.second_factor
+    else:
+        work = user_resets.addresses
+    sys.stdout.write(await db.write(work, user, has_mail, Clock().now()) + "\n")
 
 
 def _new_password(arguments: argparse.Namespace, email: str) -> str:

@@ -17,7 +17,9 @@ from netpulse.engine.clock import Clock
 from netpulse.model.invitation import KEPT as INVITATIONS_KEPT
 from netpulse.model.time import DAY, HOUR, Millis
 from netpulse.storage import (
+    account_failures,
     invitations,
+    known_addresses,
     letters,
     login_attempts,
     maintenances,
@@ -123,6 +125,8 @@ class Housekeeping:
         """Forget what is long over: failed sign-ins, sessions, letters and invitations."""
         now = self._clock.now()
         await self._db.write(login_attempts.forget_before, now - FAILURES_KEPT)
+        await self._db.write(account_failures.forget_before, now - FAILURES_KEPT)
+        await self._db.write(known_addresses.forget_before, now - known_addresses.KEPT)
         await self._db.write(sessions.forget_expired, now)
         await self._db.write(letters.forget_before, now - letters.KEPT)
         await self._db.write(invitations.forget_before, now - INVITATIONS_KEPT)

@@ -114,16 +114,31 @@ def end(conn: Conn, digest: str) -> None:
     conn.execute("DELETE FROM sessions WHERE token_digest = ?", (digest,))
 
 
-def end_all(conn: Conn, user_id: Id, now: Millis, *, keep: str | None = None) -> None:
-    """End every session of the user (but the one with the digest `keep`), and revoke all their
-    refresh tokens."""
+def renew(conn: Conn, digest: str, new_digest: str) -> None:
+    """Let a session go on under another token; the old one is worth nothing from now on."""
+    conn.execute(
+        "UPDATE sessions SET token_digest = ? WHERE token_digest = ?", (new_digest, digest)
+    )
+
+
+def end_all(
+    conn: Conn,
+    user_id: Id,
+    now: Millis,
+    *,
+    keep: str | None = None,
+    keep_family: Id | None = None,
+) -> None:
+    """End every session of the user but the one with the digest `keep`, and revoke all their
+    refresh tokens but those of the family `keep_family`."""
     conn.execute(
         "DELETE FROM sessions WHERE user_id = ?1 AND (?2 IS NULL OR token_digest <> ?2)",
         (user_id, keep),
     )
     conn.execute(
-        "UPDATE refresh_families SET revoked_at = ? WHERE user_id = ? AND revoked_at IS NULL",
-        (now, user_id),
+        "UPDATE refresh_families SET revoked_at = ?1 WHERE user_id = ?2 AND revoked_at IS NULL"
+        " AND (?3 IS NULL OR id <> ?3)",
+        (now, user_id, keep_family),
     )
 
 
@@ -184,6 +199,7 @@ def rotate(
         outcome = Rotated.EXPIRED
     else:
         conn.execute("UPDATE refresh_tokens SET used_at = ? WHERE digest = ?", (now, old_digest))
+        conn.execute("UPDATE refresh_families SET last_used_at = ? WHERE id = ?", (now, family_id))
         _add_token(conn, new_digest, family_id, now, expires_at)
     return Rotation(outcome=outcome, family_id=family_id, user_id=user_id)
 
@@ -203,6 +219,12 @@ def revoke_family(conn: Conn, family_id: Id, now: Millis) -> Id | None:
         (now, family_id),
     )
     return None if row is None else str(row[0])
+
+
+def family_began(conn: Conn, family_id: Id) -> Millis | None:
+    """Return when the sign-in behind a family was made, or None if there is no such family."""
+    row = conn.one("SELECT created_at FROM refresh_families WHERE id = ?", (family_id,))
+    return None if row is None else int(row[0])
 
 
 def family_stands(conn: Conn, family_id: Id) -> bool:

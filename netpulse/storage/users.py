@@ -8,6 +8,7 @@ import msgspec
 from msgspec import Struct
 
 from netpulse.model.ids import Id
+from netpulse.model.org import Org
 from netpulse.model.time import Millis
 from netpulse.model.user import Membership, Role, User
 from netpulse.storage import orgs
@@ -126,8 +127,23 @@ def set_password(conn: Conn, user_id: Id, password_hash: str, now: Millis) -> No
         Missing: there is no such user.
     """
     conn.execute(
-        "UPDATE users SET password_hash = ?, updated_at = ? WHERE id = ?",
+        "UPDATE users SET password_hash = ?1, password_changed_at = ?2, updated_at = ?2"
+        " WHERE id = ?3",
         (password_hash, now, user_id),
+    )
+    if not conn.changes:
+        raise Missing("user")
+
+
+def set_ip_whitelist(conn: Conn, user_id: Id, networks: Sequence[str], now: Millis) -> None:
+    """Set the networks (CIDR or addresses) from which the user may come; none: from anywhere.
+
+    Raises:
+        Missing: there is no such user.
+    """
+    conn.execute(
+        "UPDATE users SET ip_whitelist = ?, updated_at = ? WHERE id = ?",
+        (msgspec.json.encode(networks).decode(), now, user_id),
     )
     if not conn.changes:
         raise Missing("user")
@@ -212,6 +228,27 @@ def landing(conn: Conn, user: User) -> Id | None:
         return None
     open_to = [one.org_id for one in memberships(conn, user.id) if one.is_active]
     return user.home_org_id if user.home_org_id in open_to else next(iter(open_to), None)
+
+
+def places(conn: Conn, user: User) -> list[tuple[Org, Role]]:
+    """Return the organizations that the user may enter, with what they may do there, by name."""
+    if reach(conn, user, user.home_org_id) is Role.SUPER_ADMIN:
+        found = [(org, Role.SUPER_ADMIN) for org in orgs.all(conn)]
+    else:
+        own = [one for one in memberships(conn, user.id) if one.is_active and user.is_active]
+        found = [(org, one.role) for one in own if (org := orgs.get(conn, one.org_id)) is not None]
+    return sorted(found, key=lambda place: (place[0].name.casefold(), place[0].id))
+
+
+def password_changed_at(conn: Conn, user_id: Id) -> Millis | None:
+    """Return when the user's password was set last; None: it is still the first one."""
+    row = conn.one("SELECT password_changed_at FROM users WHERE id = ?", (user_id,))
+    return None if row is None or row[0] is None else int(row[0])
+
+
+def audited_in(conn: Conn, user: User) -> Id:
+    """Return the organization whose audit log tells of a person's sign-ins and own account."""
+    return landing(conn, user) or user.home_org_id
 
 
 def count(conn: Conn) -> int:

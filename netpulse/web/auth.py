@@ -28,6 +28,10 @@ from netpulse.web.proxies import networks, within
 from netpulse.web.session import OrgSession
 
 ENDED = "This sign-in has ended; sign in again"
+NOT_FROM_HERE = (
+    "You may not come from this address: it is not on the list of addresses that you allowed for "
+    "your account"
+)
 
 
 class _Found(Struct, frozen=True):
@@ -178,10 +182,7 @@ def _session(
     origin = connection.scope["state"]["origin"]
     allowed = found.user.ip_whitelist
     if allowed and not within(origin.ip, networks(allowed)):
-        raise forbidden(
-            "You may not come from this address: it is not on the list of addresses that you "
-            "allowed for your account"
-        )
+        raise forbidden(NOT_FROM_HERE)
     if found.org is None or found.reach is None:
         if "x-org-id" not in connection.headers:
             raise unauthorized(ENDED)

@@ -71,6 +71,12 @@ class Call:
         """Return the body as a `kind`."""
         return reading.into(kind, await self.json())
 
+    async def optional_body(self, kind: type[S]) -> S:
+        """Return the body as a `kind`, all of whose fields may be missing; so may the body."""
+        if not await self.request.body():
+            return kind()
+        return await self.body(kind)
+
     def query(self, kind: type[S]) -> S:
         """Return the query string as a `kind`."""
         return reading.query_into(kind, self.request.scope["query_string"])

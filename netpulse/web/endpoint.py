@@ -55,6 +55,8 @@ class Declaration(Struct, frozen=True, kw_only=True):
     summary: str
     body: Any = None
     """The type of the JSON body; None: the route takes none."""
+    body_required: bool = True
+    """False: the body may be left out as a whole."""
     query: type[Struct] | None = None
     answer: Any = None
     """The type of `data`; None: data is null."""
@@ -77,6 +79,7 @@ def endpoint(
     summary: str,
     tag: str,
     body: Any = None,
+    body_required: bool = True,
     query: type[Struct] | None = None,
     answer: Any = None,
     many: bool = False,
@@ -98,6 +101,7 @@ def endpoint(
         tag=tag,
         summary=summary,
         body=body,
+        body_required=body_required,
         query=query,
         answer=answer,
         many=many,

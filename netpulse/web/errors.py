@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from msgspec import Struct
 
+from netpulse.model.time import SECOND, Millis
 from netpulse.storage.errors import QuotaReached
 
 
@@ -118,6 +119,12 @@ def too_large(limit: int) -> ApiError:
     size = f"{limit >> 20} MiB" if limit % (1 << 20) == 0 else f"{limit >> 10} KiB"
     message = f"The request's body is larger than {size}; send less"
     return ApiError(413, "PAYLOAD_TOO_LARGE", message)
+
+
+def too_many_until(until: Millis, now: Millis, message: str) -> ApiError:
+    """Return the 429 of what is refused until the moment `until`; a part of a second counts as
+    one, so that whoever waits as told is not too early."""
+    return too_many(-((now - until) // SECOND), message)
 
 
 _OF_STATUS: dict[int, tuple[str, str]] = {

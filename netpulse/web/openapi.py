@@ -162,7 +162,7 @@ def _operation(
     }
     if declaration.body is not None:
         operation["requestBody"] = {
-            "required": True,
+            "required": declaration.body_required,
             "content": {"application/json": {"schema": by_type[_key(declaration.body)]}},
         }
     return operation

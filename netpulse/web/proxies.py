@@ -64,6 +64,15 @@ def bucket(ip: str) -> str:
     return str(address)
 
 
+def wide_bucket(ip: str) -> str:
+    """Return the network that one party is taken to hold: the IPv4 address, or the /48 of an IPv6
+    one, which is what a single customer is given (RFC 6177)."""
+    address = parse(ip)
+    if isinstance(address, ipaddress.IPv6Address):
+        return str(ipaddress.ip_network((int(address) >> 80 << 80, 48)))
+    return bucket(ip)
+
+
 def origin_of(
     peer: str, scheme: str, headers: Sequence[tuple[bytes, bytes]], trusted: Sequence[Network]
 ) -> Origin:

@@ -19,6 +19,7 @@ from netpulse.storage.migrations import (
     m0005_thresholds,
     m0006_api_keys,
     m0007_identity,
+    m0008_sign_ins,
 )
 
 Step = Callable[[Database], None]
@@ -39,6 +40,7 @@ STEPS: tuple[tuple[str, Step], ...] = (
     ("0005_thresholds", _script(m0005_thresholds.SQL)),
     ("0006_api_keys", _script(m0006_api_keys.SQL)),
     ("0007_identity", _script(m0007_identity.SQL)),
+    ("0008_sign_ins", _script(m0008_sign_ins.SQL)),
 )
 
 LATEST = len(STEPS)

@@ -15,7 +15,7 @@ from netpulse.model.time import rfc3339
 from netpulse.model.user import Actor, Role, User
 from netpulse.storage import audit, sessions, users
 from netpulse.storage.db import Conn
-from netpulse.web import accounts, sign_in, tokens
+from netpulse.web import accounts, auth, sign_in, tokens
 from netpulse.web.call import Call
 from netpulse.web.endpoint import PUBLIC, endpoint
 from netpulse.web.envelope import NOTHING, One
@@ -41,6 +41,8 @@ class Credentials(Struct, frozen=True, kw_only=True):
 
     email: LongText
     password: LongText
+    totp_code: Annotated[str, Meta(max_length=200)] | None = None
+    """Where the second factor is on: a code of the app, or a recovery code; each works once."""
 
 
 class UserAnswer(Struct, frozen=True, kw_only=True):
@@ -176,15 +178,22 @@ def _closed() -> ApiError:
     "/v1/auth/login",
     access=PUBLIC,
     tag="auth",
-    summary="Sign in with email address and password",
+    summary="Sign in with email address and password, and a one-time code where one is needed",
     body=Credentials,
     answer=Granted,
     errors=(401, 429),
 )
 async def login(call: Call) -> One[Granted]:
-    """Answer with an access token and set the refresh cookie."""
+    """Answer with an access token and set the refresh cookie.
+
+    With the second factor on and no `totp_code`: 401 `TOTP_REQUIRED`, which is no failure.
+    """
     given = await call.body(Credentials)
     user = await sign_in.check_password(call.house, call.stranger, given.email, given.password)
+    if user.totp_enabled:
+        if not given.totp_code:
+            raise unauthorized(sign_in.CODE_NEEDED, "TOTP_REQUIRED")
+        await sign_in.check_code(call.house, call.stranger, user, given.totp_code)
     access, refresh = await sign_in.open_api_session(call.house, call.stranger, user)
     call.cookies.append(tokens.refresh_cookie(refresh, call.origin.is_https))
     return One.of(Granted(access_token=access))
@@ -197,7 +206,7 @@ async def login(call: Call) -> One[Granted]:
     tag="auth",
     summary="Trade the refresh cookie for a new access token and a new cookie",
     answer=Granted,
-    errors=(401,),
+    errors=(401, 403),
 )
 async def refresh(call: Call) -> One[Granted]:
     """Rotate the refresh token; one that was used before revokes its whole family."""
@@ -214,6 +223,13 @@ async def refresh(call: Call) -> One[Granted]:
         user = users.get(conn, rotation.user_id) if rotation.user_id is not None else None
         if rotation.outcome is sessions.Rotated.REUSED and user is not None:
             _note(conn, user, actor, "auth.refresh_reused", now)
+        if rotation.outcome is sessions.Rotated.OK and user is not None:
+            # Raised in here, so that the token is not used up: an address or a membership may
+            # come back.
+            if users.landing(conn, user) is None:
+                raise unauthorized(auth.ENDED)
+            if not sign_in.allowed(user, actor.ip or ""):
+                raise forbidden(auth.NOT_FROM_HERE)
         return rotation, user
 
     rotation, user = await house.db.write(write)
@@ -226,7 +242,7 @@ async def refresh(call: Call) -> One[Granted]:
             "This refresh token was used before, so that all tokens of this sign-in are revoked; "
             "sign in again"
         )
-    raise unauthorized("This sign-in has ended; sign in again")
+    raise unauthorized(auth.ENDED)
 
 
 @endpoint(
@@ -281,7 +297,8 @@ async def end_sign_in(call: Call) -> None:
 
 def _note(conn: Conn, user: User, actor: Actor, action: str, now: int) -> None:
     who = replace(actor, user_id=user.id, label=user.email)
-    audit.append(conn, user.home_org_id, who, action, "user", user.id, None, None, now)
+    org_id = users.audited_in(conn, user)
+    audit.append(conn, org_id, who, action, "user", user.id, None, None, now)
 
 
 ROUTES = (register, login, refresh, logout)

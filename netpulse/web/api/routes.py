@@ -13,12 +13,18 @@ from netpulse.web.api import (
     incident_acts,
     incidents,
     maintenance,
+    me,
     monitor_acts,
     monitors,
+    second_factor,
+    sign_ins,
 )
 
 ROUTES: tuple[HTTPRouteHandler, ...] = (
     *auth.ROUTES,
+    *second_factor.ROUTES,
+    *me.ROUTES,
+    *sign_ins.ROUTES,
     *api_keys.ROUTES,
     *monitors.ROUTES,
     *monitor_acts.ROUTES,

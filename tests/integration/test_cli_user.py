@@ -1,0 +1,166 @@
+"""`netpulse user` beside a running instance: what it changes counts at the next request."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+from netpulse.storage import audit, known_addresses, second_factors, users
+from tests.api.test_auth import cookie
+from tests.conftest import Stage
+from tests.instance import ROOT
+from tests.sign_ins import RECOVERY, arm, browser, code, error, login, signed_in, user_of, written
+
+ALICE = "alice@acme.example"
+
+
+@pytest.fixture(autouse=True)
+def _settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ENCRYPTION_KEY", bytes(range(32)).hex())
+    monkeypatch.setenv("NETPULSE_SMTP_HOST", "mail.example")
+    monkeypatch.setenv("NETPULSE_SMTP_FROM", "netpulse@acme.example")
+
+
+async def user(stage: Stage, *words: str, typed: str | None = None) -> tuple[int, str, str]:
+    """Run `netpulse user` as a process of its own; returns status, output and errors."""
+
+    def run() -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "netpulse", "user", *words, "--data", str(stage.data)],
+            capture_output=True,
+            text=True,
+            cwd=ROOT,
+            timeout=60,
+            check=False,
+            input=typed,
+        )
+
+    done = await asyncio.to_thread(run)
+    return done.returncode, done.stdout, done.stderr
+
+
+async def last_row(stage: Stage) -> tuple[str, str, str, Any]:
+    """Return action, kind of actor, its label and payload of Acme's last audit row."""
+    row = (await stage.house.db.read(audit.page, stage.cast.acme.id)).rows[0]
+    payload = (await stage.payloads(stage.cast.acme.id))[-1]
+    return row.action, row.actor_kind, row.actor_label, payload
+
+
+async def test_reset_2fa(house: Stage) -> None:
+    page = await browser(house, ALICE)
+    await arm(house, house.cast.alice)
+    program = await signed_in(house, ALICE, totp_code=code(house))
+    status, out, err = await user(house, "reset-2fa", "Alice@Acme.example ")
+    assert (status, err) == (0, "")
+    assert out == f"The second factor of {ALICE} is off; all their sessions have ended\n"
+    assert (await page.get("/v1/auth/me")).status_code == 401
+    assert (await program.get("/v1/auth/me")).status_code == 401
+    assert (await program.post("/v1/auth/refresh")).status_code == 401
+    assert (await login(house.client(), ALICE)).status_code == 200
+    assert await house.house.db.read(second_factors.codes_left, house.cast.alice.id) == 0
+    (letter,) = await written(house)
+    assert letter.recipient == ALICE
+    assert letter.text.startswith("Two-factor authentication was turned off for your account.\n")
+    assert "By: the command line\n" in letter.text
+    rows = (await house.house.db.read(audit.page, house.cast.acme.id)).rows
+    (row,) = (row for row in rows if row.action == "user.second_factor_reset")
+    assert (row.actor_kind, row.actor_label, row.user_id) == ("cli", "user reset-2fa", None)
+    assert row.resource_id == house.cast.alice.id
+    assert await house.house.db.read(audit.verify, house.cast.acme.id) == []
+
+
+async def test_reset_2fa_of_somebody_without(house: Stage) -> None:
+    page = await browser(house, ALICE)
+    status, out, _ = await user(house, "reset-2fa", ALICE)
+    assert (status, out) == (0, f"{ALICE} had no second factor; all their sessions have ended\n")
+    assert (await page.get("/v1/auth/me")).status_code == 401
+    assert await written(house) == []
+    assert await last_row(house) == (
+        "user.second_factor_reset",
+        "cli",
+        "user reset-2fa",
+        {"before": {"totp_enabled": False}, "after": None},
+    )
+
+
+async def test_reset_addresses(house: Stage) -> None:
+    await house.house.db.write(users.set_ip_whitelist, house.cast.alice.id, ("192.0.2.7",), 1)
+    assert error(await login(house.client(), ALICE)) == (401, "LOGIN_FAILED")
+    status, out, _ = await user(house, "reset-addresses", ALICE)
+    assert (status, out) == (0, f"{ALICE} may come from anywhere again\n")
+    assert await last_row(house) == (
+        "user.addresses_changed",
+        "cli",
+        "user reset-addresses",
+        {"before": {"ip_whitelist": ["192.0.2.7"]}, "after": {"ip_whitelist": []}},
+    )
+    assert (await login(house.client(), ALICE)).status_code == 200
+    (letter,) = await written(house)
+    assert "By: the command line\n" in letter.text
+    status, out, _ = await user(house, "reset-addresses", ALICE)
+    assert (status, out) == (0, f"{ALICE} may come from anywhere already\n")
+    assert len(await written(house)) == 1
+
+
+async def test_password(house: Stage) -> None:
+    page = await browser(house, ALICE)
+    await arm(house, house.cast.alice)
+    done = await user(house, "password", ALICE, "--password-stdin", typed="brave new walruses\n")
+    assert done == (0, f"{ALICE} has a new password; all their sessions have ended\n", "")
+    assert (await page.get("/v1/auth/me")).status_code == 401
+    assert error(await login(house.client(), ALICE)) == (401, "LOGIN_FAILED")
+    # The second factor is asked for all the same.
+    assert error(await login(house.client(), ALICE, "brave new walruses")) == (
+        401,
+        "TOTP_REQUIRED",
+    )
+    right = await login(house.client(), ALICE, "brave new walruses", totp_code=RECOVERY[0])
+    assert right.status_code == 200
+    assert cookie(right, "np_refresh")
+    (letter,) = await written(house)
+    assert letter.text.startswith("Your password was changed.\n")
+    rows = await house.payloads(house.cast.acme.id)
+    assert "walruses" not in repr(rows)
+
+
+async def test_no_letter_without_a_mail_server(
+    house: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("NETPULSE_SMTP_HOST")
+    monkeypatch.delenv("NETPULSE_SMTP_FROM")
+    await arm(house, house.cast.alice)
+    assert (await user(house, "reset-2fa", ALICE))[0] == 0
+    assert await written(house) == []
+
+
+@pytest.mark.parametrize("action", ["reset-2fa", "reset-addresses", "password"])
+async def test_nobody_of_that_name(house: Stage, action: str) -> None:
+    status, out, err = await user(house, action, "nobody@acme.example", typed="")
+    assert (status, out) == (1, "")
+    assert err == "netpulse: there is nobody with the address 'nobody@acme.example'\n"
+
+
+async def test_list(house: Stage) -> None:
+    await arm(house, house.cast.alice)
+    await house.house.db.write(users.set_active, house.cast.bob.id, False, 1)
+    status, out, _ = await user(house, "list")
+    assert status == 0
+    assert [line.split() for line in out.splitlines()] == [
+        [ALICE, *"admin of acme (last sign-in never, two-factor)".split()],
+        ["bob@acme.example", *"viewer of acme (last sign-in never, disabled)".split()],
+        ["charlie@globex.example", *"admin of globex (last sign-in never)".split()],
+    ]
+
+
+async def test_the_known_addresses_stay(house: Stage) -> None:
+    """A reset is no reason to let strangers hold up the owner."""
+    await login(house.client(), ALICE)
+    await user(house, "reset-2fa", ALICE)
+    known = await house.house.db.read(
+        known_addresses.is_known, (await user_of(house, house.cast.alice)).id, "192.0.2.10"
+    )
+    assert known
