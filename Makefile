@@ -52,12 +52,13 @@ bench: ## Measure checks, lag, CPU, memory and storage; results go to bench/resu
 	$(VENV)/python bench/bombs.py --out bench/results
 	$(VENV)/python bench/alerts.py --out bench/results
 
-soak: ## Test for an hour: long simulated lives, and hundreds of kills
+soak: ## Test for an hour: long simulated lives, hundreds of kills, the whole API fuzzed
 	@sh packaging/venv.sh dev
 	NETPULSE_SEED=$$(date +%s) NETPULSE_SIMULATED_HOURS=1000 $(VENV)/python -m pytest -s \
 		-o timeout=3600 tests/simulation
 	NETPULSE_KILLS=100 $(VENV)/python -m pytest -s -o timeout=3600 tests/crash/test_kill.py \
 		tests/crash/test_storm.py
+	NETPULSE_SEED=$$(date +%s) NETPULSE_FUZZ_SECONDS=300 $(VENV)/python -m pytest -s tests/document
 
 screenshots: ## Take the pictures in docs/images
 	@sh packaging/venv.sh dev

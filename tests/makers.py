@@ -41,6 +41,11 @@ class Side:
         """What else must not be seen by others, beside ids and the mark."""
         self._count = 0
 
+    @property
+    def now(self) -> int:
+        """Return the moment, by the stage's clock."""
+        return self.stage.house.clock.now()
+
     def name(self, what: str) -> str:
         """Return a name that nobody else has."""
         self._count += 1
@@ -125,7 +130,7 @@ async def alert_event(side: Side) -> Id:
     monitor_id = await monitor(side)
     rule = {"channel_id": await side.one("alert_channel"), "monitor_id": monitor_id}
     await side.post("/v1/alert-rules", rule)
-    await fail(side.stage, monitor_id, START)
+    await fail(side.stage, monitor_id, side.now)
     found = (await side.ask("GET", "/v1/alert-events", query={"monitor_id": monitor_id})).data
     return str(found[0]["id"])
 
@@ -137,8 +142,8 @@ async def maintenance(side: Side) -> Id:
         "/v1/maintenance",
         {
             "title": side.name("move"),
-            "starts_at": rfc3339(START),
-            "ends_at": rfc3339(START + HOUR),
+            "starts_at": rfc3339(side.now),
+            "ends_at": rfc3339(side.now + HOUR),
             "monitor_ids": [await side.one("monitor")],
         },
     )
@@ -156,8 +161,8 @@ async def api_key(side: Side) -> Id:
 async def user(side: Side) -> Id:
     """A colleague who may only look."""
     side._count += 1
-    person = Person(f"{side.mark}-{side._count}", Role.VIEWER, side.org, START)
-    await side.stage.house.db.write(person.enter, START)
+    person = Person(f"{side.mark}-{side._count}", Role.VIEWER, side.org, side.now)
+    await side.stage.house.db.write(person.enter, side.now)
     side.texts.add(person.email)
     return person.id
 
@@ -268,7 +273,7 @@ async def an_incident(side: Side) -> dict[str, Any]:
 @sample("MaintenanceSpec")
 async def a_maintenance(side: Side) -> dict[str, Any]:
     """A window tomorrow; what it covers is put in by whoever asks."""
-    at = START + DAY
+    at = side.now + DAY
     title = side.name("sample")
     return {"title": title, "starts_at": rfc3339(at), "ends_at": rfc3339(at + HOUR)}
 

@@ -46,9 +46,11 @@ def document(declared: list[Declaration], version: str, server: str = "") -> dic
     schemas, components = msgspec.json.schema_components(types, ref_template=_REF)
     by_type = {_key(kind): schema for kind, schema in zip(types, schemas, strict=True)}
     by_type[_key(MonitorAnswer)] = _monitor_answer(components)
+    # msgspec writes an enumeration of one boolean, which generators of clients cannot read.
+    components[Failed.__name__]["properties"]["success"] = {"const": False}
     paths: dict[str, Any] = {}
     for declaration in declared:
-        path = re.sub(r"\{(\w+):\w+\}", r"{\1}", declaration.path)
+        path = _path(declaration)
         operation = _operation(declaration, path, by_type, components)
         paths.setdefault(path, {})[declaration.method.lower()] = operation
     return {
@@ -85,6 +87,10 @@ def document(declared: list[Declaration], version: str, server: str = "") -> dic
             },
         },
     }
+
+
+def _path(declaration: Declaration) -> str:
+    return re.sub(r"\{(\w+):\w+\}", r"{\1}", declaration.path)
 
 
 def _key(kind: Any) -> str:
@@ -151,7 +157,7 @@ def _operation(
     if 412 in declaration.errors:
         parameters.append(_IF_MATCH)
     operation: dict[str, Any] = {
-        "operationId": _operation_id(declaration, path),
+        "operationId": operation_id(declaration),
         "summary": declaration.summary,
         "tags": [declaration.tag],
         "parameters": parameters,
@@ -194,10 +200,11 @@ def _role(declaration: Declaration) -> str:
     return declaration.access.word if isinstance(declaration.access, Role) else "public"
 
 
-def _operation_id(declaration: Declaration, path: str) -> str:
+def operation_id(declaration: Declaration) -> str:
+    """Return the name of an operation, by which a generated client calls it: get_monitors_by_id."""
     words = [
         f"by_{part[1:-1]}" if part.startswith("{") else part.replace("-", "_")
-        for part in path.removeprefix("/v1/").split("/")
+        for part in _path(declaration).removeprefix("/v1/").split("/")
     ]
     return "_".join([declaration.method.lower(), *words])
 
