@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import faulthandler
+import functools
 import ipaddress
 import logging
 import os
@@ -19,11 +20,11 @@ import psutil
 from netpulse import __version__
 from netpulse.channels.carrier import carrier_of
 from netpulse.config import Config, Loaded, Secrets
-from netpulse.crypto import keys, passwords
-from netpulse.crypto.keys import KeyTrouble
+from netpulse.crypto import passwords
+from netpulse.crypto.keys import KeyTrouble, Masters
 from netpulse.crypto.links import Links
 from netpulse.crypto.tokens import Digester
-from netpulse.crypto.vault import Vault
+from netpulse.crypto.vault import LINKS, STORED_TOKENS, Vault
 from netpulse.egress.connect import Egress
 from netpulse.engine import systemd
 from netpulse.engine.clock import Clock
@@ -31,7 +32,7 @@ from netpulse.engine.engine import Engine
 from netpulse.log import configure
 from netpulse.model.user import Actor
 from netpulse.rules.addresses import AddressPolicy
-from netpulse.storage import directory, restore, users
+from netpulse.storage import directory, restore, rotation, users
 from netpulse.storage.db import Database
 from netpulse.storage.errors import StartRefused, StorageTrouble
 from netpulse.storage.lock import DataLock
@@ -97,13 +98,15 @@ async def _build(
     config: Config, secrets: Secrets, data: Path, address: str, stack: contextlib.AsyncExitStack
 ) -> House:
     """Build the parts; `stack` closes them in the opposite order."""
-    master = keys.load_master(
-        secrets.encryption_key or None,
-        data / directory.KEY,
-        has_data=directory.has_data(data),
-    )
-    db = await open_database(data, Vault(master))
+    masters = Masters(secrets.encryption_key or None, data / directory.KEY)
+    vault = Vault.of(masters, has_data=directory.has_data(data))
+    db = await open_database(data, vault)
     stack.push_async_callback(db.close)
+    await db.write(rotation.note_source, from_environment=masters.from_environment)
+    if await db.read(rotation.record) is not None or masters.following() is not None:
+        log.warning(
+            "a change of the encryption key was interrupted: run `netpulse key rotate` to finish it"
+        )
     raw = Raw(data)
     stack.push_async_callback(raw.close)
     clock = Clock()
@@ -111,7 +114,7 @@ async def _build(
     egress = Egress(AddressPolicy(own=own_addresses(address, config.server.port)))
     stack.push_async_callback(egress.close)
     carrier = carrier_of(config, secrets, egress)
-    links = Links(keys.derive(master, "links"), config.server.public_url)
+    links = Links(vault.kept(LINKS), config.server.public_url)
     engine = Engine(
         db,
         raw,
@@ -133,8 +136,10 @@ async def _build(
         carrier=carrier,
         links=links,
         clock=clock,
-        signer=Signer(secrets.jwt_secret.encode() or keys.derive(master, "access-tokens")),
-        digester=Digester(keys.derive(master, "stored-tokens")),
+        signer=Signer(
+            secrets.jwt_secret.encode() or functools.partial(vault.derived, "access-tokens")
+        ),
+        digester=Digester(vault.kept(STORED_TOKENS)),
         setup_token=SetupToken.open(data / "setup-token", needed=needed),
         version=__version__,
         rates=Rates(config.limits),

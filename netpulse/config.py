@@ -110,6 +110,8 @@ class Secrets(Struct, frozen=True):
 
     encryption_key: str = ""
     """64 hexadecimal digits; empty: the key file in the data directory."""
+    new_encryption_key: str = ""
+    """What `netpulse key rotate` changes to; empty: it makes one."""
     jwt_secret: str = ""
     """Empty: derived from the encryption key."""
     admin_email: str = ""
@@ -167,7 +169,8 @@ _ALIASES = {
     "SMTP_PASS": ("smtp", "password"),
     "SMTP_FROM": ("smtp", "from"),
 }
-_NOT_SETTINGS = frozenset({"NETPULSE_ADMIN_EMAIL", "NETPULSE_ADMIN_PASSWORD"})
+_NEW_KEY = "NETPULSE_NEW_ENCRYPTION_KEY"
+_NOT_SETTINGS = frozenset({"NETPULSE_ADMIN_EMAIL", "NETPULSE_ADMIN_PASSWORD", _NEW_KEY})
 
 
 def load(
@@ -194,6 +197,7 @@ def load(
     _check_values(config)
     secrets = Secrets(
         encryption_key=environ.get("ENCRYPTION_KEY", ""),
+        new_encryption_key=environ.get(_NEW_KEY, ""),
         jwt_secret=environ.get("JWT_SECRET", ""),
         admin_email=environ.get("NETPULSE_ADMIN_EMAIL", ""),
         admin_password=environ.get("NETPULSE_ADMIN_PASSWORD", ""),
@@ -348,11 +352,14 @@ def _check_smtp(smtp: Smtp) -> None:
 
 
 def _check_secrets(secrets: Secrets) -> None:
-    key = secrets.encryption_key
-    if key and (len(key) != 64 or any(char not in "0123456789abcdefABCDEF" for char in key)):
-        raise ConfigError(
-            "ENCRYPTION_KEY must be 64 hexadecimal digits; make one with `openssl rand -hex 32`"
-        )
+    for name, key in (
+        ("ENCRYPTION_KEY", secrets.encryption_key),
+        (_NEW_KEY, secrets.new_encryption_key),
+    ):
+        if key and (len(key) != 64 or any(char not in "0123456789abcdefABCDEF" for char in key)):
+            raise ConfigError(
+                f"{name} must be 64 hexadecimal digits; make one with `openssl rand -hex 32`"
+            )
     if secrets.jwt_secret and len(secrets.jwt_secret) < 32:
         raise ConfigError("JWT_SECRET is shorter than 32 characters; unset it to have one derived")
     if bool(secrets.twilio_sid) != bool(secrets.twilio_auth_token):

@@ -46,7 +46,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 async def _restore(arguments: argparse.Namespace, loaded: Loaded) -> int:
     from netpulse.cli.progress import Progress
-    from netpulse.crypto import keys
+    from netpulse.crypto.keys import Masters
     from netpulse.crypto.vault import Vault
     from netpulse.engine.clock import Clock
     from netpulse.model.user import Actor
@@ -71,9 +71,9 @@ async def _restore(arguments: argparse.Namespace, loaded: Loaded) -> int:
             # A key that came along belongs to the data; the environment's wins over both.
             its_own = stage / directory.KEY
             key = its_own if its_own.exists() else data / directory.KEY
-            master = keys.load_master(loaded.secrets.encryption_key or None, key, has_data=True)
+            masters = Masters(loaded.secrets.encryption_key or None, key)
             now = Clock().now()
-            db = await open_database(stage, Vault(master))
+            db = await open_database(stage, Vault.of(masters, has_data=True))
             try:
                 actor = Actor(kind="cli", label="restore")
                 await db.write(restored.settle, manifest, actor, now)

@@ -22,6 +22,10 @@ def run(arguments: argparse.Namespace) -> int:
     loaded = settings.read(arguments, host=arguments.host, port=arguments.port)
     if loaded is None:
         return 1
+    if loaded.secrets.new_encryption_key:
+        settings.complain(
+            "warning: NETPULSE_NEW_ENCRYPTION_KEY is for `netpulse key rotate` alone and is ignored"
+        )
     from netpulse.app import serve
 
     return serve(loaded)

@@ -76,7 +76,7 @@ def run(arguments: argparse.Namespace) -> int:
 async def _act(arguments: argparse.Namespace, loaded: Loaded) -> int:
     from pathlib import Path
 
-    from netpulse.crypto import keys
+    from netpulse.crypto.keys import Masters
     from netpulse.crypto.vault import Vault
     from netpulse.storage import directory
     from netpulse.storage.opening import open_database
@@ -87,10 +87,8 @@ async def _act(arguments: argparse.Namespace, loaded: Loaded) -> int:
             f"there is no NetPulse data in {data}; start `netpulse serve` once, "
             "or name another --data"
         )
-    master = keys.load_master(
-        loaded.secrets.encryption_key or None, data / directory.KEY, has_data=True
-    )
-    db = await open_database(data, Vault(master))
+    masters = Masters(loaded.secrets.encryption_key or None, data / directory.KEY)
+    db = await open_database(data, Vault.of(masters, has_data=True))
     try:
         if arguments.action == "list":
             await _list(db)

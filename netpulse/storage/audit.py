@@ -3,6 +3,12 @@
 Each row's hash covers its own fields and the hash of the row before it, so that a row that was
 changed, removed or slipped in breaks the chain from there on. The head (last number and hash) is
 kept beside it, which shows rows cut off at the end. Triggers refuse UPDATE and DELETE.
+
+Whoever has the file in hand could compute all hashes anew; but not the signature of the head,
+whose key is sealed, nor that of the roll: the sum of all heads, which shows a chain that was taken
+away as a whole, or a head that was put back to an earlier one. A head or roll that is not signed as
+it should be is never signed again: otherwise the next row would bless what was done.
+`storage.audit_chains` verifies all of it.
 """
 
 from __future__ import annotations
@@ -13,11 +19,13 @@ from typing import Any
 
 import msgspec
 from msgspec import Raw, Struct
+from msgspec.structs import replace
 
 from netpulse.model.audit import AuditRow
 from netpulse.model.ids import Id, new_id
 from netpulse.model.time import Millis
 from netpulse.model.user import Actor
+from netpulse.storage import meta
 from netpulse.storage.conn import Conn, Row
 from netpulse.storage.table import Page
 
@@ -43,14 +51,52 @@ _FIELDS = (
     "created_at",
     "prev_hash",
 )
-_COLUMNS = ", ".join((*_FIELDS, "hash"))
+COLUMNS = ", ".join((*_FIELDS, "hash"))
+"""The columns of a row as `row_hash` (all but the last) and `of_row` take them."""
 
 
-class Break(Struct, frozen=True):
-    """A place where a chain does not hold."""
+_UNSIGNED = "unsigned since "
+"""Stands in place of a signature once one did not hold, with the row that was the end then."""
 
+ROLL = "audit_roll"
+"""The roll's key in `meta`."""
+
+
+class Head(Struct, frozen=True):
+    """The end of a chain."""
+
+    org_id: Id
     seq: int
-    problem: str
+    hash: str
+    mac: str | None
+    """The signature."""
+
+    @property
+    def said(self) -> str:
+        """What is signed."""
+        return f"{self.org_id}|{self.seq}|{self.hash}"
+
+    @property
+    def unsigned_since(self) -> int:
+        """Of a head whose signature does not hold: the row that was the end when that was first
+        seen."""
+        text = (self.mac or "").removeprefix(_UNSIGNED)
+        return int(text) if text.isdecimal() and text != self.mac else self.seq
+
+
+class Roll(Struct, frozen=True):
+    """The sum of all heads."""
+
+    total: int
+    """Rows in all chains together."""
+    sum: int
+    """The heads' signatures, one laid over the other (exclusive or)."""
+    mac: str
+
+    @property
+    def said(self) -> str:
+        """What is signed."""
+        return f"roll|{self.total}|{self.sum:064x}"
 
 
 def append(
@@ -70,8 +116,8 @@ def append(
     there is none), with its secrets taken out by the caller. Somebody who acts from another
     organization is named with it, in the label for people and as `actor_org` for programs.
     """
-    head = conn.one("SELECT seq, hash FROM audit_heads WHERE org_id = ?", (org_id,))
-    seq, prev_hash = (1, FIRST) if head is None else (int(head[0]) + 1, str(head[1]))
+    last = head(conn, org_id)
+    seq, prev_hash = (1, FIRST) if last is None else (last.seq + 1, last.hash)
     payload: dict[str, Any] = {"before": before, "after": after}
     label = actor.label
     if actor.org_id is not None and actor.org_id != org_id:
@@ -93,14 +139,74 @@ def append(
         now,
         prev_hash,
     )
-    row = (*values, _hash(values))
-    conn.execute(f"INSERT INTO audit_logs ({_COLUMNS}) VALUES ({', '.join('?' * len(row))})", row)
+    row = (*values, row_hash(values))
+    conn.execute(f"INSERT INTO audit_logs ({COLUMNS}) VALUES ({', '.join('?' * len(row))})", row)
+    _extend(conn, last, Head(org_id, seq, str(row[-1]), None))
+    return of_row(row)
+
+
+def head(conn: Conn, org_id: Id) -> Head | None:
+    """Return the end of the organization's chain, or None where nothing was ever noted."""
+    row = conn.one("SELECT org_id, seq, hash, mac FROM audit_heads WHERE org_id = ?", (org_id,))
+    return None if row is None else Head(*row)
+
+
+def roll(conn: Conn) -> Roll | None:
+    """Return the sum of all heads, or None where it is not there or unreadable."""
+    text = meta.get(conn, ROLL)
+    parts = text.split("|") if isinstance(text, str) else []
+    try:
+        total, summed, mac = parts
+        return Roll(int(total), int(summed, 16), mac)
+    except ValueError:
+        return None
+
+
+def sign_all(conn: Conn) -> None:
+    """Sign every chain as it is: once, when the key for it has just been made."""
+    total = summed = 0
+    for row in conn.all("SELECT org_id, seq, hash, mac FROM audit_heads"):
+        one = _signed(conn, Head(*row))
+        conn.execute("UPDATE audit_heads SET mac = ? WHERE org_id = ?", (one.mac, one.org_id))
+        total += one.seq
+        summed ^= number(one.mac)
+    _put_roll(conn, total, summed)
+
+
+def number(mac: str | None) -> int:
+    """Return a signature as the roll sums it up; what is none counts nothing."""
+    try:
+        return int(mac or "", 16)
+    except ValueError:
+        return 0
+
+
+def _extend(conn: Conn, last: Head | None, following: Head) -> None:
+    """Put `following` in the place of the head `last`, and in the roll."""
+    if last is None or conn.vault.signed(last.said, last.mac):
+        kept = _signed(conn, following)
+    else:
+        kept = replace(following, mac=f"{_UNSIGNED}{last.unsigned_since}")
     conn.execute(
-        "INSERT INTO audit_heads VALUES (?, ?, ?)"
-        " ON CONFLICT (org_id) DO UPDATE SET seq = excluded.seq, hash = excluded.hash",
-        (org_id, seq, row[-1]),
+        "INSERT INTO audit_heads (org_id, seq, hash, mac) VALUES (?, ?, ?, ?)"
+        " ON CONFLICT (org_id) DO UPDATE"
+        " SET seq = excluded.seq, hash = excluded.hash, mac = excluded.mac",
+        (kept.org_id, kept.seq, kept.hash, kept.mac),
     )
-    return _audit_row(row)
+    known = roll(conn)
+    if known is None or not conn.vault.signed(known.said, known.mac):
+        return
+    before = 0 if last is None else number(last.mac)
+    _put_roll(conn, known.total + 1, known.sum ^ before ^ number(kept.mac))
+
+
+def _signed(conn: Conn, one: Head) -> Head:
+    return replace(one, mac=conn.vault.sign(one.said))
+
+
+def _put_roll(conn: Conn, total: int, summed: int) -> None:
+    bare = Roll(total, summed, "")
+    meta.put(conn, ROLL, f"{total}|{summed:064x}|{conn.vault.sign(bare.said)}")
 
 
 def page(
@@ -121,35 +227,13 @@ def page(
     wanted = (org_id, resource_type, resource_id, user_id)
     total = conn.one(f"SELECT count(*) FROM audit_logs WHERE {where}", wanted)
     rows = conn.all(
-        f"SELECT {_COLUMNS} FROM audit_logs WHERE {where} ORDER BY seq DESC LIMIT ?5 OFFSET ?6",
+        f"SELECT {COLUMNS} FROM audit_logs WHERE {where} ORDER BY seq DESC LIMIT ?5 OFFSET ?6",
         (*wanted, limit, offset),
     )
-    return Page([_audit_row(row) for row in rows], int(total[0]) if total else 0)
+    return Page([of_row(row) for row in rows], int(total[0]) if total else 0)
 
 
-def verify(conn: Conn, org_id: Id) -> list[Break]:
-    """Return the breaks of the organization's chain, in order; an empty list is good news."""
-    breaks: list[Break] = []
-    seq, prev_hash = 0, FIRST
-    while rows := conn.all(
-        f"SELECT {_COLUMNS} FROM audit_logs WHERE org_id = ? AND seq > ? ORDER BY seq LIMIT 500",
-        (org_id, seq),
-    ):
-        for row in rows:
-            if row[2] != seq + 1:
-                breaks.append(Break(seq + 1, f"rows {seq + 1} to {row[2] - 1} are missing"))
-            elif row[13] != prev_hash:
-                breaks.append(Break(row[2], "it does not follow the row before it"))
-            if _hash(row[:-1]) != row[-1]:
-                breaks.append(Break(row[2], "its content was changed"))
-            seq, prev_hash = row[2], row[-1]
-    head = conn.one("SELECT seq, hash FROM audit_heads WHERE org_id = ?", (org_id,))
-    if (seq, prev_hash) != ((0, FIRST) if head is None else tuple(head)):
-        breaks.append(Break(seq + 1, "the end of the chain is not where it was left"))
-    return breaks
-
-
-def _hash(values: Row) -> str:
+def row_hash(values: Row) -> str:
     """Return the SHA-256 (hex) over the canonical JSON of a row's fields: sorted names, no spaces,
     no escapes beyond what JSON asks for."""
     fields = dict(zip(_FIELDS, values, strict=True))
@@ -157,7 +241,8 @@ def _hash(values: Row) -> str:
     return hashlib.sha256(canonical.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def _audit_row(row: Row) -> AuditRow:
+def of_row(row: Row) -> AuditRow:
+    """Return the row selected with COLUMNS."""
     return AuditRow(
         id=row[0],
         org_id=row[1],

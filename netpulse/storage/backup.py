@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import apsw
@@ -20,6 +20,8 @@ from netpulse.model.backup import Manifest
 from netpulse.model.time import Millis, rfc3339
 from netpulse.storage import directory
 from netpulse.storage.archive import BackupRefused, Packer, Progress
+from netpulse.storage.errors import StartRefused
+from netpulse.storage.lock import ROTATION, DataLock
 
 _BUSY_MS = 10_000
 
@@ -63,7 +65,7 @@ def make(
     draft = target.with_name(f".{target.name}.part")
     skipped: list[str] = []
     try:
-        with _scratch(target) as scratch:
+        with _scratch(target) as scratch, _unchanging(data) if with_key else nullcontext():
             handle = os.open(draft, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
             with os.fdopen(handle, "w+b") as file:
                 packer = Packer(file)
@@ -131,6 +133,24 @@ def _copy(source: Path, target: Path) -> int:
     finally:
         reader.close()
     return int(str(version))
+
+
+@contextmanager
+def _unchanging(data: Path) -> Iterator[None]:
+    """Keep the encryption key from being changed: the one that is packed last must open the main
+    file that was copied first."""
+    try:
+        lock = DataLock.acquire(data, ROTATION)
+    except StartRefused as refusal:
+        raise BackupRefused(str(refusal)) from None
+    with lock:
+        following = (data / directory.KEY).with_name(f"{directory.KEY}.next")
+        if following.exists():
+            raise BackupRefused(
+                f"a change of the encryption key was interrupted ({following} is there): run "
+                "`netpulse key rotate` to finish it, or leave --with-key out"
+            )
+        yield
 
 
 @contextmanager

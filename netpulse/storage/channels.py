@@ -11,6 +11,7 @@ from netpulse.model.channel import Channel, ChannelConfig, WebhookConfig
 from netpulse.model.ids import Id
 from netpulse.model.time import Millis
 from netpulse.storage.conn import Conn, Row
+from netpulse.storage.sealed import CHANNEL_CONFIG
 from netpulse.storage.table import Page, Table, Values
 
 COLUMNS = (
@@ -118,7 +119,7 @@ def of_row(conn: Conn, row: Row) -> Channel:
     config: ChannelConfig = WebhookConfig(url="")
     damage = None
     try:
-        config = _config.decode(conn.vault.open(row[4], _context(row[0], row[1])))
+        config = _config.decode(conn.vault.open(row[4], CHANNEL_CONFIG.context(row[0], row[1])))
     except (SealBroken, msgspec.MsgspecError) as error:
         damage = f"its configuration does not open; enter it again ({error})"
     return Channel(
@@ -142,7 +143,7 @@ def of_row(conn: Conn, row: Row) -> Channel:
 
 def _values(conn: Conn, channel: Channel) -> Values:
     sealed = conn.vault.seal(
-        msgspec.json.encode(channel.config), _context(channel.id, channel.org_id)
+        msgspec.json.encode(channel.config), CHANNEL_CONFIG.context(channel.id, channel.org_id)
     )
     return {
         "id": channel.id,
@@ -171,10 +172,6 @@ def silence(conn: Conn, channel_id: Id) -> None:
             f" WHERE channel_id = ? AND status = 'pending' AND held_for {which}",
             (Suppressed.CHANNEL_INACTIVE.value, channel_id),
         )
-
-
-def _context(channel_id: Id, org_id: Id) -> str:
-    return f"alert_channels|config|{channel_id}|{org_id}"
 
 
 _TABLE: Table[Channel] = Table(

@@ -89,6 +89,7 @@ class Database:
         self.vault = vault
         self._trouble: StorageTrouble | None = None
         self._closed = False
+        self._has_key = True
         self._reserve = Reserve(path.with_name("reserve"), time.monotonic())
         self._writes: _Queue = SimpleQueue()
         self._reads: _Queue = SimpleQueue()
@@ -214,6 +215,7 @@ class Database:
         """Try once; return what made the transaction fail as a whole, or None."""
         try:
             conn.execute("BEGIN IMMEDIATE")
+            self._follow(conn)
             for job in jobs:
                 trouble = _in_savepoint(conn, job)
                 if trouble is not None:
@@ -229,6 +231,20 @@ class Database:
             _roll_back(conn)
             return StorageTrouble(TroubleKind.INTERNAL, str(error))
         return None
+
+    def _follow(self, conn: Conn) -> None:
+        """Have this transaction seal with the key that the data names: another process may be
+        changing it, and only within a transaction it cannot change any more."""
+        row = conn.one("SELECT value FROM meta WHERE key = 'vault_check'")
+        if row is None or not isinstance(row[0], bytes):
+            return
+        before = self.vault.header
+        known = self.vault.follow(row[0])
+        if self._has_key and not known:
+            _log.error("database: the encryption key was changed, and the new one cannot be read")
+        elif known and self.vault.header != before:
+            _log.info("database: secrets are encrypted with another key from now on")
+        self._has_key = known
 
     # --- the reader threads ---
 

@@ -11,6 +11,7 @@ from netpulse.model.ids import Id, new_id
 from netpulse.model.letter import Letter, LetterKind
 from netpulse.model.time import DAY, MINUTE, Millis
 from netpulse.storage.conn import Conn, Row
+from netpulse.storage.sealed import LETTER_BODY
 
 KEPT = 90 * DAY
 """How long it is known that a letter was written."""
@@ -53,7 +54,7 @@ def post(
             kind.value,
             recipient,
             subject,
-            conn.vault.seal(text.encode(), _context(letter_id)),
+            conn.vault.seal(text.encode(), LETTER_BODY.context(letter_id)),
             now,
             expires_at,
             now,
@@ -162,10 +163,6 @@ def forget_before(conn: Conn, at: Millis) -> None:
     conn.execute("DELETE FROM letters WHERE created_at < ? AND next_attempt_at IS NULL", (at,))
 
 
-def _context(letter_id: Id) -> str:
-    return f"letters|body|{letter_id}|-"
-
-
 def _listed(texts: Collection[str]) -> str:
     return msgspec.json.encode(list(texts)).decode()
 
@@ -174,7 +171,7 @@ def _opened(conn: Conn, row: Row) -> Letter:
     if row[6] is None:
         return _letter(row)
     try:
-        return _letter(row, text=conn.vault.open(row[6], _context(row[0])).decode())
+        return _letter(row, text=conn.vault.open(row[6], LETTER_BODY.context(row[0])).decode())
     except SealBroken as error:
         return _letter(row, damage=str(error))
 

@@ -12,10 +12,13 @@ from types import TracebackType
 from netpulse.storage.errors import StartRefused
 
 FILE = "netpulse.lock"
+"""Held by the server."""
+ROTATION = "rotation.lock"
+"""Held while the master key is being changed, or copied."""
 
 
 class DataLock:
-    """The lock on `<data>/netpulse.lock`, held until `release` or the end of the process.
+    """The lock on a file of the data directory, held until `release` or the end of the process.
 
     flock(2) belongs to the open file, so that it ends with the process however it dies; the text
     in the file (pid, start in Unix milliseconds, host name) only tells others who holds it.
@@ -26,13 +29,13 @@ class DataLock:
         self._handle = handle
 
     @classmethod
-    def acquire(cls, data: Path) -> DataLock:
-        """Take the lock of the directory `data`.
+    def acquire(cls, data: Path, file: str = FILE) -> DataLock:
+        """Take the lock of the directory `data`, or another one of it.
 
         Raises:
             StartRefused: another process holds it (it is named), or the file cannot be written.
         """
-        path = data / FILE
+        path = data / file
         try:
             handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
@@ -41,12 +44,20 @@ class DataLock:
                 "or choose another --data"
             ) from None
         try:
+            if os.geteuid() == 0:
+                # What root made must not shut out the user that the server runs as.
+                owner = data.stat()
+                os.fchown(handle, owner.st_uid, owner.st_gid)
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             os.ftruncate(handle, 0)
             os.pwrite(handle, _card().encode(), 0)
         except BlockingIOError:
             holder = _holder(os.pread(handle, 400, 0).decode("utf-8", "replace"))
             os.close(handle)
+            if file == ROTATION:
+                raise StartRefused(
+                    f"another command ({holder}) is at the key of {data}; let that finish"
+                ) from None
             raise StartRefused(
                 f"another NetPulse ({holder}) already uses {data}; stop it or choose another --data"
             ) from None

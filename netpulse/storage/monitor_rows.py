@@ -15,6 +15,7 @@ from netpulse.model.watch import Watch
 from netpulse.rules.monitors import join_secrets, split_secrets
 from netpulse.storage import pushes, watches
 from netpulse.storage.conn import Conn, Row
+from netpulse.storage.sealed import MONITOR_SECRETS
 
 COLUMNS = (
     "m.id, m.key, m.org_id, m.config, m.secrets, m.is_paused, m.created_by, m.created_at,"
@@ -66,7 +67,7 @@ def of_row(conn: Conn, row: Row) -> Monitor:
         damage = f"its configuration cannot be read; enter it again ({error})"
     if row[4] is not None and damage is None:
         try:
-            opened = conn.vault.open(row[4], _context(row[0], row[2]))
+            opened = conn.vault.open(row[4], MONITOR_SECRETS.context(row[0], row[2]))
             spec = join_secrets(spec, _secrets.decode(opened))
         except (SealBroken, *_UNREADABLE) as error:
             damage = f"its secrets do not open; enter them again ({error})"
@@ -130,7 +131,9 @@ def values(
     bare, secrets = split_secrets(spec)
     sealed = None
     if secrets:
-        sealed = conn.vault.seal(msgspec.json.encode(secrets), _context(monitor_id, org_id))
+        sealed = conn.vault.seal(
+            msgspec.json.encode(secrets), MONITOR_SECRETS.context(monitor_id, org_id)
+        )
     return (
         bare.name,
         type_of(bare),
@@ -154,7 +157,3 @@ def put_tags(conn: Conn, key: int, org_id: Id, spec: MonitorSpec) -> None:
         "INSERT OR IGNORE INTO monitor_tags (monitor_key, tag, org_id) VALUES (?, ?, ?)",
         [(key, tag, org_id) for tag in spec.tags],
     )
-
-
-def _context(monitor_id: Id, org_id: Id) -> str:
-    return f"monitors|secrets|{monitor_id}|{org_id}"

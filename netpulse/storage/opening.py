@@ -12,8 +12,9 @@ from typing import cast
 import apsw
 
 from netpulse.crypto.vault import Vault
-from netpulse.storage import directory
+from netpulse.storage import directory, kept_keys, meta, rotation
 from netpulse.storage.adapter import wrapped
+from netpulse.storage.conn import Conn
 from netpulse.storage.db import READERS, Database
 from netpulse.storage.errors import StartRefused, StorageTrouble, translated
 from netpulse.storage.lock import other_holder
@@ -109,7 +110,8 @@ def _existing(path: Path, vault: Vault, steps: tuple[tuple[str, Step], ...]) -> 
                 f"program knows up to {len(steps)}): install that version again"
             )
         _quick_check(raw, path)
-        _refuse_wrong_key(raw, path, vault)
+        conn = Conn(raw, vault)
+        _refuse_wrong_key(conn, path)
         for pragma in _WRITER_PRAGMAS:
             raw.execute(pragma).fetchall()
         if version < len(steps):
@@ -121,14 +123,29 @@ def _existing(path: Path, vault: Vault, steps: tuple[tuple[str, Step], ...]) -> 
                 )
             _copy(raw, path.with_name(f"{path.name}.v{version}"))
             migrations(steps).apply(wrapped(raw))
+        _settle_keys(conn, path, is_new=False)
         raw.config(apsw.SQLITE_DBCONFIG_DEFENSIVE, 1)
         return raw
     except BaseException as error:
         if raw is not None:
             raw.close()
         if isinstance(error, apsw.Error):
-            raise _refusal(path, error) from error
+            raise refusal(path, error) from error
         raise
+
+
+def _settle_keys(conn: Conn, path: Path, *, is_new: bool) -> None:
+    """Have the kept keys in the vault, stored where they are not yet."""
+    if kept_keys.are_kept(conn):
+        kept_keys.settle(conn, path, is_new=is_new)
+        return
+    conn.execute("BEGIN IMMEDIATE")
+    try:
+        kept_keys.settle(conn, path, is_new=is_new)
+        conn.execute("COMMIT")
+    finally:
+        if conn.in_transaction:
+            conn.execute("ROLLBACK")
 
 
 def _create(data: Path, path: Path, vault: Vault) -> None:
@@ -143,7 +160,9 @@ def _create(data: Path, path: Path, vault: Vault) -> None:
         _tune(raw)
         raw.execute("PRAGMA synchronous = FULL").fetchall()
         migrations().apply(wrapped(raw))
-        raw.execute("INSERT INTO meta VALUES ('vault_check', ?)", (vault.check_value(),))
+        conn = Conn(raw, vault)
+        meta.put(conn, "vault_check", vault.check_value())
+        _settle_keys(conn, path, is_new=True)
         raw.execute("PRAGMA journal_mode = WAL").fetchall()
         raw.close()
         _sync(draft)
@@ -152,7 +171,11 @@ def _create(data: Path, path: Path, vault: Vault) -> None:
     except apsw.Error as error:
         if raw is not None:
             raw.close()
-        raise _refusal(path, error) from error
+        raise refusal(path, error) from error
+    except StorageTrouble as trouble:
+        if raw is not None:
+            raw.close()
+        raise StartRefused(f"cannot write {path}: {trouble}") from None
     except OSError as error:
         raise StartRefused(f"cannot write {path}: {error.strerror} (uid {os.getuid()})") from None
 
@@ -200,15 +223,16 @@ def quick_check(raw: apsw.Connection, enough: Callable[[], bool]) -> list[str]:
     return [str(row[0]) for row in rows if row[0] != "ok"]
 
 
-def _refuse_wrong_key(raw: apsw.Connection, path: Path, vault: Vault) -> None:
-    rows = raw.execute("SELECT value FROM meta WHERE key = 'vault_check'").fetchall()
-    if not rows:
-        raise StartRefused(f"{path} is not a whole NetPulse database: restore it from a backup")
-    if not isinstance(rows[0][0], bytes) or not vault.accepts(rows[0][0]):
-        raise StartRefused(
-            f"the encryption key does not belong to {path}: set ENCRYPTION_KEY, or restore "
-            f"{directory.KEY}, as it was when the data was written"
-        )
+def _refuse_wrong_key(conn: Conn, path: Path) -> None:
+    """Make the key that the data names the one that seals.
+
+    Raises:
+        StartRefused: it is not among those that we have, or another one is missing that values
+            are still sealed with.
+    """
+    problem = rotation.key_problem(conn, path)
+    if problem is not None:
+        raise StartRefused(problem)
 
 
 def _copy(raw: apsw.Connection, target: Path) -> None:
@@ -241,7 +265,7 @@ def _sync(path: Path) -> None:
         os.close(handle)
 
 
-def _refusal(path: Path, error: apsw.Error) -> StartRefused:
+def refusal(path: Path, error: apsw.Error) -> StartRefused:
     """Return the line that says why SQLite cannot use the file."""
     if isinstance(error, apsw.CorruptError | apsw.NotADBError):
         return StartRefused(f"{path} is damaged ({error}): keep a copy of it and restore a backup")

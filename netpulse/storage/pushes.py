@@ -18,6 +18,7 @@ from netpulse.model.push import Beat
 from netpulse.model.time import Millis
 from netpulse.rules import push
 from netpulse.storage.conn import Conn, Row
+from netpulse.storage.sealed import PUSH_TOKEN
 
 TOKEN_BYTES = 24
 """Random bytes of a token: 192 bits, 32 signs."""
@@ -51,7 +52,7 @@ def follow(conn: Conn, org_id: Id, monitor_id: Id, spec: MonitorSpec, now: Milli
             monitor_id,
             org_id,
             conn.vault.digest(token),
-            conn.vault.seal(token.encode(), _context(monitor_id, org_id)),
+            conn.vault.seal(token.encode(), PUSH_TOKEN.context(monitor_id, org_id)),
             beat.base_at,
             beat.deadline_at,
         ),
@@ -73,7 +74,7 @@ def opened(conn: Conn, monitor_id: Id, org_id: Id, sealed: bytes | None) -> str 
     if sealed is None:
         return None
     try:
-        return conn.vault.open(sealed, _context(monitor_id, org_id)).decode()
+        return conn.vault.open(sealed, PUSH_TOKEN.context(monitor_id, org_id)).decode()
     except SealBroken as broken:
         # It still leads here by its digest; only showing it is over.
         _log.error("the ping URL of monitor %s cannot be shown: %s", monitor_id, broken)
@@ -106,7 +107,3 @@ def save(conn: Conn, changed: Mapping[Id, Beat]) -> None:
 
 def _beat(row: Row) -> Beat:
     return Beat(base_at=row[0], deadline_at=row[1], started_at=row[2], last_at=row[3])
-
-
-def _context(monitor_id: Id, org_id: Id) -> str:
-    return f"pushes|token|{monitor_id}|{org_id}"

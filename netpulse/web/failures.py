@@ -13,6 +13,7 @@ from litestar import Request, Response
 from litestar.exceptions import HTTPException
 from litestar.types import Scope, Send
 
+from netpulse.crypto.vault import SealBroken
 from netpulse.storage.errors import QuotaReached, StorageTrouble, VersionConflict
 from netpulse.web.errors import (
     ApiError,
@@ -93,7 +94,7 @@ class Failures:
         if isinstance(error, QuotaReached):
             return quota_reached(error)
         where = _where(scope)
-        if isinstance(error, StorageTrouble):
+        if isinstance(error, StorageTrouble | SealBroken):
             log.error("storage trouble: %s", error, extra=where)
             return ApiError(
                 503,

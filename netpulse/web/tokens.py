@@ -8,6 +8,7 @@ the family of refresh tokens it came from).
 from __future__ import annotations
 
 import secrets
+from collections.abc import Callable
 from typing import Literal, cast
 
 import jwt
@@ -46,13 +47,18 @@ class Claims(Struct, frozen=True):
 class Signer:
     """Makes and reads access tokens with one key and one algorithm."""
 
-    __slots__ = ("_key",)
+    __slots__ = ("_source",)
 
-    def __init__(self, key: bytes) -> None:
-        """Take a key of at least 32 bytes."""
-        if len(key) < 32:
+    def __init__(self, key: bytes | Callable[[], bytes]) -> None:
+        """Take a key of at least 32 bytes, or what gives the one in force: with another master key
+        it changes, and access tokens from before end (refreshing them does not)."""
+        self._source = key if callable(key) else lambda: key
+        if len(self._key) < 32:
             raise ValueError("the key of access tokens needs at least 32 bytes")
-        self._key = key
+
+    @property
+    def _key(self) -> bytes:
+        return self._source()
 
     def issue(self, user_id: Id, family_id: Id, now: Millis) -> str:
         """Return an access token for `user_id` that holds for ACCESS_SECONDS from `now`."""

@@ -20,7 +20,7 @@ import pytest
 from netpulse.model.backup import FORMAT, BackedUp, Manifest
 from netpulse.model.ids import new_id
 from netpulse.model.monitor import BasicAuth, Monitor
-from netpulse.storage import archive, audit, monitors, restore
+from netpulse.storage import archive, audit, audit_chains, monitors, restore
 from netpulse.storage.archive import BackupRefused, Unpacker
 from netpulse.storage.migrations import LATEST
 from tests.home import Home, home, now, spec
@@ -103,7 +103,7 @@ async def test_there_and_back(tmp_path: Path) -> None:
             "cli",
             "restore",
         )
-        assert await at.db.read(audit.verify, audit.INSTANCE) == []
+        assert await at.db.read(audit_chains.verify, audit.INSTANCE) == []
 
 
 async def test_into_an_empty_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

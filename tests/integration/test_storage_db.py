@@ -26,7 +26,8 @@ def put(conn: Conn, key: str, value: int = 1) -> str:
 
 
 def keys(conn: Conn) -> set[str]:
-    return {row[0] for row in conn.all("SELECT key FROM meta WHERE key <> 'vault_check'")}
+    own = ("vault_check", "kept_keys", "audit_roll")
+    return {row[0] for row in conn.all("SELECT key FROM meta WHERE key NOT IN (?, ?, ?)", own)}
 
 
 class Blocked:

@@ -20,6 +20,7 @@ from netpulse.model.watch import Gap, Span, Status, UnknownReason, Watch
 from netpulse.storage import (
     alert_rules,
     audit,
+    audit_chains,
     channels,
     edges,
     incidents,
@@ -157,7 +158,7 @@ async def test_fifty_first_owners_make_one(tmp_path: Path) -> None:
         assert member.role is Role.SUPER_ADMIN
         log = await db.read(audit.page, member.org_id)
         assert [row.action for row in log.rows] == ["user.created", "org.created"]
-        assert await db.read(audit.verify, member.org_id) == []
+        assert await db.read(audit_chains.verify, member.org_id) == []
 
 
 # --- sessions ---

@@ -19,7 +19,7 @@ from netpulse.model.ids import Id
 from netpulse.model.time import DAY, HOUR, Millis
 from netpulse.model.watch import Status
 from netpulse.rules import uptime
-from netpulse.storage import audit, spans
+from netpulse.storage import audit_chains, spans
 from netpulse.storage.adapter import wrapped
 from netpulse.storage.conn import Conn
 from netpulse.storage.migrations import migrations
@@ -160,7 +160,7 @@ def at_the_end(conn: Conn, life: Life) -> None:
             _no_lonely_up(conn, told)
         _ends_well(conn, channel_id, monitor_id, told)
     for row in conn.all("SELECT DISTINCT org_id FROM audit_logs"):
-        assert audit.verify(conn, row[0]) == []
+        assert audit_chains.verify(conn, row[0]) == []
     assert conn.all("PRAGMA integrity_check") == [("ok",)]
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from netpulse.crypto import passwords
-from netpulse.crypto.keys import KeyTrouble, derive, load_master
+from netpulse.crypto.keys import KeyTrouble, Masters, derive, fresh, load_master
 from netpulse.crypto.tokens import Digester, new_token
 from netpulse.crypto.vault import SealBroken, Vault
 
@@ -116,6 +116,92 @@ def test_derived_keys_differ_by_purpose_and_stay_the_same() -> None:
     assert derive(MASTER, "vault").hex() == (
         "5ab3f1c8636be2341f67848afd4b084e1a2e48808ce31e78632679d0540b291b"
     )
+
+
+# --- two keys, while the master key is changed ---
+
+
+def test_the_next_key_takes_the_place_of_the_old_one_in_one_step(tmp_path: Path) -> None:
+    masters = Masters(None, tmp_path / "secret.key")
+    (old,) = masters.load(has_data=False)
+    assert masters.following() is None
+    new = fresh()
+    assert masters.propose(new) == new
+    assert stat.S_IMODE(masters.next_path.stat().st_mode) == 0o600
+    assert masters.load(has_data=True) == (old, new)
+    assert masters.propose(fresh()) == new, "one that is there already stays"
+    masters.retire()
+    assert masters.load(has_data=True) == (new,)
+    assert [file.name for file in tmp_path.iterdir()] == ["secret.key"]
+    masters.retire()
+    assert masters.load(has_data=True) == (new,), "again is harmless"
+
+
+def test_what_is_no_key_is_no_next_key(tmp_path: Path) -> None:
+    masters = Masters(None, tmp_path / "secret.key")
+    (old,) = masters.load(has_data=False)
+    masters.next_path.write_text("12")
+    assert masters.load(has_data=True) == (old,)
+    assert masters.propose(b"n" * 32) == b"n" * 32
+    assert masters.load(has_data=True) == (old, b"n" * 32)
+
+
+def test_keys_that_cannot_be_read_any_more_are_no_error_to_a_running_server(
+    tmp_path: Path,
+) -> None:
+    masters = Masters(None, tmp_path / "secret.key")
+    masters.load(has_data=False)
+    masters.path.unlink()
+    assert masters.again() == ()
+    with pytest.raises(KeyTrouble, match="cannot write a new encryption key"):
+        Masters(None, tmp_path / "missing" / "secret.key").propose(fresh())
+
+
+def test_a_vault_seals_with_the_key_that_the_data_names() -> None:
+    vault, other = Vault(MASTER), Vault(b"\0" * 32)
+    before = vault.seal(b"secret", CONTEXT)
+    assert not vault.follow(other.check_value())
+    with pytest.raises(SealBroken) as broken:
+        vault.seal(b"secret", CONTEXT)
+    assert str(broken.value) == (
+        f"nothing can be sealed for {CONTEXT}: the encryption key was changed, and the new one "
+        "cannot be read"
+    )
+    assert vault.open(before, CONTEXT) == b"secret", "opening goes on"
+    assert vault.add(b"\0" * 32) == other.header
+    assert vault.follow(other.check_value())
+    assert other.open(vault.seal(b"new", CONTEXT), CONTEXT) == b"new"
+    assert vault.open(before, CONTEXT) == b"secret"
+    assert vault.follow(Vault(MASTER).check_value())
+    assert Vault(MASTER).open(vault.seal(b"back", CONTEXT), CONTEXT) == b"back"
+
+
+def test_a_vault_looks_for_a_key_that_it_lacks() -> None:
+    kept: list[bytes] = []
+    vault, other = Vault(MASTER, again=lambda: kept), Vault(b"\0" * 32)
+    sealed = other.seal(b"secret", CONTEXT)
+    with pytest.raises(SealBroken, match="another key"):
+        vault.open(sealed, CONTEXT)
+    kept.append(b"\0" * 32)
+    assert vault.open(sealed, CONTEXT) == b"secret"
+    assert vault.header == Vault(MASTER).header, "opening with it does not make it the one in force"
+
+
+def test_kept_keys_stay_and_derived_ones_go_with_the_master_key() -> None:
+    vault = Vault(MASTER, b"\0" * 32)
+    assert vault.kept("links") == derive(MASTER, "links")
+    vault.keep({"links": b"l" * 32, "found-tokens": b"f" * 32, "audit": b"a" * 32})
+    digest, signature = vault.digest("token"), vault.sign("text")
+    before = vault.derived("access-tokens")
+    assert vault.follow(Vault(b"\0" * 32).check_value())
+    assert vault.derived("access-tokens") == derive(b"\0" * 32, "access-tokens") != before
+    assert vault.kept("links") == b"l" * 32
+    assert vault.digest("token") == digest == Digester(b"f" * 32).digest("token")
+    assert vault.signed("text", signature)
+    assert not vault.signed("text", None)
+    assert not vault.signed("other", signature)
+    with pytest.raises(KeyError):
+        vault.kept("unheard of")
 
 
 # --- vault ---

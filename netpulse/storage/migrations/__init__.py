@@ -20,6 +20,7 @@ from netpulse.storage.migrations import (
     m0006_api_keys,
     m0007_identity,
     m0008_sign_ins,
+    m0009_audit,
 )
 
 Step = Callable[[Database], None]
@@ -41,6 +42,7 @@ STEPS: tuple[tuple[str, Step], ...] = (
     ("0006_api_keys", _script(m0006_api_keys.SQL)),
     ("0007_identity", _script(m0007_identity.SQL)),
     ("0008_sign_ins", _script(m0008_sign_ins.SQL)),
+    ("0009_audit", _script(m0009_audit.SQL)),
 )
 
 LATEST = len(STEPS)
