@@ -12,6 +12,7 @@ from netpulse.model.ids import Id
 from netpulse.model.time import Millis
 from netpulse.storage import sessions
 from netpulse.storage.conn import Conn
+from netpulse.storage.sealed import TOTP_SECRET
 
 
 def begin(conn: Conn, user_id: Id, secret: str, now: Millis) -> bool:
@@ -22,7 +23,7 @@ def begin(conn: Conn, user_id: Id, secret: str, now: Millis) -> bool:
     conn.execute(
         "UPDATE users SET totp_secret = ?, totp_last_step = NULL, updated_at = ?"
         " WHERE id = ? AND NOT totp_enabled",
-        (conn.vault.seal(secret.encode(), _context(user_id)), now, user_id),
+        (conn.vault.seal(secret.encode(), TOTP_SECRET.context(user_id)), now, user_id),
     )
     return bool(conn.changes)
 
@@ -36,7 +37,7 @@ def secret(conn: Conn, user_id: Id) -> str | None:
     row = conn.one("SELECT totp_secret FROM users WHERE id = ?", (user_id,))
     if row is None or row[0] is None:
         return None
-    return conn.vault.open(row[0], _context(user_id)).decode()
+    return conn.vault.open(row[0], TOTP_SECRET.context(user_id)).decode()
 
 
 def turn_on(conn: Conn, user_id: Id, step: int, now: Millis) -> bool:
@@ -120,7 +121,3 @@ def reset(conn: Conn, user_id: Id, now: Millis) -> bool:
     was_on = turn_off(conn, user_id, now)
     sessions.end_all(conn, user_id, now)
     return was_on
-
-
-def _context(user_id: Id) -> str:
-    return f"users|totp_secret|{user_id}|-"

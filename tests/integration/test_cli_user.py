@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from netpulse.storage import audit, known_addresses, second_factors, users
+from netpulse.storage import audit_chains, known_addresses, second_factors, users
 from tests.api.test_auth import cookie
 from tests.conftest import Stage
 from tests.instance import ROOT
@@ -70,7 +70,7 @@ async def test_reset_2fa(house: Stage) -> None:
     (row,) = (row for row in rows if row.action == "user.second_factor_reset")
     assert (row.actor_kind, row.actor_label, row.user_id) == ("cli", "user reset-2fa", None)
     assert row.resource_id == house.cast.alice.id
-    assert await house.house.db.read(audit.verify, house.cast.acme.id) == []
+    assert await house.house.db.read(audit_chains.verify, house.cast.acme.id) == []
 
 
 async def test_reset_2fa_of_somebody_without(house: Stage) -> None:
