@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from netpulse.storage import audit_chains, known_addresses, second_factors, users
+from netpulse.storage import audit, audit_chains, known_addresses, second_factors, users
 from tests.api.test_auth import cookie
 from tests.conftest import Stage
 from tests.instance import ROOT
