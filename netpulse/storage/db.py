@@ -84,7 +84,10 @@ class Database:
     def __init__(
         self, path: Path, vault: Vault, writer: apsw.Connection, readers: list[apsw.Connection]
     ) -> None:
-        """Take the file's path, the vault and connections that are ready; starts the threads."""
+        """Take the file's path, the vault and connections that are ready; starts the threads.
+
+        The last of the readers is for `version` alone.
+        """
         self.path = path
         self.vault = vault
         self._trouble: StorageTrouble | None = None
@@ -96,13 +99,21 @@ class Database:
         self._writer = threading.Thread(
             target=self._write_loop, args=(writer,), name="main", daemon=True
         )
+        self._versions: _Queue = SimpleQueue()
+        *usual, last = readers
         self._readers = [
             threading.Thread(
-                target=self._read_loop, args=(raw,), name=f"reader-{number}", daemon=True
+                target=self._read_loop,
+                args=(self._reads, raw),
+                name=f"reader-{number}",
+                daemon=True,
             )
-            for number, raw in enumerate(readers, start=1)
+            for number, raw in enumerate(usual, start=1)
         ]
-        for thread in (self._writer, *self._readers):
+        self._watcher = threading.Thread(
+            target=self._read_loop, args=(self._versions, last), name="version", daemon=True
+        )
+        for thread in (self._writer, *self._readers, self._watcher):
             thread.start()
 
     @property
@@ -141,6 +152,11 @@ class Database:
         """
         return cast(T, await self._submit(self._reads, fn, args, kwargs))
 
+    async def version(self) -> int:
+        """Return a number that is another one when anybody has written to the file since it was
+        last asked for: this process, or another one such as a command."""
+        return cast(int, await self._submit(self._versions, _version, (), {}))
+
     async def close(self) -> None:
         """Run what waits, check the log into the file and close it. Later calls fail."""
         if self._closed:
@@ -148,7 +164,8 @@ class Database:
         self._closed = True
         for _ in self._readers:
             self._reads.put(None)
-        for thread in self._readers:
+        self._versions.put(None)
+        for thread in (*self._readers, self._watcher):
             await asyncio.to_thread(thread.join)
         self._writes.put(None)
         await asyncio.to_thread(self._writer.join)
@@ -248,10 +265,10 @@ class Database:
 
     # --- the reader threads ---
 
-    def _read_loop(self, raw: apsw.Connection) -> None:
+    def _read_loop(self, queue: _Queue, raw: apsw.Connection) -> None:
         conn = Conn(raw, self.vault)
         try:
-            while (job := self._reads.get()) is not None:
+            while (job := queue.get()) is not None:
                 if not job.future.cancelled():
                     _read(conn, job)
                 _deliver([job])
@@ -291,6 +308,13 @@ def _read(conn: Conn, job: _Job) -> None:
             _roll_back(conn)
     except BaseException as error:  # noqa: BLE001 - it is raised again where the job came from
         job.error = error
+
+
+def _version(conn: Conn) -> int:
+    """Return SQLite's data_version, which tells of changes seen by one and the same connection."""
+    row = conn.one("PRAGMA data_version")
+    assert row is not None
+    return int(row[0])
 
 
 def _roll_back(conn: Conn) -> None:

@@ -75,7 +75,8 @@ def _open(data: Path, path: Path, vault: Vault) -> tuple[apsw.Connection, list[a
                 f"{path} is empty: restore it from a backup, or choose an empty --data"
             )
         writer = _existing(path, vault, STEPS)
-        readers = [_reader(path) for _ in range(READERS)]
+        # One more, which always tells the file's version: `Database.version`.
+        readers = [_reader(path) for _ in range(READERS + 1)]
     except OSError as error:
         raise StartRefused(f"cannot open {path}: {error.strerror} (uid {os.getuid()})") from None
     return writer, readers

@@ -16,6 +16,7 @@ from msgspec.structs import replace
 from netpulse.model.api_key import ApiKey
 from netpulse.model.ids import Id, is_id
 from netpulse.model.org import Org
+from netpulse.model.time import Millis
 from netpulse.model.user import User
 from netpulse.storage import api_keys, orgs, sessions, users
 from netpulse.storage.db import Conn
@@ -93,7 +94,8 @@ async def _by_token(
     found = await house.db.read(find)
     if found is None or not found.user.is_active:
         raise unauthorized(ENDED)
-    return _session(connection, house, found, now, family_id=claims.family_id)
+    ends_at = claims.expires_at
+    return _session(connection, house, found, now, ends_at, family_id=claims.family_id)
 
 
 async def _by_key(
@@ -122,7 +124,7 @@ async def _by_key(
         raise forbidden("An API key acts in its own organization only; leave X-Org-Id out")
     if key.last_used_at is None or abs(now - key.last_used_at) >= api_keys.TOUCH_MS:
         await house.db.write(api_keys.touch, key.id, now)
-    session = _session(connection, house, found, now)
+    session = _session(connection, house, found, now, key.expires_at)
     label = f"{key.name} ({key.prefix})"
     return replace(session, key=key, actor=replace(session.actor, kind="api_key", label=label))
 
@@ -141,11 +143,12 @@ async def _by_cookie(
         return found and replace(found, row=row)
 
     found = await house.db.read(find)
-    if found is None or not found.user.is_active:
+    if found is None or found.row is None or not found.user.is_active:
         raise unauthorized(ENDED)
-    if found.row is not None and found.row.last_seen_at + tokens.TOUCH_MS <= now:
+    if found.row.last_seen_at + tokens.TOUCH_MS <= now:
         await house.db.write(sessions.touch, digest, now)
-    return _session(connection, house, found, now, cookie_digest=digest)
+    ends_at = min(found.row.expires_at, found.row.last_seen_at + tokens.SESSION_IDLE_MS)
+    return _session(connection, house, found, now, ends_at, cookie_digest=digest)
 
 
 def _reach(
@@ -174,7 +177,8 @@ def _session(
     connection: ASGIConnection[Any, Any, Any, Any],
     house: House,
     found: _Found,
-    now: int,
+    now: Millis,
+    ends_at: Millis | None,
     *,
     family_id: Id | None = None,
     cookie_digest: str | None = None,
@@ -198,6 +202,7 @@ def _session(
         user=found.user,
         actor=actor,
         now=now,
+        ends_at=ends_at,
         family_id=family_id,
         cookie_digest=cookie_digest,
     )

@@ -13,11 +13,11 @@ from netpulse.crypto.tokens import Digester
 from netpulse.egress.connect import Egress
 from netpulse.engine.clock import Clock
 from netpulse.engine.engine import Engine
-from netpulse.model.ids import Id
 from netpulse.storage.db import Database
 from netpulse.storage.raw import Raw
 from netpulse.web.rates import Rates
 from netpulse.web.setup_token import SetupToken
+from netpulse.web.streams import Streams
 from netpulse.web.tokens import Signer
 
 
@@ -44,8 +44,8 @@ class House(Struct, kw_only=True):
     """What is limited by the minute."""
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when the process begins to stop: endless streams end themselves then."""
-    streams: dict[Id, int] = field(default_factory=dict)
-    """Open event streams by user."""
+    streams: Streams = field(default_factory=Streams)
+    """Open event streams."""
     login_turns: tuple[asyncio.Lock, ...] = field(
         default_factory=lambda: tuple(asyncio.Lock() for _ in range(64))
     )

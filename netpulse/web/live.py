@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 from collections.abc import AsyncIterator
 
 from litestar.response import Stream
@@ -11,14 +9,14 @@ from msgspec import Struct
 
 from netpulse.engine.live import Subscription
 from netpulse.model.ids import is_id
-from netpulse.web import auth
+from netpulse.model.time import Millis
+from netpulse.storage.db import StorageTrouble
+from netpulse.web import auth, streams
 from netpulse.web.call import Call
 from netpulse.web.endpoint import VIEWER, page
 from netpulse.web.errors import ApiError, Problem, forbidden, invalid, too_many
+from netpulse.web.streams import Ended
 
-RECHECK_SECONDS = 5.0
-"""How long a stream may outlive the sign-in, the membership or the user it was opened with."""
-STREAMS_PER_USER = 30
 MAX_IDS = 500
 
 
@@ -40,8 +38,7 @@ async def live(call: Call) -> Stream:
     visible = None if wanted is None else [text for text in wanted.split(",") if text]
     if visible is not None and (len(visible) > MAX_IDS or not all(map(is_id, visible))):
         raise invalid([Problem("?ids", f"give at most {MAX_IDS} ids, separated by commas")])
-    counts, user_id = call.house.streams, call.session.user.id
-    if counts.get(user_id, 0) >= STREAMS_PER_USER:
+    if call.house.streams.is_full(call.session.user.id):
         raise too_many(30, "Too many open pages; close some")
     subscription = call.house.engine.live.subscribe(call.session.org_id, visible)
     return Stream(
@@ -52,40 +49,35 @@ async def live(call: Call) -> Stream:
 
 
 async def _frames(call: Call, subscription: Subscription) -> AsyncIterator[bytes]:
-    counts, user_id = call.house.streams, call.session.user.id
-    counts[user_id] = counts.get(user_id, 0) + 1
-    watch = asyncio.create_task(_end_in_time(call, subscription))
+    house, session = call.house, call.session
+
+    async def again() -> Millis | None:
+        try:
+            found = await auth.identify(call.request)
+        except (ApiError, StorageTrouble):
+            raise Ended from None
+        if (found.user.id, found.org_id, found.role) != (
+            session.user.id,
+            session.org_id,
+            session.role,
+        ):
+            # The browser comes back by itself, with what it may see then.
+            raise Ended
+        return found.ends_at
+
+    stream = streams.Stream(session.user.id, session.ends_at, again, subscription.end)
+    # Many that are asked for at once have all found room for one more.
+    if not house.streams.enter(stream, house.db, house.clock, house.stopping):
+        subscription.end()
+        return
     try:
         # Something at once, so that proxies and browsers know that the stream is open.
         yield b"retry: 2000\n\n"
         async for frame in subscription.frames():
             yield frame
     finally:
-        watch.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await watch
+        house.streams.leave(stream)
         subscription.end()
-        counts[user_id] -= 1
-        if not counts[user_id]:
-            del counts[user_id]
-
-
-async def _end_in_time(call: Call, subscription: Subscription) -> None:
-    """End the stream when the process stops, or when its reader may not read it any more."""
-    org_id = call.session.org_id
-    stopping = call.house.stopping
-    while not stopping.is_set():
-        try:
-            async with asyncio.timeout(RECHECK_SECONDS):
-                await stopping.wait()
-        except TimeoutError:
-            try:
-                session = await auth.identify(call.request)
-            except ApiError:
-                break
-            if session.org_id != org_id:
-                break
-    subscription.end()
 
 
 ROUTES = (live,)

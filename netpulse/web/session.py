@@ -107,6 +107,8 @@ class OrgSession(Struct, frozen=True, kw_only=True):
     now: Millis
     family_id: Id | None = None
     """The family of refresh tokens of an API sign-in."""
+    ends_at: Millis | None = None
+    """When the token, the key or an unused session ends by itself."""
     cookie_digest: str | None = None
     """The stored digest of a page session."""
     key: ApiKey | None = None

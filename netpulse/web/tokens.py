@@ -42,6 +42,7 @@ class Claims(Struct, frozen=True):
 
     user_id: Id
     family_id: Id
+    expires_at: Millis
 
 
 class Signer:
@@ -105,7 +106,7 @@ class Signer:
             return None
         if now // SECOND >= expires or now // SECOND < issued - LEEWAY_SECONDS:
             return None
-        return Claims(claims["sub"], claims["sid"])
+        return Claims(claims["sub"], claims["sid"], expires * SECOND)
 
 
 # Spelled as RFC 6265bis, section 4.1.2.7, does; Litestar writes what it is given.

@@ -15,7 +15,6 @@ import pytest
 
 from netpulse.engine.clock import Clock
 from netpulse.storage import sessions, users
-from netpulse.web import live
 from netpulse.web import server as web_server
 from netpulse.web.server import PortTaken, probe_port, serve_embedded
 from tests.api.test_monitors import SPEC, fresh, sent
@@ -102,11 +101,8 @@ class TestLive:
                 await eavesdropper
         assert heard == []
 
-    async def test_it_ends_when_the_sign_in_does(
-        self, running: tuple[Stage, str], monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    async def test_it_ends_when_the_sign_in_does(self, running: tuple[Stage, str]) -> None:
         stage, base = running
-        monkeypatch.setattr(live, "RECHECK_SECONDS", 0.1)
         headers = await fresh(stage)
         async with (
             httpx.AsyncClient(base_url=base, headers=headers) as client,
@@ -125,9 +121,6 @@ class TestLive:
             assert cross.status_code == 403
             assert (await client.get("/live?ids=1,2")).status_code == 400
             assert (await client.get("/live?colour=red")).status_code == 400
-            stage.house.streams[stage.cast.alice.id] = live.STREAMS_PER_USER
-            assert (await client.get("/live")).status_code == 429
-            stage.house.streams.clear()
         async with httpx.AsyncClient(base_url=base) as client:
             assert (await client.get("/live")).status_code == 401
 
@@ -149,7 +142,7 @@ class TestLive:
 
 async def until_no_streams(stage: Stage) -> None:
     for _ in range(100):
-        if not stage.house.streams:
+        if not len(stage.house.streams):
             return
         await asyncio.sleep(0.02)
     raise AssertionError(f"streams are left: {stage.house.streams}")

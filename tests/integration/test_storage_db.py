@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -334,8 +335,8 @@ async def test_a_failed_fsync_is_final(tmp_path: Path) -> None:
     path = tmp_path / "netpulse.db"
     writer = apsw.Connection(str(path), vfs="broken")
     writer.execute("PRAGMA synchronous = FULL").fetchall()
-    reader = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)
-    db = Database(path, Vault(MASTER), writer, [reader])
+    readers = [apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY) for _ in range(2)]
+    db = Database(path, Vault(MASTER), writer, readers)
     await db.write(put, "fine")
     disk.broken = True
     for _ in range(2):
@@ -348,3 +349,25 @@ async def test_a_failed_fsync_is_final(tmp_path: Path) -> None:
     assert {"before", "fine"} <= await db.read(keys)
     await db.close()
     disk.unregister()
+
+
+async def test_the_version_tells_of_writes_of_this_process_and_of_others(tmp_path: Path) -> None:
+    async with opened(tmp_path) as db:
+        first = await db.version()
+        assert await db.version() == first
+        await db.read(keys)
+        assert await db.version() == first, "reading changes nothing"
+        await db.write(put, "ours")
+        second = await db.version()
+        assert second != first
+        assert await db.version() == second
+        other = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-c",
+            "import apsw, sys; apsw.Connection(sys.argv[1]).execute("
+            "\"INSERT INTO meta VALUES ('theirs', x'00')\")",
+            str(tmp_path / "netpulse.db"),
+        )
+        assert await other.wait() == 0
+        assert await db.version() != second
+        assert "theirs" in await db.read(keys)
