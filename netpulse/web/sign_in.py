@@ -233,6 +233,7 @@ def _admit(conn: Conn, user: User, actor: Actor, via: str, now: Millis) -> Id:
         or org_id is None
         or current.password_hash != user.password_hash
         or current.totp_enabled != user.totp_enabled
+        or not allowed(current, actor.ip or "")
     ):
         raise unauthorized(WRONG, "LOGIN_FAILED")
     users.touch_login(conn, user.id, now)

@@ -14,6 +14,7 @@ from tests.api.test_monitors import fail, make, sent
 from tests.cast import PASSWORD
 from tests.clock import START
 from tests.conftest import Opener, Stage
+from tests.sign_ins import code
 
 RANDOM = "019b0000-0000-7000-8000-00000000dead"
 
@@ -162,8 +163,18 @@ class TestWhoSeesWhat:
         text_of(await stage.client().get(f"/acknowledge/{token}"))
         text_of(await client.get("/nothing"), 404)
         text_of(await stage.client().get("/login"))
+        await self._second_step(stage, client)
         shown = {name for _, name in templates.cache.keys()}  # noqa: SIM118 (it is no mapping)
         assert shown == set(templates.list_templates(["html"]))
+
+    async def _second_step(self, stage: Stage, client: httpx.AsyncClient) -> None:
+        """Turn ann's second factor on, and come to the step that asks for it."""
+        proof = {"current_password": PASSWORD}
+        begun = sent(await client.post("/v1/auth/2fa/setup", json=proof))
+        body = {"code": code(stage, 0, begun["secret"])}
+        sent(await client.post("/v1/auth/2fa/verify", json=body))
+        form = {"email": "ann@example.com", "password": PASSWORD}
+        assert "One-time code" in text_of(await stage.client().post("/login", data=form))
 
     async def _found(self, stage: Stage) -> None:
         form = {

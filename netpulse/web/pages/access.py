@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+from typing import Any
 from urllib.parse import urlsplit
 
 from litestar import Response
 
 from netpulse.crypto import passwords
+from netpulse.model.user import User
 from netpulse.storage import users
-from netpulse.web import sign_in, tokens
+from netpulse.web import sign_in, tickets, tokens
 from netpulse.web.api import auth as api
 from netpulse.web.auth import identify
 from netpulse.web.call import Call
 from netpulse.web.endpoint import PUBLIC, page
-from netpulse.web.errors import ApiError
+from netpulse.web.errors import ApiError, unauthorized
 from netpulse.web.pages import forms
 from netpulse.web.pages.render import outside, redirect
+
+TOO_LATE = "That took too long; sign in again"
 
 _SETUP_LABELS = {
     "setup_token": "Setup token",
@@ -86,17 +90,58 @@ async def login_form(call: Call) -> Response[bytes]:
 
 @page("POST", "/login", access=PUBLIC)
 async def login(call: Call) -> Response[bytes]:
-    """Sign in."""
+    """Sign in: the first step takes the password, and where there is a second factor the next one
+    takes the code, with a ticket for what the first has shown."""
     form = await forms.read(call)
     wanted = local(form.text("next"))
+    if "ticket" in form:
+        return await _second_step(call, form, wanted)
     email = form.text("email")
     try:
         user = await sign_in.check_password(call.house, call.stranger, email, form.raw("password"))
+        if not user.totp_enabled:
+            return await _enter(call, user, wanted)
     except ApiError as error:
-        shown = forms.view({"email": email}, forms.problems(error, {}))
-        call.headers.update(error.headers)
-        call.headers.pop("WWW-Authenticate", None)
-        return outside(call, "login.html", status=error.status, form=shown, next=wanted)
+        return _refused(call, "login.html", error, {"email": email}, next=wanted)
+    given = tickets.ticket(call.house, tickets.SIGN_IN, user, call.now)
+    return _ask(call, forms.view({}), given, wanted)
+
+
+async def _second_step(call: Call, form: forms.Form, wanted: str) -> Response[bytes]:
+    given = form.text("ticket")
+    user = await tickets.redeem(call.house, tickets.SIGN_IN, given, call.now)
+    if user is None or not user.totp_enabled:
+        return _refused(call, "login.html", unauthorized(TOO_LATE), {}, next=wanted)
+    by_recovery = form.text("with") == "recovery"
+    if form.text("action") == "other":
+        return _ask(call, forms.view({}), given, wanted, not by_recovery)
+    try:
+        await sign_in.check_code(call.house, call.stranger, user, form.text("code"))
+        return await _enter(call, user, wanted)
+    except ApiError as error:
+        shown = {"ticket": given, "next": wanted, "by_recovery": by_recovery}
+        return _refused(call, "login_code.html", error, {}, **shown)
+
+
+def _ask(
+    call: Call, form: dict[str, object], given: str, wanted: str, by_recovery: bool = False
+) -> Response[bytes]:
+    shown: dict[str, Any] = {"ticket": given, "next": wanted, "by_recovery": by_recovery}
+    return outside(call, "login_code.html", form=form, **shown)
+
+
+def _refused(
+    call: Call, template: str, error: ApiError, entered: dict[str, str], **shown: Any
+) -> Response[bytes]:
+    """Show a step again with what is wrong."""
+    form = forms.view(entered, forms.problems(error, {}))
+    call.headers.update(error.headers)
+    # A browser is to show the page, not to ask by itself.
+    call.headers.pop("WWW-Authenticate", None)
+    return outside(call, template, status=error.status, form=form, **shown)
+
+
+async def _enter(call: Call, user: User, wanted: str) -> Response[bytes]:
     token = await sign_in.open_page_session(call.house, call.stranger, user)
     call.cookies.append(tokens.session_cookie(token, call.origin.is_https))
     return redirect(wanted or "/dashboard")

@@ -22,6 +22,10 @@ class Form:
             # Browsers send line ends as CR LF, whatever was typed.
             self._values.setdefault(name, []).append(text.replace("\r\n", "\n"))
 
+    def __contains__(self, name: str) -> bool:
+        """Tell whether a field was sent, empty or not."""
+        return name in self._values
+
     def text(self, name: str) -> str:
         """Return a field's text without spaces around it; "" where it was not sent."""
         return self.raw(name).strip()
