@@ -56,6 +56,7 @@ class World(Egress):
         policy: AddressPolicy | None = None,
         deadline: float,
         trace: Trace | None = None,
+        guarded: bool = False,
     ) -> Dialled:
         """Go where the world says."""
         trace = trace if trace is not None else Trace()

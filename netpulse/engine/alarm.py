@@ -10,7 +10,7 @@ from netpulse.engine.clock import Clock
 
 log = logging.getLogger(__name__)
 
-COALESCE_SECONDS = 0.002
+COALESCE_SECONDS = 0.02
 """The shortest timer: due times nearer together than this share a wake-up."""
 STUMBLE_SECONDS = 1.0
 

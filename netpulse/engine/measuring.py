@@ -9,6 +9,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from netpulse.egress.connect import Egress
+from netpulse.egress.deadlines import Deadline
 from netpulse.engine.clock import Clock
 from netpulse.engine.lag import LoopLag
 from netpulse.model.check import Check, Failure, Reading, Result, Verdict
@@ -84,7 +85,7 @@ class Measuring:
             )
         reading = Reading()
         try:
-            async with asyncio.timeout(deadline - mono + OVERRUN_SECONDS):
+            with Deadline(asyncio.get_running_loop().time() + deadline - mono + OVERRUN_SECONDS):
                 reading = await PROBES[type_of(spec)](spec, deadline, self._way(org_id))
             own_lag_ms, now = self._lag.worst_since(mono), clock.now()
             if is_heavy(spec, reading):

@@ -68,7 +68,7 @@ class CommonSpec(
         return min(wanted, self.interval_seconds)
 
 
-class HttpSpec(CommonSpec, frozen=True, kw_only=True, tag="http"):
+class HttpSpec(CommonSpec, frozen=True, kw_only=True, tag="http", weakref=True):
     """A request over http or https, whichever scheme the target has."""
 
     method: Annotated[str, Meta(pattern=r"^[A-Z]{1,20}$")] = "GET"

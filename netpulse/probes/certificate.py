@@ -13,7 +13,7 @@ from netpulse.egress.trace import Trace
 from netpulse.egress.trouble import DialError
 from netpulse.model.check import Certificate, Failure, Reading
 from netpulse.model.monitor import SslSpec
-from netpulse.probes.wire import Wire, open_wire
+from netpulse.probes.wire import Wire, open_tls
 from netpulse.probes.words import out_of_time
 from netpulse.rules.targets import ssl_endpoint
 
@@ -31,7 +31,7 @@ async def probe(spec: SslSpec, deadline: float, egress: Egress) -> Reading:
     name = (spec.server_name or where.host).removesuffix(".")
     try:
         async with asyncio.timeout_at(deadline):
-            wire = await open_wire(
+            wire = await open_tls(
                 egress,
                 where.host,
                 where.port,

@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 from netpulse.egress import refusals
 from netpulse.egress.connect import Egress
+from netpulse.egress.deadlines import Deadline
 from netpulse.egress.tls import TlsOptions
 from netpulse.egress.trace import Trace
 from netpulse.egress.trouble import DialError, broken
@@ -23,7 +24,16 @@ from netpulse.model.monitor import HttpSpec, HttpsSpec
 from netpulse.probes import http1
 from netpulse.probes.decoding import BadEncoding, Decoder, decoded, layers
 from netpulse.probes.http1 import Cut, Head, Malformed
-from netpulse.probes.request import REDIRECTS, Ask, BadRedirect, first, onward, shown, written
+from netpulse.probes.plain import PlainWire
+from netpulse.probes.request import (
+    REDIRECTS,
+    Ask,
+    BadRedirect,
+    onward,
+    opening,
+    shown,
+    written,
+)
 from netpulse.probes.turns import LONG, turn
 from netpulse.probes.wire import Wire, open_wire
 from netpulse.probes.words import out_of_time
@@ -59,11 +69,17 @@ class _Hop:
         "got",
         "head",
         "interim",
+        "request",
+        "text",
         "tls",
     )
 
-    def __init__(self, ask: Ask) -> None:
+    def __init__(self, ask: Ask, request: bytes, text: str) -> None:
         self.ask = ask
+        self.request = request
+        """What goes over the wire."""
+        self.text = text
+        """The address as readings have it."""
         self.asked_at = 0.0
         self.head: Head | None = None
         self.body = bytearray()
@@ -80,9 +96,10 @@ class _Hop:
 async def probe(spec: HttpSpec, deadline: float, egress: Egress) -> Reading:
     """Ask once and measure what comes back. `deadline` is a moment of the loop's clock."""
     trace = Trace()
-    visits = [_Hop(first(spec))]
+    begin = opening(spec)
+    visits = [_Hop(begin.ask, begin.written, begin.text)]
     try:
-        async with asyncio.timeout_at(deadline):
+        with Deadline(deadline):
             body = await _followed(spec, visits, trace, egress, deadline)
     except TimeoutError:
         hop = visits[-1]
@@ -145,7 +162,7 @@ async def _followed(
         try:
             hop.certificate, hop.tls = wire.certificate, wire.tls_version
             hop.asked_at = time.perf_counter()
-            wire.send(written(ask))
+            wire.send(hop.request)
             head, rest = await _read_head(wire, hop, trace)
             location = head.first("location")
             if not (spec.follow_redirects and head.status in REDIRECTS and location):
@@ -170,10 +187,10 @@ async def _followed(
                 f"more than {spec.max_redirects} redirects; "
                 f"the last one leads to {shown(following.url)}",
             )
-        visits.append(_Hop(following))
+        visits.append(_Hop(following, written(following), following.text))
 
 
-async def _read_head(wire: Wire, hop: _Hop, trace: Trace) -> tuple[Head, bytes]:
+async def _read_head(wire: Wire | PlainWire, hop: _Hop, trace: Trace) -> tuple[Head, bytes]:
     """Return the final answer's head and the bytes that came behind it."""
     block = bytearray()
     searched = 0
@@ -208,7 +225,9 @@ async def _read_head(wire: Wire, hop: _Hop, trace: Trace) -> tuple[Head, bytes]:
         hop.interim += 1
 
 
-async def _read_body(wire: Wire, head: Head, data: bytes, hop: _Hop, trace: Trace) -> _Body:
+async def _read_body(
+    wire: Wire | PlainWire, head: Head, data: bytes, hop: _Hop, trace: Trace
+) -> _Body:
     """Read and decode the body, as far as the verdict needs it."""
     trace.phase = "body"
     framing = http1.framing(head, hop.ask.method)
@@ -313,7 +332,7 @@ def _reading(
         body=b"" if body is None else body.data,
         body_complete=True if body is None else body.complete,
         charset=None if charset is None else charset[1],
-        final_url=str(last.ask.url.with_user(None)),
+        final_url=last.text,
         redirects=len(visits) - 1,
         certificate=last.certificate,
         tls_version=last.tls,

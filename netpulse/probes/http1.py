@@ -8,7 +8,7 @@ anybody noticing. `docs/verdicts.md` lists every choice.
 from __future__ import annotations
 
 import re
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 HEAD_LIMIT = 262_144
 """Bytes of a status line and headers; browsers allow 256 KiB, curl 300 KB."""
@@ -32,20 +32,28 @@ class Cut(Exception):
     """The connection ended before the body did."""
 
 
-class Head(NamedTuple):
+class Head:
     """A status line and headers, in their order; names as they were sent."""
 
-    version: str
-    status: int
-    headers: tuple[tuple[str, str], ...]
+    __slots__ = ("_named", "headers", "status", "version")
+
+    def __init__(self, version: str, status: int, headers: tuple[tuple[str, str], ...]) -> None:
+        self.version = version
+        self.status = status
+        self.headers = headers
+        # A probe asks for half a dozen of them: the names are folded once.
+        self._named: dict[str, list[str]] = {}
+        for name, value in headers:
+            self._named.setdefault(name.lower(), []).append(value)
 
     def first(self, name: str) -> str | None:
         """Return the first value of a header (`name` in lower case)."""
-        return next((value for key, value in self.headers if key.lower() == name), None)
+        values = self._named.get(name)
+        return None if values is None else values[0]
 
     def all(self, name: str) -> list[str]:
         """Return every value of a header (`name` in lower case)."""
-        return [value for key, value in self.headers if key.lower() == name]
+        return self._named.get(name, [])
 
 
 def head_end(block: bytearray, searched: int) -> int:
@@ -267,7 +275,10 @@ def framing(head: Head, method: str) -> Framing:
 
 def transfer_codings(head: Head) -> list[str]:
     """Return the words of Transfer-Encoding, in lower case and in their order."""
-    joined = ",".join(head.all("transfer-encoding")).lower()
+    values = head.all("transfer-encoding")
+    if not values:
+        return []
+    joined = ",".join(values).lower()
     return [word.strip() for word in joined.split(",") if word.strip()]
 
 

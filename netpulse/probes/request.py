@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import functools
 import re
+import weakref
 
 from msgspec import Struct
 from yarl import URL
@@ -50,17 +51,53 @@ class Ask(Struct, frozen=True):
     it for a cookie that is Secure."""
 
     @property
+    def text(self) -> str:
+        """The address as readings have it, without user and password."""
+        return str(self.url.with_user(None))
+
+    @property
     def origin(self) -> tuple[str, str, int]:
         """Scheme, host and port: what credentials belong to."""
         return self.url.scheme, self.host, self.port
 
 
-def first(spec: HttpSpec) -> Ask:
-    """Return the request a spec asks for.
+class Opening(Struct, frozen=True):
+    """The first request of every check of a monitor, made ready once."""
+
+    ask: Ask
+    written: bytes
+    text: str
+    """The address as readings have it."""
+
+
+_OPENINGS: dict[int, tuple[weakref.ref[HttpSpec], Opening]] = {}
+"""By the identity of the spec, for as long as that lives: its equality would cost more to find out
+than the request to write."""
+
+
+def opening(spec: HttpSpec) -> Opening:
+    """Return the request a spec asks for first.
 
     Raises:
         TargetError: its target cannot be read; it was never saved so.
     """
+    key = id(spec)
+    known = _OPENINGS.get(key)
+    if known is not None and known[0]() is spec:
+        return known[1]
+    ask = _first(spec)
+    made = Opening(ask, written(ask), ask.text)
+
+    def forget(gone: weakref.ref[HttpSpec]) -> None:
+        # Another spec may have taken the place by now.
+        if _OPENINGS.get(key, (None,))[0] is gone:
+            del _OPENINGS[key]
+
+    _OPENINGS[key] = (weakref.ref(spec, forget), made)
+    return made
+
+
+def _first(spec: HttpSpec) -> Ask:
     target = url(spec.target.strip())
     headers = [(name, value) for name, value in spec.headers.items() if value is not None]
     credentials = _credentials(spec, target)

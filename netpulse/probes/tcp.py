@@ -9,11 +9,13 @@ import time
 
 from netpulse.egress import refusals
 from netpulse.egress.connect import Egress
+from netpulse.egress.deadlines import Deadline
 from netpulse.egress.tls import TlsOptions
 from netpulse.egress.trace import Trace
 from netpulse.egress.trouble import DialError, broken
 from netpulse.model.check import Failure, Reading
 from netpulse.model.monitor import TcpSpec
+from netpulse.probes.plain import PlainWire
 from netpulse.probes.wire import Wire, open_wire
 from netpulse.probes.words import out_of_time
 from netpulse.rules.targets import Endpoint, endpoint
@@ -30,7 +32,7 @@ class _Talk:
     def __init__(self) -> None:
         self.body = bytearray()
         self.complete = True
-        self.wire: Wire | None = None
+        self.wire: Wire | PlainWire | None = None
 
 
 async def probe(spec: TcpSpec, deadline: float, egress: Egress) -> Reading:
@@ -44,7 +46,7 @@ async def probe(spec: TcpSpec, deadline: float, egress: Egress) -> Reading:
     talk = _Talk()
     failure: tuple[Failure, str | None, str] | None = None
     try:
-        async with asyncio.timeout_at(deadline):
+        with Deadline(deadline):
             await _converse(spec, where, talk, trace, egress, deadline)
     except TimeoutError:
         # Some answer, but not the expected one, is judged by what it says.
@@ -102,7 +104,9 @@ async def _converse(
         wire.close()
 
 
-async def _listen(expected: bytes, wire: Wire, talk: _Talk, trace: Trace, asked_at: float) -> None:
+async def _listen(
+    expected: bytes, wire: Wire | PlainWire, talk: _Talk, trace: Trace, asked_at: float
+) -> None:
     """Read until the expected text is there, or cannot be any more."""
     while True:
         data = await wire.receive()

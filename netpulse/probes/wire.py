@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import socket
 import ssl
-import struct
 import time
 from typing import cast
 
@@ -17,11 +16,9 @@ from netpulse.egress.tls import CONTEXTS, TlsOptions, peer_chain, peer_der
 from netpulse.egress.trace import Trace
 from netpulse.egress.trouble import DialError
 from netpulse.model.check import Certificate, Failure
+from netpulse.probes.plain import PIECE, RESET_ON_CLOSE, PlainWire
 
-PIECE = 8_192
-"""Bytes handed out at once: what parsing them costs bounds how long the loop is held."""
 _FULL = 65_536
-_RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
 
 class Wire(asyncio.Protocol):
@@ -124,7 +121,7 @@ class Wire(asyncio.Protocol):
         if not self._ended:
             # The loop may have closed it this very moment.
             with contextlib.suppress(OSError):
-                self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
+                self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_ON_CLOSE)
         self._transport.abort()
 
     async def finish(self) -> None:
@@ -148,9 +145,35 @@ async def open_wire(
     tls: TlsOptions | None,
     deadline: float,
     trace: Trace,
+) -> Wire | PlainWire:
+    """Connect, and agree on TLS where `tls` says how. The caller keeps the deadline with a timer of
+    its own: one is enough.
+
+    Raises:
+        DialError: no connection, or no TLS, as `open_tls` has it.
+    """
+    if tls is not None:
+        return await open_tls(
+            egress, host, port, family=family, tls=tls, deadline=deadline, trace=trace
+        )
+    dialled = await egress.dial(
+        host, port, family=family, deadline=deadline, trace=trace, guarded=True
+    )
+    return PlainWire(dialled.sock)
+
+
+async def open_tls(
+    egress: Egress,
+    host: str,
+    port: int,
+    *,
+    family: int | None,
+    tls: TlsOptions,
+    deadline: float,
+    trace: Trace,
     server_name: str | None = None,
 ) -> Wire:
-    """Connect, and agree on TLS where `tls` says how.
+    """Connect and agree on TLS; the caller keeps the deadline.
 
     `server_name` is the host that TLS asks for and verifies, where it is not `host`.
 
@@ -158,21 +181,17 @@ async def open_wire(
         DialError: no connection, or no TLS. With a certificate that does not verify, it carries
             what the certificate says, which costs one further handshake without verification.
     """
-    context = None
-    if tls is not None:
-        began = time.perf_counter()
-        context = await CONTEXTS.get(tls)
-        # The first of its kind takes a while to make: our time, not the target's.
-        trace.forgive(time.perf_counter() - began)
-    dialled = await egress.dial(host, port, family=family, deadline=deadline, trace=trace)
-    loop = asyncio.get_running_loop()
+    began = time.perf_counter()
+    context = await CONTEXTS.get(tls)
+    # The first of its kind takes a while to make: our time, not the target's.
+    trace.forgive(time.perf_counter() - began)
+    dialled = await egress.dial(
+        host, port, family=family, deadline=deadline, trace=trace, guarded=True
+    )
     wire = Wire(dialled.sock)
+    trace.phase = "tls"
+    name = (server_name or host).removesuffix(".")
     try:
-        if context is None:
-            await loop.create_connection(lambda: wire, sock=dialled.sock)
-            return wire
-        trace.phase = "tls"
-        name = (server_name or host).removesuffix(".")
         try:
             await _shake_hands(wire, context, name, dialled.sock, trace)
         except (OSError, asyncio.IncompleteReadError) as error:
@@ -226,7 +245,7 @@ async def _refused(
     egress: Egress,
     dialled: Dialled,
     port: int,
-    options: TlsOptions | None,
+    options: TlsOptions,
     name: str,
     deadline: float,
 ) -> DialError:
@@ -235,7 +254,7 @@ async def _refused(
     unverified = isinstance(error, ssl.SSLCertVerificationError)
     # What is too weak to be spoken is not too weak to be read.
     weak = refusals.explain(error, name, None, 0)[0] is Failure.TLS_WEAK
-    if options is not None and (unverified or weak):
+    if unverified or weak:
         with contextlib.suppress(DialError, OSError, TimeoutError):
             async with asyncio.timeout_at(deadline):
                 certificate, sent = await _shown(egress, dialled, port, options, name, deadline)

@@ -1,0 +1,94 @@
+"""Deadlines of many checks on few timers: a timer of its own for each costs a tenth of a check.
+
+A deadline strikes within `GRAIN` seconds after its moment, never before.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from types import TracebackType
+from typing import Any
+from weakref import WeakKeyDictionary
+
+GRAIN = 0.025
+
+
+class Deadline:
+    """`with Deadline(at):` cancels what is inside at the loop's moment `at`, as TimeoutError.
+
+    It behaves as asyncio.timeout_at does: a cancellation that comes from elsewhere stays one.
+    """
+
+    __slots__ = ("_at", "_before", "_struck", "_task", "_wheel")
+
+    def __init__(self, at: float) -> None:
+        """Take a moment of the running loop's clock."""
+        self._at = at
+        self._struck = False
+        self._before = 0
+
+    def __enter__(self) -> Deadline:
+        """Begin; inside a task only."""
+        task = asyncio.current_task()
+        if task is None:
+            raise RuntimeError("a deadline needs a task that it can cancel")
+        self._task: asyncio.Task[Any] = task
+        self._before = task.cancelling()
+        loop = task.get_loop()
+        wheel = _WHEELS.get(loop)
+        if wheel is None:
+            wheel = _WHEELS[loop] = _Wheel(loop)
+        self._wheel = wheel
+        self._at = wheel.add(self, self._at)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """End; raise TimeoutError where it struck and nothing else cancelled the task."""
+        if not self._struck:
+            self._wheel.drop(self, self._at)
+        elif self._task.uncancel() <= self._before and kind is asyncio.CancelledError:
+            raise TimeoutError from error
+
+    def strike(self) -> None:
+        """Called by the wheel when the moment has come."""
+        self._struck = True
+        self._task.cancel()
+
+
+class _Wheel:
+    """The deadlines of one loop, by the grain they fall into; one timer for each grain."""
+
+    __slots__ = ("_grains", "_loop")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._grains: dict[float, set[Deadline]] = {}
+
+    def add(self, one: Deadline, at: float) -> float:
+        """Put a deadline into its grain, and return that."""
+        # From its end on, so that nothing strikes before its moment.
+        grain = (at // GRAIN + 1) * GRAIN
+        due = self._grains.get(grain)
+        if due is None:
+            due = self._grains[grain] = set()
+            self._loop.call_at(grain, self._ring, grain)
+        due.add(one)
+        return grain
+
+    def drop(self, one: Deadline, grain: float) -> None:
+        """Forget a deadline that was met. The grain's timer runs out by itself."""
+        due = self._grains.get(grain)
+        if due is not None:
+            due.discard(one)
+
+    def _ring(self, grain: float) -> None:
+        for one in self._grains.pop(grain, ()):
+            one.strike()
+
+
+_WHEELS: WeakKeyDictionary[asyncio.AbstractEventLoop, _Wheel] = WeakKeyDictionary()
