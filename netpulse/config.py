@@ -299,22 +299,30 @@ def _check_values(config: Config) -> None:
                 raise ConfigError(
                     f"{key}: {network!r} is no network; write it as 192.0.2.0/24"
                 ) from None
-    url = config.server.public_url
-    if url:
-        parts = urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ConfigError(
-                f"server.public_url: {url!r} is no address such as https://status.example.com"
-            )
-        if parts.path not in ("", "/") or parts.query or parts.fragment:
-            raise ConfigError(
-                f"server.public_url: {url!r} has a path; NetPulse lives at the root of its host"
-            )
+    if config.server.public_url:
+        _check_public_url(config.server.public_url)
     for text in config.server.cors_origins:
         _check_origin(text)
     _check_smtp(config.smtp)
     if not config.server.host:
         raise ConfigError("server.host is empty; 127.0.0.1 listens locally, 0.0.0.0 everywhere")
+
+
+def _check_public_url(url: str) -> None:
+    key = "server.public_url"
+    wrong = ConfigError(f"{key}: {url!r} is no address such as https://status.example.com")
+    try:
+        parts = urlsplit(url)
+        host, _ = parts.hostname, parts.port
+    except ValueError:
+        raise wrong from None
+    if not host or parts.scheme not in ("http", "https") or not url.isprintable() or " " in url:
+        raise wrong
+    if "@" in parts.netloc:
+        # It stands in every message and link.
+        raise ConfigError(f"{key} has a user name in it; leave that and its password out")
+    if parts.path not in ("", "/") or parts.query or parts.fragment:
+        raise ConfigError(f"{key}: {url!r} has a path; NetPulse lives at the root of its host")
 
 
 def _check_origin(text: str) -> None:
