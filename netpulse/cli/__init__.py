@@ -8,9 +8,9 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from netpulse.cli import backup, check, config, frozen, key, restore, serve, user, version
+from netpulse.cli import backup, check, config, doctor, frozen, key, restore, serve, user, version
 
-COMMANDS = (serve, check, user, key, backup, restore, config, version)
+COMMANDS = (serve, check, user, key, backup, restore, doctor, config, version)
 """In the order of `--help`."""
 
 USAGE_ERROR = 3

@@ -19,10 +19,11 @@ def add_options(command: argparse.ArgumentParser) -> None:
     command.add_argument("--data", metavar="DIR", help="data directory (default: ./data)")
 
 
-def read(arguments: argparse.Namespace, **server: Any) -> Loaded | None:
+def read(arguments: argparse.Namespace, *, quiet: bool = False, **server: Any) -> Loaded | None:
     """Return the configuration in force for `arguments`; None after saying what is wrong with it.
 
-    `server` holds overrides for the [server] section; None values override nothing.
+    `server` holds overrides for the [server] section; None values override nothing. `quiet` leaves
+    its warnings to the caller.
     """
     overrides: dict[tuple[str, str], Any] = {
         ("server", key): value for key, value in server.items() if value is not None
@@ -34,7 +35,7 @@ def read(arguments: argparse.Namespace, **server: Any) -> Loaded | None:
     except ConfigError as error:
         complain(str(error))
         return None
-    for warning in loaded.warnings:
+    for warning in () if quiet else loaded.warnings:
         complain(f"warning: {warning}")
     return loaded
 

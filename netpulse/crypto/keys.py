@@ -27,12 +27,15 @@ class KeyTrouble(Exception):
     """The master key cannot be had; the text is one line for the operator and ends the start."""
 
 
-def load_master(env_hex: str | None, path: Path, *, has_data: bool) -> bytes:
+def load_master(
+    env_hex: str | None, path: Path, *, has_data: bool, only_look: bool = False
+) -> bytes:
     """Return the 32 bytes of the master key.
 
     `env_hex` (the environment's ENCRYPTION_KEY) wins over the file at `path`. With neither, a new
     key is written to `path` (mode 0600), but only where `has_data` is false: a new key over
-    existing data would make every stored secret unreadable.
+    existing data would make every stored secret unreadable. `only_look` leaves everything as it
+    is: no key is made, and the file's rights are not mended.
 
     Raises:
         KeyTrouble: the key is malformed, unreadable, or missing beside existing data.
@@ -48,7 +51,7 @@ def load_master(env_hex: str | None, path: Path, *, has_data: bool) -> bytes:
     try:
         raw = path.read_bytes()
     except FileNotFoundError:
-        if has_data:
+        if has_data or only_look:
             raise KeyTrouble(
                 f"the encryption key is missing: {path} does not exist and ENCRYPTION_KEY is not "
                 "set, but there is data that was encrypted with it; restore the key file from "
@@ -64,7 +67,8 @@ def load_master(env_hex: str | None, path: Path, *, has_data: bool) -> bytes:
         raise KeyTrouble(
             f"{path} does not hold an encryption key (64 hex digits); restore it from your backup"
         )
-    _tighten(path)
+    if not only_look:
+        _tighten(path)
     return bytes.fromhex(text)
 
 
@@ -93,7 +97,7 @@ class Masters:
         """Where the next key lies while the key is being changed."""
         return self._path.with_name(f"{self._path.name}.next")
 
-    def load(self, *, has_data: bool) -> tuple[bytes, ...]:
+    def load(self, *, has_data: bool, only_look: bool = False) -> tuple[bytes, ...]:
         """Return the keys there are, the one in force before the change first.
 
         Raises:
@@ -102,7 +106,7 @@ class Masters:
         following = self.following()
         if following is not None and not self._path.exists():
             return (following,)
-        first = load_master(self._env_hex, self._path, has_data=has_data)
+        first = load_master(self._env_hex, self._path, has_data=has_data, only_look=only_look)
         return (first,) if following is None else (first, following)
 
     def again(self) -> tuple[bytes, ...]:

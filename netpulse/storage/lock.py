@@ -52,14 +52,14 @@ class DataLock:
             os.ftruncate(handle, 0)
             os.pwrite(handle, _card().encode(), 0)
         except BlockingIOError:
-            holder = _holder(os.pread(handle, 400, 0).decode("utf-8", "replace"))
+            by = _holder(os.pread(handle, 400, 0).decode("utf-8", "replace"))
             os.close(handle)
             if file == ROTATION:
                 raise StartRefused(
-                    f"another command ({holder}) is at the key of {data}; let that finish"
+                    f"another command ({by}) is at the key of {data}; let that finish"
                 ) from None
             raise StartRefused(
-                f"another NetPulse ({holder}) already uses {data}; stop it or choose another --data"
+                f"another NetPulse ({by}) already uses {data}; stop it or choose another --data"
             ) from None
         except OSError as error:
             os.close(handle)
@@ -86,6 +86,26 @@ class DataLock:
     ) -> None:
         """Give the lock up."""
         self.release()
+
+
+def holder(data: Path) -> str | None:
+    """Return which process holds the lock of `data`, in words, or None if none does; changes
+    nothing, where `other_holder` would write into the file.
+
+    Raises:
+        OSError: the file cannot be read.
+    """
+    try:
+        handle = os.open(data / FILE, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return None
+    try:
+        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return _holder(os.pread(handle, 400, 0).decode("utf-8", "replace"))
+    finally:
+        os.close(handle)
+    return None
 
 
 def other_holder(data: Path) -> str | None:

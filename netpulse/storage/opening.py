@@ -82,6 +82,11 @@ def _open(data: Path, path: Path, vault: Vault) -> tuple[apsw.Connection, list[a
     return writer, readers
 
 
+def sqlite_version() -> str:
+    """Return the version of the SQLite library in use."""
+    return str(apsw.sqlite_lib_version())
+
+
 def refuse_old_sqlite(version: str) -> None:
     """Refuse an SQLite library (its version as text) that may damage the file.
 
@@ -103,7 +108,7 @@ def _existing(path: Path, vault: Vault, steps: tuple[tuple[str, Step], ...]) -> 
     try:
         # Without CREATE: a file that vanishes meanwhile must not come back empty.
         raw = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE, statementcachesize=400)
-        _tune(raw)
+        tune(raw)
         version = _version(raw)
         if version > len(steps):
             raise StartRefused(
@@ -158,7 +163,7 @@ def _create(data: Path, path: Path, vault: Vault) -> None:
             name.unlink(missing_ok=True)
         os.close(os.open(draft, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
         raw = apsw.Connection(str(draft), flags=apsw.SQLITE_OPEN_READWRITE)
-        _tune(raw)
+        tune(raw)
         raw.execute("PRAGMA synchronous = FULL").fetchall()
         migrations().apply(wrapped(raw))
         conn = Conn(raw, vault)
@@ -181,7 +186,8 @@ def _create(data: Path, path: Path, vault: Vault) -> None:
         raise StartRefused(f"cannot write {path}: {error.strerror} (uid {os.getuid()})") from None
 
 
-def _tune(raw: apsw.Connection) -> None:
+def tune(raw: apsw.Connection) -> None:
+    """Give a connection what all of ours have, whatever they do."""
     raw.set_busy_timeout(_BUSY_MS)
     # A mistyped column in double quotes must be an error, not a text.
     raw.config(apsw.SQLITE_DBCONFIG_DQS_DML, 0)
@@ -192,7 +198,7 @@ def _tune(raw: apsw.Connection) -> None:
 
 def _reader(path: Path) -> apsw.Connection:
     raw = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY, statementcachesize=200)
-    _tune(raw)
+    tune(raw)
     raw.execute("PRAGMA query_only = ON").fetchall()
     return raw
 
