@@ -8,6 +8,7 @@ from netpulse.model.ids import Id
 from netpulse.model.time import rfc3339
 from netpulse.storage import sessions, sign_ins
 from netpulse.storage.sign_ins import SignIn, SignInKind
+from netpulse.storage.table import Page
 from netpulse.web import own_account, tokens
 from netpulse.web.call import Call
 from netpulse.web.endpoint import VIEWER, endpoint
@@ -65,10 +66,12 @@ def shown(session: OrgSession, row: SignIn) -> SessionAnswer:
 )
 async def list_all(call: Call) -> Many[SessionAnswer]:
     """List."""
-    return await listed(call, call.query(ListQuery))
+    query = call.query(ListQuery)
+    found = await listed(call, query)
+    return page_of(found.rows, page=query.page, limit=query.limit, total=found.total)
 
 
-async def listed(call: Call, query: ListQuery) -> Many[SessionAnswer]:
+async def listed(call: Call, query: ListQuery) -> Page[SessionAnswer]:
     """Return a page of the caller's open sign-ins."""
     found = await call.house.db.read(
         sign_ins.page,
@@ -78,8 +81,7 @@ async def listed(call: Call, query: ListQuery) -> Many[SessionAnswer]:
         offset=query.offset,
         limit=query.limit,
     )
-    rows = [shown(call.session, row) for row in found.rows]
-    return page_of(rows, page=query.page, limit=query.limit, total=found.total)
+    return Page([shown(call.session, row) for row in found.rows], found.total)
 
 
 @endpoint(

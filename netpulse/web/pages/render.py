@@ -21,7 +21,7 @@ from netpulse.web.session import OrgSession
 PRODUCT = "NetPulse UpGuardX"
 _TEMPLATES = Path(__file__).resolve().parent.parent / "templates"
 
-_ROLE_LABELS = {
+ROLE_LABELS = {
     Role.VIEWER: "Viewer",
     Role.ADMIN: "Administrator",
     Role.SUPER_ADMIN: "Super administrator",
@@ -37,6 +37,17 @@ FLASH = {
     "added": ("success", "Added to the story."),
     "announced": ("success", "Announced. Add to its story as you learn more."),
     "password-set": ("success", "Your new password is set, and all sign-ins have ended. Sign in."),
+    "password-changed": (
+        "success",
+        "Your password is changed; all your other sessions have ended.",
+    ),
+    "two-factor-off": (
+        "success",
+        "Two-factor authentication is off; all your other sessions have ended.",
+    ),
+    "begin-again": ("warning", "That took too long, or was done already. Begin again."),
+    "ended-session": ("success", "Ended. Whoever used it has to sign in again."),
+    "ended-sessions": ("success", "Ended. Only this session is left."),
     "acknowledged": ("success", "Acknowledged. Whoever was told of it hears so."),
     "ended": ("success", "Ended. What is watched shows its own state again."),
     "over": ("info", "This incident is over already."),
@@ -166,7 +177,7 @@ def _signed_in(call: Call, session: OrgSession, active: str) -> dict[str, Any]:
         "user": {
             "email": session.user.email,
             "role": session.role.word,
-            "role_label": _ROLE_LABELS[session.role],
+            "role_label": ROLE_LABELS[session.role],
             "can_write": session.role >= Role.ADMIN,
         },
         "org": {"id": session.org.id, "name": session.org.name},
