@@ -21,6 +21,12 @@ def register(commands: Any) -> None:
     command.add_argument(
         "--yes", action="store_true", help="do not ask (for scripts; what was there is kept)"
     )
+    command.add_argument(
+        "--key-file",
+        metavar="FILE",
+        type=Path,
+        help="the encryption key of the time of the backup, where it was changed since",
+    )
     settings.add_options(command)
     command.set_defaults(run=run)
 
@@ -70,10 +76,14 @@ async def _restore(arguments: argparse.Namespace, loaded: Loaded) -> int:
             progress.end()
             # A key that came along belongs to the data; the environment's wins over both.
             its_own = stage / directory.KEY
+            if arguments.key_file is not None:
+                restore.lay_key(arguments.key_file, its_own)
             key = its_own if its_own.exists() else data / directory.KEY
             masters = Masters(loaded.secrets.encryption_key or None, key)
             now = Clock().now()
-            db = await open_database(stage, Vault.of(masters, has_data=True))
+            vault = Vault.of(masters, has_data=True)
+            restore.refuse_wrong_key(stage, arguments.file, vault)
+            db = await open_database(stage, vault)
             try:
                 actor = Actor(kind="cli", label="restore")
                 await db.write(restored.settle, manifest, actor, now)

@@ -18,12 +18,15 @@ from msgspec import Struct
 
 from netpulse.model.backup import Manifest
 from netpulse.model.time import Millis, rfc3339
-from netpulse.storage import directory
+from netpulse.storage import directory, rotation
 from netpulse.storage.archive import BackupRefused, Packer, Progress
 from netpulse.storage.errors import StartRefused
 from netpulse.storage.lock import ROTATION, DataLock
 
 _BUSY_MS = 10_000
+KEY_CHANGES = (
+    "the encryption key is being changed: let `netpulse key rotate` come to its end, then back up"
+)
 
 
 class Made(Struct, frozen=True):
@@ -62,6 +65,8 @@ def make(
             f"{key} does not exist: the key is in the environment; leave --with-key out and keep "
             "ENCRYPTION_KEY somewhere safe"
         )
+    if with_key and key.with_name(f"{key.name}.next").exists():
+        raise BackupRefused(KEY_CHANGES)
     draft = target.with_name(f".{target.name}.part")
     skipped: list[str] = []
     try:
@@ -84,7 +89,9 @@ def make(
                             raise
                         skipped.append(f"{name}: {error}")
                         continue
-                    layout = found if path.name == directory.MAIN else layout
+                    if path.name == directory.MAIN:
+                        layout = found
+                        _refuse_two_keys(copy)
                     packer.add(name, copy, progress)
                     copy.unlink()
                 if with_key:
@@ -104,6 +111,17 @@ def make(
     finally:
         draft.unlink(missing_ok=True)
     return Made(manifest, target.stat().st_size, tuple(skipped))
+
+
+def _refuse_two_keys(copy: Path) -> None:
+    """Refuse a main file in which some secrets are sealed with one key and some with another."""
+    raw = apsw.Connection(str(copy), flags=apsw.SQLITE_OPEN_READONLY)
+    try:
+        rows = raw.execute("SELECT 1 FROM meta WHERE key = ?", (rotation.RECORD,)).fetchall()
+    finally:
+        raw.close()
+    if rows:
+        raise BackupRefused(KEY_CHANGES)
 
 
 def _sources(data: Path) -> Iterator[Path]:

@@ -16,6 +16,7 @@ import apsw
 import msgspec
 from msgspec import Struct
 
+from netpulse.crypto.vault import Vault
 from netpulse.model.backup import Manifest
 from netpulse.model.time import Millis
 from netpulse.storage import directory
@@ -74,6 +75,42 @@ def unpack(data: Path, source: Path, progress: Progress) -> tuple[Manifest, Path
         if one.name.endswith(".db"):
             _look_through(stage / one.name, source, one.name)
     return manifest, stage
+
+
+def lay_key(source: Path, target: Path) -> None:
+    """Put the key file of the backup's time beside what was unpacked, in the place of any other.
+
+    Raises:
+        BackupRefused: it cannot be read or written.
+    """
+    try:
+        content = source.read_bytes()
+        target.unlink(missing_ok=True)
+        handle = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        raise BackupRefused(f"cannot use {source} as the key: {error.strerror}") from None
+
+
+def refuse_wrong_key(stage: Path, source: Path, vault: Vault) -> None:
+    """Refuse a backup whose secrets the key at hand does not open.
+
+    Raises:
+        BackupRefused: it needs the key of its own time.
+    """
+    raw = apsw.Connection(str(stage / directory.MAIN), flags=apsw.SQLITE_OPEN_READONLY)
+    try:
+        rows = raw.execute("SELECT value FROM meta WHERE key = 'vault_check'").fetchall()
+    finally:
+        raw.close()
+    if not rows or not isinstance(rows[0][0], bytes) or not vault.accepts(rows[0][0]):
+        raise BackupRefused(
+            f"the encryption key at hand does not belong to {source}: name the key file of the "
+            "backup's time with --key-file, or set ENCRYPTION_KEY to it; nothing was changed"
+        )
 
 
 def exchange(data: Path, stage: Path, now: Millis) -> Path:

@@ -38,7 +38,8 @@ from netpulse.storage.db import Database
 from netpulse.storage.errors import StorageTrouble, TroubleKind
 from netpulse.storage.sealed import Broken, Column, Value
 
-_RECORD = "key_rotation"
+RECORD = "key_rotation"
+"""Under this name `meta` has the record of a change that is under way."""
 _RETIRED = "key_retired"
 _SOURCE = "key_source"
 _ENVIRONMENT = "environment"
@@ -137,7 +138,7 @@ def key_problem(conn: Conn, path: Path) -> str | None:
 
 def record(conn: Conn) -> Record | None:
     """Return the change of the key that is under way, or None."""
-    text = meta.get(conn, _RECORD)
+    text = meta.get(conn, RECORD)
     return msgspec.json.decode(text, type=Record) if isinstance(text, str) else None
 
 
@@ -225,7 +226,7 @@ def begin(conn: Conn, header: bytes, actor: Actor, now: Millis) -> Record:
     under_way = Record(_id(old), _id(header), now)
     conn.vault.use(header)
     kept_keys.seal_anew(conn)
-    meta.put(conn, _RECORD, msgspec.json.encode(under_way).decode())
+    meta.put(conn, RECORD, msgspec.json.encode(under_way).decode())
     _note(conn, actor, "key.rotation_started", under_way, {"key_id": under_way.new}, now)
     return under_way
 
@@ -256,7 +257,7 @@ def finish(conn: Conn, *, leave_damaged: bool, actor: Actor, now: Millis) -> lis
             after = found[-1].row_id
     if damaged and not leave_damaged:
         raise Damaged(damaged)
-    conn.execute("DELETE FROM meta WHERE key = ?", (_RECORD,))
+    conn.execute("DELETE FROM meta WHERE key = ?", (RECORD,))
     meta.put(conn, _RETIRED, msgspec.json.encode(Retired(under_way.old, now)).decode())
     after_all = {
         "key_id": under_way.new,

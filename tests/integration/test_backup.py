@@ -20,10 +20,11 @@ import pytest
 from netpulse.model.backup import FORMAT, BackedUp, Manifest
 from netpulse.model.ids import new_id
 from netpulse.model.monitor import BasicAuth, Monitor
-from netpulse.storage import archive, audit, audit_chains, monitors, restore
+from netpulse.storage import archive, audit, audit_chains, meta, monitors, restore, rotation
 from netpulse.storage.archive import BackupRefused, Unpacker
 from netpulse.storage.migrations import LATEST
-from tests.home import Home, home, now, spec
+from netpulse.storage.rotation import Record
+from tests.home import SECRET, Home, home, now, spec
 from tests.instance import ROOT, Instance, Site, eventually
 
 KEY = bytes(range(32)).hex()
@@ -132,12 +133,61 @@ async def test_without_its_key_nothing_is_changed(
     monkeypatch.setenv("ENCRYPTION_KEY", "00" * 32)
     done = command("restore", str(target), "--data", str(data), "--yes")
     assert done.returncode == 1
-    assert "the encryption key does not belong to" in done.stderr
+    assert "the encryption key at hand does not belong to" in done.stderr
     monkeypatch.delenv("ENCRYPTION_KEY")
     done = command("restore", str(target), "--data", str(data), "--yes")
     assert done.returncode == 1
     assert "the encryption key is missing" in done.stderr
     assert tree(data) == before
+
+
+def test_across_a_change_of_the_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A backup opens with the key of its time, and only with that."""
+    monkeypatch.delenv("ENCRYPTION_KEY")
+    data, target = tmp_path / "data", tmp_path / "np.zip"
+    first = Instance(data).start()
+    try:
+        first.register()
+        hook = {"url": "https://hooks.example/T0P", "secret": SECRET}
+        channel = {"name": "Hook", "type": "webhook", "config": hook}
+        first.ok("POST", "/v1/alert-channels", channel)
+        backup(data, target)
+        kept = tmp_path / "old.key"
+        shutil.copy(data / "secret.key", kept)
+        done = command("key", "rotate", "--data", str(data))
+        assert done.returncode == 0, done.stderr
+        first.stop()
+        done = command("restore", str(target), "--data", str(data), "--yes")
+        assert done.returncode == 1
+        assert "the encryption key at hand does not belong to" in done.stderr
+        done = command(
+            "restore", str(target), "--data", str(data), "--yes", "--key-file", str(tmp_path / "no")
+        )
+        assert "cannot use" in done.stderr
+        done = command(
+            "restore", str(target), "--data", str(data), "--yes", "--key-file", str(kept)
+        )
+        assert done.returncode == 0, done.stderr
+        assert (data / "secret.key").read_bytes() == kept.read_bytes()
+        first.start()
+        first.login()
+        (shown,) = first.ok("GET", "/v1/alert-channels")
+        assert shown["config"]["secret_set"] is True
+    finally:
+        first.close()
+
+
+async def test_not_in_the_middle_of_a_change_of_the_key(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    async with filled(data) as (at, _):
+        record = Record(old="00" * 4, new="11" * 4, at=now())
+        await at.db.write(meta.put, rotation.RECORD, msgspec.json.encode(record).decode())
+        done = await asyncio.to_thread(
+            command, "backup", str(tmp_path / "np.zip"), "--data", str(data)
+        )
+    assert done.returncode == 1
+    assert "the encryption key is being changed" in done.stderr
+    assert {path.name for path in tmp_path.iterdir()} == {"data"}
 
 
 def tree(data: Path) -> dict[str, bytes]:
