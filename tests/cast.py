@@ -49,7 +49,8 @@ class Person:
             home_org_id=self.org.id,
             created_at=at,
         )
-        users.insert(conn, user, [Membership(user_id=self.id, org_id=self.org.id, role=self.role)])
+        here = Membership(user_id=self.id, org_id=self.org.id, role=self.role, created_at=at)
+        users.insert(conn, user, [here])
         family = sessions.start_family(conn, self.id, f"refresh of {self.name}", at, at + 7 * DAY)
         self.token = SIGNER.issue(self.id, family, at)
 

@@ -183,6 +183,15 @@ async def session(side: Side) -> Id:
     return row.id
 
 
+async def invitation(side: Side) -> Id:
+    """Somebody who was asked in and has not answered."""
+    side._count += 1
+    email = f"{side.mark}-asked-{side._count}@mail.example"
+    made = await side.post("/v1/org/members/invite", {"email": email, "role": "admin"})
+    side.texts |= {email, made["url"]}
+    return str(made["id"])
+
+
 async def org(side: Side) -> Id:
     """The organization itself."""
     return side.org.id
@@ -195,6 +204,7 @@ async def _id(side: Side, path: str, body: Any) -> Id:
 MAKERS: dict[str, Maker] = {
     "org": org,
     "user": user,
+    "invitation": invitation,
     "monitor": monitor,
     "alert_channel": alert_channel,
     "alert_rule": alert_rule,
@@ -209,6 +219,7 @@ ALIASES = {
     "channel": "alert_channel",
     "rule": "alert_rule",
     "event": "alert_event",
+    "member": "user",
     "parent": "monitor",
 }
 """Other words for a noun, in paths and in names of fields: `channel_id`, `/alerts/rules/{id}`."""

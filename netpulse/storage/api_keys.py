@@ -43,17 +43,19 @@ def insert(conn: Conn, key: ApiKey) -> ApiKey:
     return key
 
 
-def rotate(conn: Conn, org_id: Id, key_id: Id, prefix: str, digest: str, now: Millis) -> ApiKey:
-    """Give a key another secret; the old one ends at once.
+def rotate(
+    conn: Conn, org_id: Id, key_id: Id, prefix: str, digest: str, maker: Id, now: Millis
+) -> ApiKey:
+    """Give a key another secret, made by the user `maker`; the old one ends at once.
 
     Raises:
         Missing: the organization has no such key.
     """
     _TABLE.expect(conn, org_id, key_id, None)
     conn.execute(
-        "UPDATE api_keys SET key_prefix = ?, key_digest = ?, last_used_at = NULL, updated_at = ?,"
-        " version = version + 1 WHERE id = ?",
-        (prefix, digest, now, key_id),
+        "UPDATE api_keys SET key_prefix = ?, key_digest = ?, created_by = ?, last_used_at = NULL,"
+        " updated_at = ?, version = version + 1 WHERE id = ?",
+        (prefix, digest, maker, now, key_id),
     )
     stored = get(conn, org_id, key_id)
     assert stored is not None, "it was just changed in this transaction"
@@ -67,6 +69,22 @@ def delete(conn: Conn, org_id: Id, key_id: Id) -> ApiKey:
         Missing: the organization has no such key.
     """
     return _TABLE.delete(conn, org_id, key_id)
+
+
+def made_by(conn: Conn, org_id: Id, user_id: Id) -> list[ApiKey]:
+    """Return the organization's keys that the user has made, the oldest first."""
+    rows = conn.all(
+        f"SELECT {_COLUMNS} FROM api_keys WHERE org_id = ? AND created_by = ? ORDER BY id",
+        (org_id, user_id),
+    )
+    return [_key(conn, row) for row in rows]
+
+
+def delete_made_by(conn: Conn, org_id: Id, user_id: Id) -> list[ApiKey]:
+    """Revoke the organization's keys that the user has made, and return them as they were."""
+    keys = made_by(conn, org_id, user_id)
+    conn.execute("DELETE FROM api_keys WHERE org_id = ? AND created_by = ?", (org_id, user_id))
+    return keys
 
 
 def touch(conn: Conn, key_id: Id, now: Millis) -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from netpulse.model.ids import Id
 from netpulse.model.invitation import Invitation
+from netpulse.model.letter import LetterKind
 from netpulse.model.time import Millis
 from netpulse.model.user import Role
+from netpulse.storage import letters
 from netpulse.storage.conn import Conn, Row
 from netpulse.storage.errors import Missing
 from netpulse.storage.table import Page
@@ -13,6 +15,8 @@ from netpulse.storage.table import Page
 _COLUMNS = (
     "id, org_id, email, role, invited_by, created_at, expires_at, accepted_at, accepted_by, version"
 )
+_RENEWED = "another link took its place"
+_WITHDRAWN = "the invitation was withdrawn"
 _ROLES = {role.word: role for role in (Role.VIEWER, Role.ADMIN)}
 
 
@@ -106,7 +110,8 @@ def renew(
     expires_at: Millis,
     now: Millis,
 ) -> Invitation:
-    """Give an invitation another link, which ends the old one, and return it as it is now.
+    """Give an invitation another link, which ends the old one, and return it as it is now. What
+    waits of the letter with the old one is not sent any more.
 
     Raises:
         Missing: it was accepted or withdrawn meanwhile.
@@ -119,6 +124,7 @@ def renew(
     stored = get(conn, old.org_id, old.id) if conn.changes else None
     if stored is None:
         raise Missing("invitation")
+    letters.recall(conn, old.org_id, LetterKind.INVITATION, old.email, _RENEWED)
     return stored
 
 
@@ -134,7 +140,7 @@ def accept(conn: Conn, invitation_id: Id, user_id: Id, now: Millis) -> bool:
 
 
 def delete(conn: Conn, org_id: Id, invitation_id: Id) -> Invitation:
-    """Withdraw an invitation and return it as it was.
+    """Withdraw an invitation and return it as it was; a letter of it that waits is not sent.
 
     Raises:
         Missing: the organization has no such invitation that was not accepted yet.
@@ -143,6 +149,7 @@ def delete(conn: Conn, org_id: Id, invitation_id: Id) -> Invitation:
     if old is None:
         raise Missing("invitation")
     conn.execute("DELETE FROM invitations WHERE id = ?", (invitation_id,))
+    letters.recall(conn, org_id, LetterKind.INVITATION, old.email, _WITHDRAWN)
     return old
 
 

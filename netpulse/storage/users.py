@@ -21,7 +21,7 @@ _COLUMNS = (
     " created_at"
 )
 _MEMBERSHIP = "user_id, org_id, role, is_active, kind, granted_by, created_at"
-_IN_EFFECT = (
+IN_EFFECT = (
     "m.is_active AND (m.kind = 'member' OR EXISTS (SELECT 1 FROM organizations c"
     " JOIN memberships p ON p.org_id = c.parent_id AND p.user_id = m.user_id"
     " JOIN organizations o ON o.id = c.parent_id WHERE c.id = m.org_id"
@@ -29,7 +29,7 @@ _IN_EFFECT = (
 )
 """Whether a membership `m` gives its right: a grant only while its user is an active member of the
 MSP, so that whoever is removed or disabled there is out of every client at once."""
-_SELECTED = f"m.user_id, m.org_id, m.role, {_IN_EFFECT}, m.kind, m.granted_by, m.created_at"
+_SELECTED = f"m.user_id, m.org_id, m.role, {IN_EFFECT}, m.kind, m.granted_by, m.created_at"
 _networks = msgspec.json.Decoder(tuple[str, ...])
 _ROLES = {role.word: role for role in Role}
 
@@ -161,6 +161,18 @@ def set_active(conn: Conn, user_id: Id, is_active: bool, now: Millis) -> None:
     )
     if not conn.changes:
         raise Missing("user")
+
+
+def set_home(conn: Conn, user_id: Id, org_id: Id, now: Millis) -> None:
+    """Let the user be at home in another organization, of which they are a member."""
+    conn.execute(
+        "UPDATE users SET home_org_id = ?, updated_at = ? WHERE id = ?", (org_id, now, user_id)
+    )
+
+
+def delete(conn: Conn, user_id: Id) -> None:
+    """Remove the user with all that is theirs alone: sessions, tokens, keys, second factor."""
+    conn.execute("DELETE FROM users WHERE id = ?", (user_id,))
 
 
 def touch_login(conn: Conn, user_id: Id, now: Millis) -> None:

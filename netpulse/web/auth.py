@@ -17,7 +17,7 @@ from netpulse.model.api_key import ApiKey
 from netpulse.model.ids import Id, is_id
 from netpulse.model.org import Org
 from netpulse.model.time import Millis
-from netpulse.model.user import User
+from netpulse.model.user import Role, User
 from netpulse.storage import api_keys, orgs, sessions, users
 from netpulse.storage.db import Conn
 from netpulse.storage.users import Reach
@@ -119,14 +119,20 @@ async def _by_key(
         raise unauthorized("There is no such API key, or it was revoked")
     key, found = known
     if key.expires_at is not None and key.expires_at <= now:
-        raise unauthorized("This API key has expired; rotate it or make another")
+        raise unauthorized("This API key has expired; make another")
     if org_id is not None and org_id != key.org_id:
         raise forbidden("An API key acts in its own organization only; leave X-Org-Id out")
     if key.last_used_at is None or abs(now - key.last_used_at) >= api_keys.TOUCH_MS:
         await house.db.write(api_keys.touch, key.id, now)
     session = _session(connection, house, found, now, key.expires_at)
     label = f"{key.name} ({key.prefix})"
-    return replace(session, key=key, actor=replace(session.actor, kind="api_key", label=label))
+    return replace(
+        session,
+        key=key,
+        # A key that somebody else finds must not be a way to the whole installation.
+        role=min(session.role, Role.ADMIN),
+        actor=replace(session.actor, kind="api_key", label=label),
+    )
 
 
 async def _by_cookie(

@@ -24,6 +24,9 @@ _REF = "#/components/schemas/{name}"
 
 TAGS = {
     "auth": "Signing in, and making the first account",
+    "org": "The organization that one acts in",
+    "members": "Who belongs to it, and what they may do",
+    "invitations": "Who was asked to join it",
     "api-keys": "Keys with which programs sign their requests",
     "monitors": "What is watched, and what came of it",
     "incidents": "Outages and what people say of them",

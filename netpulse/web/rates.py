@@ -71,22 +71,24 @@ class _Window:
         self._counts[self._latest % _SLICES] += 1
         self.total += 1
 
-    def ends(self) -> float:
-        """Return the moment at which the oldest counted slice no longer counts."""
+    def ends(self) -> int:
+        """Return the slice from which on the oldest counted one no longer counts."""
         for number in range(self._latest - _SLICES + 1, self._latest + 1):
             if self._counts[number % _SLICES]:
                 break
-        return float((number + _SLICES) * SLICE_SECONDS)
+        return number + _SLICES
 
 
 class Rate:
-    """One limit: at most so many a minute, for each name."""
+    """One limit: at most so many a minute, or another time, for each name."""
 
-    __slots__ = ("_most", "_old", "_turned", "_young")
+    __slots__ = ("_most", "_old", "_slice", "_turned", "_young")
 
-    def __init__(self, most: int) -> None:
-        """Allow `most` a minute and name; 0: any number, and nothing is counted."""
+    def __init__(self, most: int, *, seconds: int = WINDOW_SECONDS) -> None:
+        """Allow `most` in `seconds` (a multiple of 12) and by name; 0: any number, and nothing is
+        counted."""
         self._most = most
+        self._slice = seconds // (_SLICES - 1)
         # Two generations: what was not asked for during a whole one has nothing left to count.
         self._young: dict[str | int, _Window] = {}
         self._old: dict[str | int, _Window] = {}
@@ -100,11 +102,11 @@ class Rate:
         """Take one for `name` at the moment `at` (monotonic seconds); None: there is no limit."""
         if not self._most:
             return None
-        window = self._window(name, int(at // SLICE_SECONDS))
+        window = self._window(name, int(at // self._slice))
         allowed = window.total < self._most
         if allowed:
             window.count()
-        reset = min(max(1, ceil(window.ends() - at)), WINDOW_SECONDS + SLICE_SECONDS)
+        reset = min(max(1, ceil(window.ends() * self._slice - at)), _SLICES * self._slice)
         return Taken(self._most, self._most - window.total, reset, allowed)
 
     def wait(self, name: str, at: float) -> int:
@@ -143,6 +145,7 @@ class Rates:
 
     __slots__ = (
         "channel_tests",
+        "invitations",
         "pings",
         "runs",
         "signed_in",
@@ -166,4 +169,6 @@ class Rates:
         self.stray_pings = Rate(60)
         """With an unknown token, by address."""
         self.stray_links = Rate(60)
-        """Links to acknowledge that are not ours or have expired, by address."""
+        """Links of messages and invitations that are not ours or have expired, by address."""
+        self.invitations = Rate(50, seconds=3600)
+        """Invitations that were sent, by organization, in an hour."""

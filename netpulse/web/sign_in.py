@@ -48,8 +48,12 @@ class _Facts(Struct, frozen=True):
     pressed_until: Millis | None = None
 
 
-async def check_password(house: House, actor: Actor, email: str, password: str) -> User:
+async def check_password(
+    house: House, actor: Actor, email: str, password: str, *, is_joining: bool = False
+) -> User:
     """Return the user whose email address and password these are, and who may come in from here.
+
+    `is_joining`: they need belong nowhere yet, for they are about to join an organization.
 
     Raises:
         ApiError: 401 `LOGIN_FAILED`; 429 after 5 failures within 10 minutes from this address, or
@@ -72,7 +76,7 @@ async def check_password(house: House, actor: Actor, email: str, password: str) 
             )
         user = facts.user
         right = await passwords.verify_password(user.password_hash if user else None, password)
-        reason = _reason(facts, right, ip)
+        reason = _reason(facts, right, ip, is_joining=is_joining)
         if user is not None and reason is None:
             return user
         # Of an account that knows this address nothing counts as a stranger's failure.
@@ -102,7 +106,7 @@ def _facts(
     )
 
 
-def _reason(facts: _Facts, right: bool, ip: str) -> str | None:
+def _reason(facts: _Facts, right: bool, ip: str, *, is_joining: bool) -> str | None:
     """Return why somebody is not let in, for the audit log alone; None: they are."""
     user = facts.user
     if user is None:
@@ -111,7 +115,7 @@ def _reason(facts: _Facts, right: bool, ip: str) -> str | None:
         return "disabled"
     if not right:
         return "wrong password"
-    if not facts.may_enter:
+    if not facts.may_enter and not is_joining:
         return "no organization"
     return None if allowed(user, ip) else "address not allowed"
 

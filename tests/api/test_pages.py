@@ -51,7 +51,15 @@ async def furnish(client: httpx.AsyncClient) -> dict[str, str]:
     incident = sent(await client.post("/v1/incidents", json=body), 201)["id"]
     body = {"title": "Nights", "cron": "0 2 * * *", "duration_minutes": 60, "all": True}
     plan = sent(await client.post("/v1/maintenance", json=body), 201)["id"]
+    body = {"name": "Deploy", "scopes": ["monitors:write"]}
+    key = sent(await client.post("/v1/api-keys", json=body), 201)["id"]
+    asked = sent(
+        await client.post("/v1/org/members/invite", json={"email": "dora@initech.example"}), 201
+    )
     return {
+        "key": key,
+        "invitation": asked["id"],
+        "link": asked["url"],
         "monitor": monitor,
         "channel": channel,
         "rule": rule,
@@ -95,6 +103,8 @@ VIEWERS = [
     "/profile/sessions",
     "/profile/sessions?page=7",
     "/profile/sessions/delete",
+    "/settings/organization",
+    "/settings/members",
 ]
 ADMINS = [
     "/monitors/new",
@@ -112,6 +122,11 @@ ADMINS = [
     "/maintenance/new",
     "/maintenance/{plan}",
     "/maintenance/{plan}/delete",
+    "/settings/invitations/{invitation}/delete",
+    "/settings/api-keys",
+    "/settings/api-keys/new",
+    "/settings/api-keys/{key}/rotate",
+    "/settings/api-keys/{key}/delete",
 ]
 
 
@@ -174,6 +189,9 @@ class TestWhoSeesWhat:
         text_of(await client.get(f"/alerts/events/{event['id']}"))
         token = stage.house.links.token(event["incident_id"], ids["channel"], START + DAY)
         text_of(await stage.client().get(f"/acknowledge/{token}"))
+        (me,) = sent(await client.get("/v1/org/members"))
+        text_of(await client.get(f"/settings/members/{me['id']}"))
+        text_of(await stage.client().get(ids["link"]))
         text_of(await client.get("/nothing"), 404)
         text_of(await stage.client().get("/login"))
         await self._second_step(stage, client)

@@ -25,6 +25,7 @@ PUBLIC_ROUTES = {
     ("POST", "/v1/auth/login"),
     ("POST", "/v1/auth/refresh"),
     ("POST", "/v1/auth/logout"),
+    ("POST", "/v1/auth/invitations/accept"),
     ("GET", "/v1/openapi.json"),
     ("GET", "/healthz"),
     ("GET", "/readyz"),
@@ -46,8 +47,10 @@ PUBLIC_PAGES = {
 LINKS = {
     ("GET", "/acknowledge/{token:str}"),
     ("POST", "/acknowledge/{token:str}"),
+    ("GET", "/invitations/{token:str}"),
+    ("POST", "/invitations/{token:str}"),
 }
-"""Strangers who have a signed link."""
+"""Strangers who have a link that is a capability."""
 
 PINGS = {
     ("GET", "/ping/{token:str}"),
@@ -61,6 +64,8 @@ PINGS = {
 """Strangers who know a token, which is not in the document."""
 
 VIEWERS_ROUTES = {
+    ("GET", "/v1/org"),
+    ("GET", "/v1/org/members"),
     ("GET", "/v1/monitors"),
     ("GET", "/v1/monitors/{id:str}"),
     ("GET", "/v1/monitors/{id:str}/checks"),

@@ -17,16 +17,18 @@ from netpulse.storage.db import Missing, UniqueConflict
 from tests.store import NOW, add_org, add_user, opened
 
 
-def invite(conn: Conn, org: Org, email: str, digest: str, by: Id | None = None) -> Invitation:
+def invite(
+    conn: Conn, org: Org, email: str, digest: str, by: Id | None = None, at: int = NOW
+) -> Invitation:
     return invitations.insert(
         conn,
         Invitation(
-            id=new_id(NOW),
+            id=new_id(at),
             org_id=org.id,
             email=email,
             role=Role.VIEWER,
             invited_by=by,
-            created_at=NOW,
+            created_at=at,
             expires_at=NOW + VALID,
         ),
         digest,
@@ -102,7 +104,7 @@ async def test_withdrawn_listed_and_forgotten(tmp_path: Path) -> None:
     def act(conn: Conn) -> None:
         acme, globex = add_org(conn), add_org(conn, "Globex")
         first = invite(conn, acme, "dora@x.example", "one")
-        second = invite(conn, acme, "erin@x.example", "two")
+        second = invite(conn, acme, "erin@x.example", "two", at=NOW + 1)
         assert invitations.page(conn, acme.id, limit=1).rows == [second]
         assert invitations.page(conn, acme.id, offset=1).rows == [first]
         assert invitations.page(conn, acme.id).total == 2

@@ -17,7 +17,7 @@ from netpulse.web import reading, scopes, security_notes
 from netpulse.web.call import Call
 from netpulse.web.endpoint import ADMIN, endpoint
 from netpulse.web.envelope import NOTHING, Many, One, page_of
-from netpulse.web.errors import Problem, not_found
+from netpulse.web.errors import Problem, conflict, not_found
 from netpulse.web.house import House
 from netpulse.web.resource import ListQuery
 from netpulse.web.session import Deed, OrgSession
@@ -184,11 +184,23 @@ async def create(call: Call) -> One[NewKeyAnswer]:
     tag="api-keys",
     summary="Give an API key another secret; the old one ends at once",
     answer=NewKeyAnswer,
-    errors=(404,),
+    errors=(404, 409),
 )
-async def rotate(call: Call) -> One[NewKeyAnswer]:
+async def rotate_one(call: Call) -> One[NewKeyAnswer]:
     """Rotate one."""
-    house, session, key_id = call.house, call.session, call.id("id", "api key")
+    key_id = call.id("id", "api key")
+    return One.of(_shown_once(*await rotate(call.house, call.session, key_id)))
+
+
+async def rotate(house: House, session: OrgSession, key_id: Id) -> tuple[ApiKey, str]:
+    """Give a key another secret; returns it and the text that is shown once.
+
+    Whoever rotates it is its maker from then on: nobody gets at more than they may by rotating the
+    key of somebody who may more.
+
+    Raises:
+        ApiError: 404, 409 `API_KEY_EXPIRED`.
+    """
     text, prefix = scopes.new_key()
     digest = house.digester.digest(text)
 
@@ -196,7 +208,11 @@ async def rotate(call: Call) -> One[NewKeyAnswer]:
         old = api_keys.get(deed.conn, deed.org_id, key_id)
         if old is None:
             raise not_found("api key")
-        key = api_keys.rotate(deed.conn, deed.org_id, key_id, prefix, digest, deed.now)
+        if old.expires_at is not None and old.expires_at <= deed.now:
+            raise conflict("API_KEY_EXPIRED", "This API key has expired; make another")
+        key = api_keys.rotate(
+            deed.conn, deed.org_id, key_id, prefix, digest, session.user.id, deed.now
+        )
         deed.note("api_key.rotated", "api_key", key_id, before=shown(old), after=shown(key))
         said = f"The API key {_called(old)} that was made in your name was given another secret."
         for user_id in {old.created_by, session.user.id}:
@@ -207,7 +223,7 @@ async def rotate(call: Call) -> One[NewKeyAnswer]:
 
     key = await session.change(work)
     house.engine.letters_written()
-    return One.of(_shown_once(key, text))
+    return key, text
 
 
 @endpoint(
@@ -218,9 +234,14 @@ async def rotate(call: Call) -> One[NewKeyAnswer]:
     summary="Revoke an API key",
     errors=(404,),
 )
-async def revoke(call: Call) -> One[None]:
-    """Revoke one: the next request with it is refused."""
-    key_id = call.id("id", "api key")
+async def revoke_one(call: Call) -> One[None]:
+    """Revoke one."""
+    await revoke(call.session, call.id("id", "api key"))
+    return NOTHING
+
+
+async def revoke(session: OrgSession, key_id: Id) -> None:
+    """Revoke a key: the next request with it is refused. Raises ApiError: 404."""
 
     def work(deed: Deed) -> None:
         old = api_keys.get(deed.conn, deed.org_id, key_id)
@@ -229,8 +250,7 @@ async def revoke(call: Call) -> One[None]:
         api_keys.delete(deed.conn, deed.org_id, key_id)
         deed.note("api_key.revoked", "api_key", key_id, before=shown(old))
 
-    await call.session.change(work)
-    return NOTHING
+    await session.change(work)
 
 
-ROUTES = (list_all, create, rotate, revoke)
+ROUTES = (list_all, create, rotate_one, revoke_one)
