@@ -16,7 +16,6 @@ from netpulse.web import routes
 from netpulse.web.border import OPEN, SAFE
 from tests.asgi import HOST, ask
 from tests.cast import DIGESTER, PASSWORD
-from tests.clock import START
 from tests.conftest import Opener, Stage
 from tests.makers import Side
 from tests.tenancy import routes_of
@@ -43,14 +42,14 @@ FOREIGN = [
 
 async def cookie_of(stage: Stage) -> dict[str, str]:
     """Return a page session of Alice's."""
-    alice = stage.cast.alice
+    alice, now = stage.cast.alice, stage.house.clock.now()
     await stage.house.db.write(
         sessions.create,
         DIGESTER.digest("alices"),
         alice.id,
         alice.org.id,
-        START,
-        START + DAY,
+        now,
+        now + DAY,
         None,
         None,
     )

@@ -74,6 +74,7 @@ class Town(Side):
 
     async def build(self) -> Town:
         """Make one of everything by its maker, and one of everything with text in every field."""
+        self.stage.house.clock.advance(1)  # type: ignore[attr-defined]  # as below
         self.cookie = await cookie_of(self.stage) | {"User-Agent": self.text}
         rename = "UPDATE organizations SET name = ? WHERE id = ?"
         await self.stage.house.db.write(Conn.execute, rename, (self.text, self.org.id))
