@@ -14,6 +14,9 @@ from netpulse.storage import sessions
 from netpulse.storage.conn import Conn
 from netpulse.storage.sealed import TOTP_SECRET
 
+CLOCK_STEPS = 20
+"""Ten minutes: a clock is set back by more than that only when it was wrong."""
+
 
 def begin(conn: Conn, user_id: Id, secret: str, now: Millis) -> bool:
     """Store a secret (base32) that does not count yet, in place of an earlier such one.
@@ -56,12 +59,13 @@ def turn_on(conn: Conn, user_id: Id, step: int, now: Millis) -> bool:
 def spend_step(conn: Conn, user_id: Id, step: int) -> bool:
     """Use the code of `step` up, and all codes before it; False if that had been done before.
 
-    Atomic: of any number of calls with one step, one is True.
+    Atomic: of any number of calls with one step, one is True. A last step that is far ahead
+    (CLOCK_STEPS) was used while the clock was wrong; it must not keep the owner out until then.
     """
     conn.execute(
         "UPDATE users SET totp_last_step = ?1 WHERE id = ?2 AND totp_enabled"
-        " AND (totp_last_step IS NULL OR totp_last_step < ?1)",
-        (step, user_id),
+        " AND (totp_last_step IS NULL OR totp_last_step < ?1 OR totp_last_step > ?1 + ?3)",
+        (step, user_id, CLOCK_STEPS),
     )
     return bool(conn.changes)
 

@@ -198,8 +198,11 @@ async def open_api_session(house: House, actor: Actor, user: User) -> tuple[str,
     return house.signer.issue(user.id, family_id, now), refresh
 
 
-async def open_page_session(house: House, actor: Actor, user: User) -> str:
-    """Start a page session and return the token for its cookie.
+async def open_page_session(
+    house: House, actor: Actor, user: User, *, replacing: str | None = None
+) -> str:
+    """Start a page session and return the token for its cookie. The one whose token is
+    `replacing`, which the browser had before, ends (ASVS 7.2.4).
 
     Raises:
         ApiError: 401, if the account was changed since `user` was read.
@@ -209,6 +212,8 @@ async def open_page_session(house: House, actor: Actor, user: User) -> str:
 
     def write(conn: Conn) -> None:
         org_id = _admit(conn, user, actor, "page", now)
+        if replacing:
+            sessions.end(conn, house.digester.digest(replacing))
         sessions.create(
             conn,
             house.digester.digest(token),

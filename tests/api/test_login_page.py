@@ -226,6 +226,20 @@ class TestTickets:
         assert await house.actions(cast.globex.id) == ["auth.logged_in"]
 
 
+async def test_signing_in_again_ends_the_session_that_the_browser_had(house: Stage) -> None:
+    client = house.client()
+    assert (await first(client)).status_code == 303
+    old = client.cookies["np_session"]
+    form = {"email": "bob@acme.example", "password": PASSWORD}
+    assert (await client.post("/login", data=form)).status_code == 303
+    assert client.cookies["np_session"] != old
+    stale = house.client(cookies={"np_session": old})
+    assert (await stale.get("/v1/auth/me")).status_code == 401
+    # A failed attempt ends nothing.
+    assert (await client.post("/login", data=form | {"password": "wrong"})).status_code == 401
+    assert (await client.get("/v1/auth/me")).status_code == 200
+
+
 async def test_the_codes_limit_on_the_page(armed: Stage) -> None:
     for number in range(5):
         client = armed.client(ip=f"198.51.100.{number}")

@@ -88,6 +88,22 @@ async def test_of_twenty_at_once_one_gets_the_step_and_one_the_code(tmp_path: Pa
         assert await db.read(second_factors.codes_left, user.id) == 1
 
 
+async def test_a_clock_that_was_wrong_keeps_nobody_out(tmp_path: Path) -> None:
+    def act(conn: Conn) -> None:
+        user = armed(conn)
+        far = 1_000_000
+        assert second_factors.spend_step(conn, user.id, far), "a year ahead"
+        for back in range(21):
+            assert not second_factors.spend_step(conn, user.id, far - back)
+        assert second_factors.spend_step(conn, user.id, 101), "the clock is right again"
+        assert not second_factors.spend_step(conn, user.id, 101)
+        assert not second_factors.spend_step(conn, user.id, 100)
+        assert second_factors.spend_step(conn, user.id, 102)
+
+    async with opened(tmp_path / "data") as db:
+        await db.write(act)
+
+
 async def test_new_codes_replace_the_old_ones(tmp_path: Path) -> None:
     def act(conn: Conn) -> None:
         user = armed(conn)

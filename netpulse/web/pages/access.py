@@ -142,7 +142,8 @@ def _refused(
 
 
 async def _enter(call: Call, user: User, wanted: str) -> Response[bytes]:
-    token = await sign_in.open_page_session(call.house, call.stranger, user)
+    old = call.request.cookies.get(tokens.session_cookie_name(call.origin.is_https))
+    token = await sign_in.open_page_session(call.house, call.stranger, user, replacing=old)
     call.cookies.append(tokens.session_cookie(token, call.origin.is_https))
     return redirect(wanted or "/dashboard")
 
