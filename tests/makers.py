@@ -37,6 +37,8 @@ class Side:
         self.mark = mark
         self.made: dict[str, Id] = {}
         """The first of each noun."""
+        self.latest: dict[str, Id] = {}
+        """The one of each noun that was made last: what is made of it next belongs to it."""
         self.texts: set[str] = {admin.email}
         """What else must not be seen by others, beside ids and the mark."""
         self._count = 0
@@ -63,12 +65,13 @@ class Side:
     async def one(self, noun: str) -> Id:
         """Return the first of a noun, made now if there is none."""
         if noun not in self.made:
-            self.made[noun] = await MAKERS[noun](self)
+            self.made[noun] = await self.fresh(noun)
         return self.made[noun]
 
     async def fresh(self, noun: str) -> Id:
         """Return another one, for a request that may use it up."""
-        return await MAKERS[noun](self)
+        self.latest[noun] = await MAKERS[noun](self)
+        return self.latest[noun]
 
     async def everything(self) -> dict[str, Id]:
         """Make one of each noun."""
@@ -158,6 +161,21 @@ async def api_key(side: Side) -> Id:
     return str(made["id"])
 
 
+async def status_page(side: Side) -> Id:
+    """A page with a service on it."""
+    body = await a_status_page(side)
+    service = {"monitor_id": await side.one("monitor"), "public_name": side.name("service")}
+    body["groups"] = [{"name": side.name("group"), "monitors": [service]}]
+    return await _id(side, "/v1/status-pages", body)
+
+
+async def announcement(side: Side) -> Id:
+    """Something told on the page."""
+    page_id = side.latest.get("status_page") or await side.one("status_page")
+    body = {"title": side.name("news")}
+    return await _id(side, f"/v1/status-pages/{page_id}/announcements", body)
+
+
 async def user(side: Side) -> Id:
     """A colleague who may only look."""
     side._count += 1
@@ -213,6 +231,8 @@ MAKERS: dict[str, Maker] = {
     "maintenance": maintenance,
     "api_key": api_key,
     "session": session,
+    "status_page": status_page,
+    "announcement": announcement,
 }
 
 ALIASES = {
@@ -230,6 +250,9 @@ NOT_IDS = {
     "what": "a word behind a ping",
     "key": "a monitor's name as Gatus writes it, which counts only with its own token",
     "path": "a file that everybody may have",
+    "slug": "the address of a status page, which everybody may read",
+    "service": "the public id of a service on a status page",
+    "name": "a part of a public address",
 }
 """Parameters and fields that name nothing of an organization's, and why."""
 
@@ -279,6 +302,19 @@ async def a_rule(side: Side) -> dict[str, Any]:
 async def an_incident(side: Side) -> dict[str, Any]:
     """An incident without monitors."""
     return {"title": side.name("sample")}
+
+
+@sample("IncidentPatch")
+async def a_change(side: Side) -> dict[str, Any]:
+    """Another title."""
+    return {"title": side.name("sample")}
+
+
+@sample("StatusPageSpec")
+async def a_status_page(side: Side) -> dict[str, Any]:
+    """An empty page at an address that nobody has."""
+    title = side.name("page")
+    return {"slug": title.lower().replace(" ", "-"), "title": title}
 
 
 @sample("MaintenanceSpec")

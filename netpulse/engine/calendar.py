@@ -128,6 +128,7 @@ class Calendar:
                 continue
             before = watched.shown
             self._roster.maintain(watched, window)
+            self._hub.stir(watched.monitor.org_id)
             if watched.shown != before:
                 self._hub.edge(watched.monitor, watched.shown, watched.last)
                 changed.add(watched.monitor.org_id)

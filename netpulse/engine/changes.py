@@ -109,6 +109,7 @@ class Changes:
             self._pushes.drop(monitor_id)
             self._thresholds.drop(monitor_id)
             if old is not None:
+                self._hub.stir(old.monitor.org_id)
                 self._hub.counts(old.monitor.org_id, self._roster.counts)
             return True
         monitor, watch = found

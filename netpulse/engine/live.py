@@ -137,6 +137,17 @@ class Hub:
         self._steady: dict[Id, dict[Id, tuple[Monitor, Watch, Check | None]]] = {}
         self._closed = False
         self._timer: asyncio.TimerHandle | None = None
+        self._observers: list[Callable[[Id], None]] = []
+
+    def observe(self, observer: Callable[[Id], None]) -> None:
+        """Have `observer` called with the organization of every change that is told, whether
+        anybody reads the stream or not. It must return at once."""
+        self._observers.append(observer)
+
+    def stir(self, org_id: Id) -> None:
+        """Say to the observers alone that something of an organization looks different now."""
+        for observer in self._observers:
+            observer(org_id)
 
     def __len__(self) -> int:
         """Return how many subscribers there are."""
@@ -173,6 +184,7 @@ class Hub:
 
     def edge(self, monitor: Monitor, watch: Watch, last: Check | None) -> None:
         """Tell at once that a monitor's confirmed state changed."""
+        self.stir(monitor.org_id)
         readers = self._readers.get(monitor.org_id)
         if readers is None:
             return
@@ -190,6 +202,7 @@ class Hub:
 
     def tell(self, org_id: Id, name: str, body: Mapping[str, Any]) -> None:
         """Tell an organization's subscribers an event that is no monitor's."""
+        self.stir(org_id)
         readers = self._readers.get(org_id)
         if readers is not None:
             self._tell(readers, name, body, None)

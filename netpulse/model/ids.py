@@ -28,10 +28,20 @@ def check_id(monitor_id: Id, region: str, started_at: Millis) -> Id:
 
     A check has no stored id; the same check always computes to the same one.
     """
-    digest = hashlib.blake2b(
-        f"{monitor_id}/{region}/{started_at}".encode(), digest_size=16
-    ).digest()
-    value = int.from_bytes(digest, "big")
+    return _computed(f"{monitor_id}/{region}/{started_at}")
+
+
+def public_id(page_id: Id, of: Id) -> Id:
+    """Return the UUIDv8 under which a status page tells the world of something.
+
+    The same thing has the same id on one page for ever, another one on every other page, and from
+    none of them does anybody learn its own.
+    """
+    return _computed(f"public/{page_id}/{of}")
+
+
+def _computed(text: str) -> Id:
+    value = int.from_bytes(hashlib.blake2b(text.encode(), digest_size=16).digest(), "big")
     value = (value & ~(0xF << 76)) | (0x8 << 76)
     value = (value & ~(0b11 << 62)) | (0b10 << 62)
     return str(uuid.UUID(int=value))

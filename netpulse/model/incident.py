@@ -45,6 +45,8 @@ class Incident(Struct, frozen=True, kw_only=True):
     origin: Origin
     impact: Impact = Impact.MAJOR
     monitor_ids: tuple[Id, ...] = ()
+    page_ids: tuple[Id, ...] = ()
+    """The status pages that somebody posted it on, beside those that show one of its monitors."""
     started_at: Millis
     """The first failing check, not the moment of confirmation."""
     resolved_at: Millis | None = None
@@ -77,5 +79,7 @@ class TimelineEntry(Struct, frozen=True, kw_only=True):
     kind: str
     status: IncidentStatus | None = None
     message: str = ""
+    is_public: bool = False
+    """Somebody said that status pages may tell it, though the incident is an automatic one."""
     user_id: Id | None = None
     author: str | None = None

@@ -21,6 +21,7 @@ class Day(Struct, frozen=True, kw_only=True):
     start: Millis
     status: str
     """up, degraded, down, maintenance, paused, unknown, or none before there was anything."""
+    up_seconds: int = 0
     down_seconds: int = 0
     degraded_seconds: int = 0
     outages: int = 0
@@ -72,6 +73,7 @@ def _day(start: Millis, of: Account) -> Day:
     return Day(
         start=start,
         status=_status(of),
+        up_seconds=of.up_seconds,
         down_seconds=of.down_seconds,
         degraded_seconds=of.degraded_seconds,
         outages=sum(outage.duration_seconds > 0 for outage in of.outages),

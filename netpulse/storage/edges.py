@@ -26,6 +26,7 @@ from netpulse.storage import (
     incidents,
     monitors,
     spans,
+    status_pages,
     telling,
     thresholds,
     timers,
@@ -106,6 +107,7 @@ def retire(conn: Conn, org_id: Id, monitor_id: Id, now: Millis) -> Outcome:
     watches.forget(conn, monitor.id)
     thresholds.retire(conn, monitor.id)
     conn.execute("DELETE FROM alert_rules WHERE monitor_id = ?", (monitor.id,))
+    status_pages.forget_monitor(conn, monitor.id)
     return outcome
 
 

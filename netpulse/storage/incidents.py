@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+
+import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
 from netpulse.model.check import LOCAL
@@ -17,7 +20,8 @@ _COLUMNS = (
     "i.id, i.org_id, i.title, i.status, i.origin, i.impact, i.started_at, i.resolved_at, i.reason,"
     " i.failure, i.resolution, i.root_cause, i.created_at, i.version,"
     " i.acknowledged_at, i.acknowledged_by, i.acknowledged_via,"
-    " (SELECT group_concat(monitor_id) FROM incident_monitors WHERE incident_id = i.id)"
+    " (SELECT group_concat(monitor_id) FROM incident_monitors WHERE incident_id = i.id),"
+    " (SELECT group_concat(page_id) FROM incident_pages WHERE incident_id = i.id)"
 )
 
 
@@ -87,6 +91,23 @@ def for_monitor(conn: Conn, monitor_id: Id, start: Millis, end: Millis) -> list[
     return [_incident(row) for row in rows]
 
 
+def of_page(conn: Conn, page_id: Id, since: Millis, limit: int) -> list[Incident]:
+    """Return what a status page may tell: the incidents of its monitors and those posted on it,
+    which are open or ended after `since`, the latest beginning first."""
+    rows = conn.all(
+        f"SELECT {_COLUMNS} FROM incidents i WHERE i.id IN ("
+        "SELECT im.incident_id FROM status_page_services s"
+        " JOIN incident_monitors im ON im.monitor_id = s.monitor_id WHERE s.page_id = ?1"
+        " UNION SELECT incident_id FROM incident_pages WHERE page_id = ?1)"
+        " AND (i.resolved_at IS NULL OR i.resolved_at > ?2)"
+        " ORDER BY i.resolved_at IS NOT NULL, i.started_at DESC, i.id DESC LIMIT ?3",
+        (page_id, since, limit),
+    )
+    return sorted(
+        (_incident(row) for row in rows), key=lambda one: (one.started_at, one.id), reverse=True
+    )
+
+
 def open_count(conn: Conn, org_id: Id) -> int:
     """Return how many incidents of the organization are open."""
     row = conn.one(
@@ -133,14 +154,22 @@ def insert(conn: Conn, incident: Incident, monitor_id: Id | None = None) -> Inci
         "INSERT INTO incident_monitors (incident_id, monitor_id) VALUES (?, ?)",
         [(incident.id, each) for each in incident.monitor_ids],
     )
+    _put_pages(conn, incident.id, incident.page_ids)
     return incident
+
+
+def _put_pages(conn: Conn, incident_id: Id, page_ids: Iterable[Id]) -> None:
+    conn.many(
+        "INSERT INTO incident_pages (incident_id, page_id) VALUES (?, ?)",
+        [(incident_id, each) for each in page_ids],
+    )
 
 
 def insert_manual(
     conn: Conn, incident: Incident, *, message: str = "", user_id: Id | None = None
 ) -> Incident:
-    """Add an incident that a person announces. That its monitors are the organization's own is
-    the caller's to check, in the same transaction."""
+    """Add an incident that a person announces. That its monitors and status pages are the
+    organization's own is the caller's to check, in the same transaction."""
     insert(conn, incident)
     tell(
         conn,
@@ -177,6 +206,7 @@ def patch(
     title: str | UnsetType = UNSET,
     status: IncidentStatus | UnsetType = UNSET,
     root_cause: str | UnsetType | None = UNSET,
+    page_ids: tuple[Id, ...] | UnsetType = UNSET,
     expected_version: int | None = None,
 ) -> Incident:
     """Change what a person may change of an incident, with a line in its story for each change.
@@ -200,6 +230,9 @@ def patch(
     if not isinstance(root_cause, UnsetType) and root_cause != old.root_cause:
         conn.execute("UPDATE incidents SET root_cause = ? WHERE id = ?", (root_cause, incident_id))
         tell(conn, incident_id, "root_cause", now, root_cause or "", user_id=user_id)
+    if not isinstance(page_ids, UnsetType):
+        conn.execute("DELETE FROM incident_pages WHERE incident_id = ?", (incident_id,))
+        _put_pages(conn, incident_id, page_ids)
     conn.execute(
         "UPDATE incidents SET updated_at = ?, version = version + 1 WHERE id = ?",
         (now, incident_id),
@@ -218,8 +251,11 @@ def add_update(
     now: Millis,
     user_id: Id | None = None,
     status: IncidentStatus | None = None,
+    is_public: bool = False,
 ) -> TimelineEntry:
     """Add what a person has to say to an incident's story, with a new status if given.
+
+    `is_public`: status pages tell it, also where the incident is an automatic one.
 
     Raises:
         Missing, StillDown, AlreadyOver: as `patch`.
@@ -233,7 +269,16 @@ def add_update(
         "UPDATE incidents SET updated_at = ?, version = version + 1 WHERE id = ?",
         (now, incident_id),
     )
-    return tell(conn, incident_id, "update", now, message, status=status, user_id=user_id)
+    return tell(
+        conn,
+        incident_id,
+        "update",
+        now,
+        message,
+        status=status,
+        user_id=user_id,
+        is_public=is_public,
+    )
 
 
 def tell(
@@ -245,6 +290,7 @@ def tell(
     *,
     status: IncidentStatus | None = None,
     user_id: Id | None = None,
+    is_public: bool = False,
 ) -> TimelineEntry:
     """Add a line to an incident's story (kinds: see TimelineEntry)."""
     entry = TimelineEntry(
@@ -254,11 +300,13 @@ def tell(
         kind=kind,
         status=status,
         message=message,
+        is_public=is_public,
         user_id=user_id,
     )
     conn.execute(
-        "INSERT INTO incident_updates (id, incident_id, at, kind, status, message, user_id)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO incident_updates"
+        " (id, incident_id, at, kind, status, message, user_id, is_public)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
         (
             entry.id,
             incident_id,
@@ -267,6 +315,7 @@ def tell(
             None if status is None else status.value,
             message,
             user_id,
+            int(is_public),
         ),
     )
     return entry
@@ -274,13 +323,20 @@ def tell(
 
 def timeline(conn: Conn, incident_id: Id) -> list[TimelineEntry]:
     """Return an incident's story, the oldest line first. Whose it is, `get` has told."""
-    rows = conn.all(
-        "SELECT t.id, t.incident_id, t.at, t.kind, t.status, t.message, t.user_id, u.email"
-        " FROM incident_updates t LEFT JOIN users u ON u.id = t.user_id"
-        " WHERE t.incident_id = ? ORDER BY t.at, t.seq",
-        (incident_id,),
-    )
-    return [_entry(row) for row in rows]
+    return timelines(conn, [incident_id])[incident_id]
+
+
+def timelines(conn: Conn, incident_ids: Sequence[Id]) -> dict[Id, list[TimelineEntry]]:
+    """Return the stories of some incidents, each as `timeline` does."""
+    found: dict[Id, list[TimelineEntry]] = {one: [] for one in incident_ids}
+    for row in conn.all(
+        "SELECT t.id, t.incident_id, t.at, t.kind, t.status, t.message, t.user_id, u.email,"
+        " t.is_public FROM incident_updates t LEFT JOIN users u ON u.id = t.user_id"
+        " WHERE t.incident_id IN (SELECT value FROM json_each(?)) ORDER BY t.at, t.seq",
+        (msgspec.json.encode(list(incident_ids)).decode(),),
+    ):
+        found[row[1]].append(_entry(row))
+    return found
 
 
 def _set_status(conn: Conn, incident: Incident, status: IncidentStatus, now: Millis) -> None:
@@ -323,6 +379,7 @@ def _incident(row: Row) -> Incident:
         acknowledged_by=row[15],
         acknowledged_via=row[16],
         monitor_ids=tuple(row[17].split(",")) if row[17] else (),
+        page_ids=tuple(row[18].split(",")) if row[18] else (),
     )
 
 
@@ -336,4 +393,5 @@ def _entry(row: Row) -> TimelineEntry:
         message=row[5],
         user_id=row[6],
         author=row[7],
+        is_public=bool(row[8]),
     )

@@ -255,7 +255,8 @@ class _Answer:
             headers.append((b"x-request-id", state["request_id"].encode()))
             if cors.applies(self._scope["path"]):
                 headers += limits.headers(self._scope)
-            headers += self.extra
+            # What everybody may read, the sites that were let in may read too.
+            headers += [pair for pair in self.extra if pair[0] not in names or pair[0] == b"vary"]
             message["headers"] = headers
         elif self._bodiless and message["type"] == "http.response.body":
             message["body"] = b""

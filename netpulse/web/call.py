@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any, TypeVar, cast
 
-import msgspec
 from litestar import Request, Response
 from litestar.datastructures import Cookie
 from msgspec import Struct
@@ -13,15 +12,13 @@ from netpulse.model.ids import Id, is_id
 from netpulse.model.time import Millis
 from netpulse.model.user import Actor
 from netpulse.web import reading
-from netpulse.web.envelope import One
+from netpulse.web.envelope import One, encoded
 from netpulse.web.errors import not_found, version_conflict
 from netpulse.web.house import House
 from netpulse.web.proxies import Origin
 from netpulse.web.session import OrgSession
 
 S = TypeVar("S", bound=Struct)
-
-_encoder = msgspec.json.Encoder()
 
 USER_AGENT_CHARS = 300
 
@@ -102,7 +99,7 @@ class Call:
     def respond(self, result: Any, status: int) -> Response[Any]:
         """Return `result` (an envelope, or a whole Response) as the answer."""
         if not isinstance(result, Response):
-            body = _encoder.encode(One.of(None) if result is None else result)
+            body = encoded(One.of(None) if result is None else result)
             return Response(
                 body,
                 status_code=status,

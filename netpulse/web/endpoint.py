@@ -86,12 +86,14 @@ def endpoint(
     status: int = 200,
     errors: tuple[int, ...] = (),
     max_body: int | None = None,
+    counts: bool = True,
 ) -> Callable[[Handler], HTTPRouteHandler]:
     """Declare a route of the API. `path` is Litestar's: `/v1/monitors/{monitor_id:str}`.
 
     The handler takes a Call and returns an envelope (One, Many) or a whole Response. `max_body` is
     how large the request's body may be, in bytes (whole KiB); None: SMALL_BODY for strangers and
-    for signing in, else MAX_BODY.
+    for signing in, else MAX_BODY. Without `counts` requests are not counted against the limits of
+    `web.limits`.
     """
     small = access is PUBLIC or tag == "auth"
     declaration = Declaration(
@@ -111,7 +113,8 @@ def endpoint(
     )
 
     def declare(handler: Handler) -> HTTPRouteHandler:
-        return _route(handler, method, path, access, declaration, declaration.max_body)
+        size = declaration.max_body
+        return _route(handler, method, path, access, declaration, size, counts=counts)
 
     return declare
 

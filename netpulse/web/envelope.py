@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Generic, TypeVar
 
+import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
 T = TypeVar("T")
@@ -45,6 +46,14 @@ class Many(Struct, Generic[T], frozen=True):
     def of(cls, rows: list[T], meta: Meta) -> Many[T]:
         """Return the envelope of `rows`."""
         return cls(True, rows, meta)
+
+
+_encoder = msgspec.json.Encoder()
+
+
+def encoded(envelope: One[Any] | Many[Any]) -> bytes:
+    """Return an envelope as it is sent."""
+    return _encoder.encode(envelope)
 
 
 NOTHING: One[Any] = One.of(None)

@@ -17,6 +17,7 @@ from netpulse.storage.db import Database
 from netpulse.storage.raw import Raw
 from netpulse.web.rates import Rates
 from netpulse.web.setup_token import SetupToken
+from netpulse.web.status.shelf import Shelf
 from netpulse.web.streams import Streams
 from netpulse.web.tokens import Signer
 
@@ -50,3 +51,10 @@ class House(Struct, kw_only=True):
         default_factory=lambda: tuple(asyncio.Lock() for _ in range(64))
     )
     """Sign-ins from one address take turns; an address has the lock that its hash picks."""
+    shelf: Shelf = field(default_factory=Shelf)
+    """Status pages as they were rendered last."""
+
+    def __post_init__(self) -> None:
+        """Have the shelf hear of what changes."""
+        self.shelf.open(self.db, self.clock)
+        self.engine.live.observe(self.shelf.stirred)

@@ -34,6 +34,8 @@ TAGS = {
     "alert-rules": "Who is told about what",
     "alert-events": "What was told, and what was not and why",
     "maintenance": "Planned work, of which nobody is alarmed",
+    "status-pages": "What the world may see",
+    "public": "Status pages as strangers read them, without a sign-in",
 }
 
 

@@ -146,6 +146,7 @@ class Rates:
     __slots__ = (
         "channel_tests",
         "invitations",
+        "page_passwords",
         "pings",
         "runs",
         "signed_in",
@@ -172,3 +173,5 @@ class Rates:
         """Links of messages and invitations that are not ours or have expired, by address."""
         self.invitations = Rate(50, seconds=3600)
         """Invitations that were sent, by organization, in an hour."""
+        self.page_passwords = Rate(10)
+        """Attempts at the password of a status page, by address."""

@@ -63,6 +63,12 @@ class Noun(ABC, Generic[SpecT, RowT, ListT, QueryT]):
     def read_spec(self, values: dict[str, Any]) -> SpecT:
         """Return the body as a spec, or raise the 400 that names every problem."""
 
+    async def prepare(self, house: House, spec: SpecT) -> SpecT:
+        """Return the spec with what must be done before the transaction: what takes time (the
+        hash of a password), or needs the house. May raise as `read_spec`."""
+        del house
+        return spec
+
     @abstractmethod
     def get(self, conn: Conn, org_id: Id, row_id: Id) -> RowT | None:
         """Return one row of the organization."""
@@ -112,6 +118,7 @@ async def create(
     noun: Noun[SpecT, RowT, ListT, QueryT], house: House, session: OrgSession, spec: SpecT
 ) -> RowT:
     """Store a new row with its audit row, and tell who must know."""
+    spec = await noun.prepare(house, spec)
 
     def work(deed: Deed) -> RowT:
         row = noun.insert(deed, spec)
@@ -136,6 +143,7 @@ async def replace(
     Raises:
         ApiError: 404, 412 if it is not at `expected_version`, or what the noun raises.
     """
+    spec = await noun.prepare(house, spec)
 
     def work(deed: Deed) -> RowT:
         old = _there(noun, deed, row_id, expected_version)

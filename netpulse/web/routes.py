@@ -10,6 +10,7 @@ from netpulse.web.api import health
 from netpulse.web.api.routes import ROUTES as API
 from netpulse.web.call import Call
 from netpulse.web.endpoint import PUBLIC, page
+from netpulse.web.status import routes as status
 
 
 @page("GET", "/v1/openapi.json", access=PUBLIC)
@@ -27,4 +28,5 @@ ROUTES: tuple[HTTPRouteHandler, ...] = (
     *live.ROUTES,
     *pings.ROUTES,
     *pages.ROUTES,
+    *status.ROUTES,
 )

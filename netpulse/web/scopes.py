@@ -17,6 +17,7 @@ RESOURCES = {
     "alert-rules": "alerts",
     "alert-events": "alerts",
     "maintenance": "maintenance",
+    "status-pages": "status-pages",
     "org": "org",
     "members": "org",
     "invitations": "org",

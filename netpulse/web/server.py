@@ -20,6 +20,7 @@ from netpulse.web.border import Border
 from netpulse.web.endpoint import SMALL_BODY, guard
 from netpulse.web.failures import ErrorPage, Failures, plain_page
 from netpulse.web.house import House
+from netpulse.web.status.door import Door
 
 HEADER_READ_MS = 10_000
 MAX_CONNECTIONS = 4096
@@ -58,7 +59,7 @@ def build_app(house: House, error_page: ErrorPage = plain_page) -> ASGIApp:
     return cast(
         ASGIApp,
         Border(
-            cast(ASGIApp, inner),
+            Door(cast(ASGIApp, inner), house),
             failures,
             house,
         ),

@@ -34,6 +34,7 @@ async def test_by_hand(house: Stage, alice: httpx.AsyncClient, bob: httpx.AsyncC
         "impact": "critical",
         "monitor_id": made["monitor_ids"][0],
         "monitor_ids": made["monitor_ids"],
+        "status_page_ids": [],
         "started_at": rfc3339(START),
         "resolved_at": None,
         "duration_seconds": 0,

@@ -184,7 +184,25 @@ def test_the_routes_that_do_not_count_are_these() -> None:
             if not route.opt["counts"] and not path.startswith(("/ping/", "/api/"))
         }
     )
-    assert found == ["/healthz", "/static/{path:path}"]
+    status_pages = [path for path in found if re.match(r"/status/|/v1/public/status/", path)]
+    assert len(status_pages) == 11
+    assert sorted(set(found) - set(status_pages)) == ["/healthz", "/static/{path:path}"]
+
+
+async def test_status_pages_are_for_as_many_as_come(few: Stage) -> None:
+    alice = few.client(headers=few.cast.alice.headers)
+    body = {"slug": "acme", "title": "Acme"}
+    assert (await alice.post("/v1/status-pages", json=body)).status_code == 201
+    client = few.client()
+    for _ in range(10):
+        for path in ("/status/acme", "/v1/public/status/acme"):
+            answer = await client.get(path)
+            assert answer.status_code == 200
+            assert "ratelimit-limit" not in answer.headers
+    # Looking for pages that are not there is counted as everything is.
+    codes = [(await client.get("/v1/public/status/guess")).status_code for _ in range(5)]
+    assert codes[0] == 404
+    assert codes[-1] == 429
 
 
 async def test_every_answer_of_the_api_says_how_many_are_left(

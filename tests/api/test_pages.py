@@ -56,7 +56,11 @@ async def furnish(client: httpx.AsyncClient) -> dict[str, str]:
     asked = sent(
         await client.post("/v1/org/members/invite", json={"email": "dora@initech.example"}), 201
     )
+    service = {"monitor_id": monitor, "public_name": "Shop"}
+    body = {"slug": "acme", "title": "Acme", "groups": [{"monitors": [service]}]}
+    page = sent(await client.post("/v1/status-pages", json=body), 201)["id"]
     return {
+        "page": page,
         "key": key,
         "invitation": asked["id"],
         "link": asked["url"],
@@ -192,6 +196,11 @@ class TestWhoSeesWhat:
         (me,) = sent(await client.get("/v1/org/members"))
         text_of(await client.get(f"/settings/members/{me['id']}"))
         text_of(await stage.client().get(ids["link"]))
+        for path in ("/status/acme", "/status/acme/history"):
+            text_of(await stage.client().get(path))
+        body = {"slug": "acme", "title": "Acme", "password": "open sesame"}
+        sent(await client.put(f"/v1/status-pages/{ids['page']}", json=body))
+        text_of(await stage.client().get("/status/acme"), 401)
         text_of(await client.get("/nothing"), 404)
         text_of(await stage.client().get("/login"))
         await self._second_step(stage, client)

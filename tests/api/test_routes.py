@@ -30,6 +30,8 @@ PUBLIC_ROUTES = {
     ("GET", "/healthz"),
     ("GET", "/readyz"),
     ("GET", "/metrics"),
+    ("GET", "/v1/public/status/{slug:str}"),
+    ("GET", "/v1/public/status/{slug:str}/incidents"),
 }
 """Every route that strangers may use is here; /metrics looks at the address or the sign-in."""
 
@@ -43,6 +45,20 @@ PUBLIC_PAGES = {
     ("GET", "/docs"),
     ("GET", "/static/{path:path}"),
 }
+
+STATUS_PAGES = {
+    ("GET", "/status/{slug:str}"),
+    ("POST", "/status/{slug:str}"),
+    ("GET", "/status/{slug:str}/history"),
+    ("GET", "/status/{slug:str}/feed.atom"),
+    ("GET", "/status/{slug:str}/feed.rss"),
+    ("GET", "/status/{slug:str}/badge.svg"),
+    ("GET", "/status/{slug:str}/badge/{service:str}/status.svg"),
+    ("GET", "/status/{slug:str}/badge/{service:str}/uptime.svg"),
+    ("GET", "/status/{slug:str}/style/{name:str}"),
+    ("GET", "/status/{slug:str}/logo/{name:str}"),
+}
+"""What the world may see of what organizations chose to show; the POST takes a page's password."""
 
 LINKS = {
     ("GET", "/acknowledge/{token:str}"),
@@ -80,6 +96,9 @@ VIEWERS_ROUTES = {
     ("GET", "/v1/alert-events/{id:str}"),
     ("GET", "/v1/maintenance"),
     ("GET", "/v1/maintenance/{id:str}"),
+    ("GET", "/v1/status-pages"),
+    ("GET", "/v1/status-pages/{id:str}"),
+    ("GET", "/v1/status-pages/{id:str}/announcements"),
     ("GET", "/live"),
 }
 
@@ -131,7 +150,7 @@ def test_every_route_declares_who_may_use_it() -> None:
 
 def test_strangers_have_these_and_no_others() -> None:
     found = {key(handler) for handler in routes.ROUTES if handler.opt["access"] is PUBLIC}
-    assert found == PUBLIC_ROUTES | PUBLIC_PAGES | LINKS | PINGS
+    assert found == PUBLIC_ROUTES | PUBLIC_PAGES | STATUS_PAGES | LINKS | PINGS
 
 
 def test_viewers_change_nothing() -> None:

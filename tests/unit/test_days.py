@@ -81,9 +81,15 @@ def test_a_row_of_days() -> None:
         "none",
     ]
     assert found[2] == Day(
-        start=FIRST + 2 * DAY, status="down", down_seconds=90 + 4 * 3600, outages=2
+        start=FIRST + 2 * DAY,
+        status="down",
+        up_seconds=20 * 3600 - 90,
+        down_seconds=90 + 4 * 3600,
+        outages=2,
     )
-    assert found[3] == Day(start=FIRST + 3 * DAY, status="down", down_seconds=3600, outages=1)
+    assert found[3] == Day(
+        start=FIRST + 3 * DAY, status="down", up_seconds=23 * 3600, down_seconds=3600, outages=1
+    )
     assert found[4].degraded_seconds == 60
     assert runs(found) == [("none", 1), ("up", 1), ("down", 2), ("degraded", 1), ("up", 1), ("none", 2)]  # fmt: skip
 

@@ -21,6 +21,7 @@ from netpulse.storage.migrations import (
     m0007_identity,
     m0008_sign_ins,
     m0009_audit,
+    m0010_status_pages,
 )
 
 Step = Callable[[Database], None]
@@ -43,6 +44,7 @@ STEPS: tuple[tuple[str, Step], ...] = (
     ("0007_identity", _script(m0007_identity.SQL)),
     ("0008_sign_ins", _script(m0008_sign_ins.SQL)),
     ("0009_audit", _script(m0009_audit.SQL)),
+    ("0010_status_pages", _script(m0010_status_pages.SQL)),
 )
 
 LATEST = len(STEPS)

@@ -20,6 +20,8 @@ class EntryAnswer(Struct, frozen=True, kw_only=True):
     """opened, check, confirmed, status, update, root_cause, notice, acknowledged or resolved."""
     status: IncidentStatus | None
     message: str
+    is_public: bool
+    """Status pages tell it, though the incident is an automatic one."""
     user_id: Id | None
     author: str | None
 
@@ -36,6 +38,8 @@ class IncidentAnswer(Struct, frozen=True, kw_only=True):
     monitor_id: Id | None
     """The first of its monitors."""
     monitor_ids: tuple[Id, ...]
+    status_page_ids: tuple[Id, ...]
+    """Those that it was posted on, beside those that show one of its monitors."""
     started_at: str
     """The first failing check, not the moment of confirmation."""
     resolved_at: str | None
@@ -92,6 +96,7 @@ def shown_entry(entry: TimelineEntry) -> EntryAnswer:
         kind=entry.kind,
         status=entry.status,
         message=entry.message,
+        is_public=entry.is_public,
         user_id=entry.user_id,
         author=entry.author,
     )
@@ -123,6 +128,7 @@ def fields_of(incident: Incident, now: Millis) -> dict[str, object]:
         "impact": incident.impact,
         "monitor_id": incident.monitor_ids[0] if incident.monitor_ids else None,
         "monitor_ids": incident.monitor_ids,
+        "status_page_ids": incident.page_ids,
         "started_at": rfc3339(incident.started_at),
         "resolved_at": None if incident.resolved_at is None else rfc3339(incident.resolved_at),
         "duration_seconds": max(0, end - incident.started_at) // SECOND,

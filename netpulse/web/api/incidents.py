@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from netpulse.engine.runner import incident_event
 from netpulse.model.ids import Id, is_id, new_id
 from netpulse.model.incident import Impact, Incident, IncidentStatus, Origin, TimelineEntry
-from netpulse.storage import considered, incidents, monitors
+from netpulse.storage import considered, incidents, monitors, status_pages
 from netpulse.storage.considered import Change
 from netpulse.storage.db import Conn
 from netpulse.storage.errors import Missing
@@ -72,6 +72,8 @@ class IncidentSpec(Struct, frozen=True, kw_only=True):
     status: IncidentStatus = IncidentStatus.INVESTIGATING
     message: Story = ""
     impact: Impact = Impact.MAJOR
+    status_page_ids: Ids = []
+    """Status pages that tell it, beside those that show one of its monitors."""
 
 
 class IncidentPatch(Struct, frozen=True, kw_only=True):
@@ -80,6 +82,7 @@ class IncidentPatch(Struct, frozen=True, kw_only=True):
     title: Title | UnsetType = UNSET
     status: IncidentStatus | UnsetType = UNSET
     root_cause: Story | UnsetType | None = UNSET
+    status_page_ids: Ids | UnsetType = UNSET
 
 
 class UpdateSpec(Struct, frozen=True, kw_only=True):
@@ -87,6 +90,9 @@ class UpdateSpec(Struct, frozen=True, kw_only=True):
 
     message: Annotated[str, Meta(min_length=1, max_length=10_000)]
     status: IncidentStatus | None = None
+    is_public: bool = False
+    """Status pages tell it. (What is said of an incident that somebody announced, they always
+    tell.)"""
 
 
 class IncidentQuery(ListQuery, frozen=True, kw_only=True):
@@ -163,6 +169,16 @@ async def read_one(call: Call) -> One[IncidentWithStory]:
     )
 
 
+def unknown_pages(deed: Deed, ids: list[str]) -> list[Problem]:
+    """Return a problem for each of `ids` that is no status page of the organization."""
+    known = status_pages.present(deed.conn, deed.org_id, ids)
+    return [
+        Problem(f"$.status_page_ids[{number}]", "there is no status page with this id")
+        for number, each in enumerate(ids)
+        if each not in known
+    ]
+
+
 async def announce(house: House, session: OrgSession, spec: IncidentSpec) -> Incident:
     """Open an incident by hand."""
     named = {"$.monitor_id": spec.monitor_id} if spec.monitor_id is not None else {}
@@ -175,6 +191,7 @@ async def announce(house: House, session: OrgSession, spec: IncidentSpec) -> Inc
         for path, each in named.items():
             if not is_id(each) or monitors.get(deed.conn, deed.org_id, each) is None:
                 problems.append(Problem(path, "there is no monitor with this id"))
+        problems += unknown_pages(deed, spec.status_page_ids)
         reading.at_least_one(problems)
         resolved = spec.status is IncidentStatus.RESOLVED
         incident = incidents.insert_manual(
@@ -187,6 +204,7 @@ async def announce(house: House, session: OrgSession, spec: IncidentSpec) -> Inc
                 origin=Origin.MANUAL,
                 impact=spec.impact,
                 monitor_ids=wanted,
+                page_ids=tuple(dict.fromkeys(spec.status_page_ids)),
                 started_at=deed.now,
                 resolved_at=deed.now if resolved else None,
                 resolution="manual" if resolved else None,
@@ -236,6 +254,9 @@ async def patch(
         old = incidents.get(deed.conn, deed.org_id, incident_id)
         if old is None:
             raise not_found("incident")
+        pages = change.status_page_ids
+        if not isinstance(pages, UnsetType):
+            reading.at_least_one(unknown_pages(deed, pages))
         incident = incidents.patch(
             deed.conn,
             deed.org_id,
@@ -245,6 +266,7 @@ async def patch(
             title=change.title if isinstance(change.title, UnsetType) else change.title.strip(),
             status=change.status,
             root_cause=change.root_cause,
+            page_ids=pages if isinstance(pages, UnsetType) else tuple(dict.fromkeys(pages)),
             expected_version=expected_version,
         )
         deed.note(
@@ -301,9 +323,10 @@ async def add_update(
             now=deed.now,
             user_id=deed.actor.user_id,
             status=spec.status,
+            is_public=spec.is_public,
         )
         entry = replace(entry, author=session.user.email)
-        after = {"message": entry.message, "status": spec.status}
+        after = {"message": entry.message, "status": spec.status, "is_public": spec.is_public}
         deed.note("incident.update_added", "incident", incident_id, after=after)
         incident = incidents.get(deed.conn, deed.org_id, incident_id)
         assert incident is not None, "it was just changed in this transaction"
@@ -363,6 +386,7 @@ def tell(house: House, incident: Incident) -> None:
     monitor_id = incident.monitor_ids[0] if incident.monitor_ids else None
     event = incident_event(incident, monitor_id)
     house.engine.live.tell(incident.org_id, "incident", event)
+    house.shelf.edited(incident.org_id)
     if incident.resolved_at is not None:
         for each in incident.monitor_ids:
             house.engine.changed(each)

@@ -194,8 +194,8 @@ class Maintenances(Noun[MaintenanceSpec, Maintenance, Maintenance, MaintenanceQu
 
     def changed(self, house: House, row: Maintenance) -> None:
         """Have it begin or end at once."""
-        del row
         house.engine.maintenance_changed()
+        house.shelf.edited(row.org_id)
 
     def _filled(self, deed: Deed, item: Maintenance, spec: MaintenanceSpec) -> Maintenance:
         """Return `item` with what `spec` says, after a look at what it names."""
@@ -298,6 +298,7 @@ async def end(house: House, session: OrgSession, maintenance_id: Id) -> Maintena
 
     item = await session.change(work)
     house.engine.maintenance_changed()
+    house.shelf.edited(session.org_id)
     return item
 
 

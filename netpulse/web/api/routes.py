@@ -8,6 +8,7 @@ from netpulse.web.api import (
     alert_channels,
     alert_events,
     alert_rules,
+    announcements,
     api_keys,
     auth,
     incident_acts,
@@ -20,8 +21,10 @@ from netpulse.web.api import (
     monitor_acts,
     monitors,
     org,
+    public_status,
     second_factor,
     sign_ins,
+    status_pages,
 )
 
 ROUTES: tuple[HTTPRouteHandler, ...] = (
@@ -42,4 +45,7 @@ ROUTES: tuple[HTTPRouteHandler, ...] = (
     *alert_rules.ROUTES,
     *alert_events.ROUTES,
     *maintenance.ROUTES,
+    *status_pages.ROUTES,
+    *announcements.ROUTES,
+    *public_status.ROUTES,
 )

@@ -130,6 +130,10 @@ def error_page(error: ApiError, scope: Scope) -> str:
         # The organization's name would need the database, which may be what failed.
         context["user"] = None
     title, action = _TITLES.get(error.status, ("That did not work", None))
+    home = {"href": "/dashboard", "label": "To the dashboard"}
+    if state.get("page_domain"):
+        # A status page's own domain: NetPulse itself is nowhere to be seen there.
+        home, action = {"href": "/", "label": "To the status page"}, None
     return (
         environment()
         .get_template("error.html")
@@ -140,6 +144,7 @@ def error_page(error: ApiError, scope: Scope) -> str:
                 "title": title,
                 "message": error.message + ".",
                 "action": action,
+                "home": home,
                 "retry_url": scope.get("path", "/") if error.status in {429, 503} else None,
                 "request_id": state.get("request_id") if error.status >= 500 else None,
             }

@@ -3,13 +3,14 @@
 (function () {
   "use strict";
   var root = document.documentElement;
+  var usual = root.dataset.themeDefault || "auto"; // a status page may have a theme of its own
   var dark = window.matchMedia("(prefers-color-scheme: dark)");
 
   function wanted() {
     try {
-      return localStorage.getItem("np-theme") || "auto";
+      return localStorage.getItem("np-theme") || usual;
     } catch (refused) {
-      return "auto"; // storage may be switched off; the system's choice is then the best guess
+      return usual; // storage may be switched off; the system's choice is then the best guess
     }
   }
 

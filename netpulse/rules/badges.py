@@ -1,0 +1,71 @@
+"""Badges: a word and a figure as a small SVG, to be shown on pages of others.
+
+Nothing in it is loaded, scripted or styled from outside; every text is escaped. The width of the
+text is only estimated, and `textLength` has the browser fit it.
+"""
+
+from __future__ import annotations
+
+from netpulse.model.board import PublicStatus
+from netpulse.rules.markup import text
+
+MOST_LABEL = 60
+_HEIGHT = 20
+_PADDING = 6
+_NARROW = frozenset("fijlrtI.,:;'|!()[] ")
+_WIDE = frozenset("mwMWOQGCDNHU@%")
+
+_COLOURS = {
+    PublicStatus.OPERATIONAL: "#2a7a4d",
+    PublicStatus.DEGRADED: "#9c5700",
+    PublicStatus.OUTAGE: "#c22a30",
+    PublicStatus.MAINTENANCE: "#2563ac",
+    PublicStatus.UNKNOWN: "#5c5f66",
+}
+_GOOD, _FAIR = 99.0, 95.0
+
+
+def status(label: str, state: PublicStatus) -> str:
+    """Return the badge of a state."""
+    return _drawn(label, state.value, _COLOURS[state])
+
+
+def uptime(label: str, percent: float | None) -> str:
+    """Return the badge of an uptime in percent, rounded down to two decimals; None: no data."""
+    if percent is None:
+        return _drawn(label, "no data", _COLOURS[PublicStatus.UNKNOWN])
+    state = PublicStatus.OUTAGE
+    if percent >= _FAIR:
+        state = PublicStatus.OPERATIONAL if percent >= _GOOD else PublicStatus.DEGRADED
+    return _drawn(label, percent_text(percent), _COLOURS[state])
+
+
+def percent_text(percent: float) -> str:
+    """Return a percentage for people: rounded down, so that 100 is said only of all."""
+    hundredths = int(percent * 100 + 1e-6)
+    return "100%" if hundredths >= 10_000 else f"{hundredths // 100}.{hundredths % 100:02d}%"
+
+
+def _drawn(label: str, value: str, colour: str) -> str:
+    label = " ".join(label.split())
+    label = label if len(label) <= MOST_LABEL else f"{label[: MOST_LABEL - 1]}…"
+    left, right = _width(label), _width(value)
+    first, second = left + 2 * _PADDING, right + 2 * _PADDING
+    said = text(f"{label}: {value}")
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{first + second}" height="{_HEIGHT}"'
+        f' role="img" aria-label="{said}"><title>{said}</title>'
+        f'<clipPath id="r"><rect width="{first + second}" height="{_HEIGHT}" rx="3"/></clipPath>'
+        f'<g clip-path="url(#r)"><rect width="{first}" height="{_HEIGHT}" fill="#3a3d42"/>'
+        f'<rect x="{first}" width="{second}" height="{_HEIGHT}" fill="{colour}"/></g>'
+        '<g fill="#fff" font-family="Verdana,DejaVu Sans,sans-serif" font-size="11">'
+        f'<text x="{_PADDING}" y="14" textLength="{left}">{text(label)}</text>'
+        f'<text x="{first + _PADDING}" y="14" textLength="{right}">{text(value)}</text>'
+        "</g></svg>"
+    )
+
+
+def _width(said: str) -> int:
+    """Return about how many pixels a text takes in the font above."""
+    widths = (4 if one in _NARROW else 9 if one in _WIDE else 7 for one in said)
+    return max(1, sum(widths))

@@ -1,0 +1,74 @@
+"""What a status page may be: its address, its domain, and what it shows."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable
+
+from netpulse.model.status_page import RECORD_PREFIX
+from netpulse.rules.targets import TargetError, host
+
+MOST_SERVICES = 300
+MOST_GROUPS = 50
+
+_SLUG = re.compile(r"[a-z0-9-]{2,64}")
+_HAND_OVER = 253 - len(RECORD_PREFIX)
+"""The longest name below which the proving record still is a name."""
+_OWN_ENDINGS = ("localhost", "local", "internal", "lan", "home.arpa")
+"""Names of networks of one's own, which no stranger can own."""
+
+
+def slug_problem(slug: str) -> str | None:
+    """Return why `slug` cannot be a page's address, or None if it can."""
+    if _SLUG.fullmatch(slug):
+        return None
+    return "must be 2 to 64 characters, each a lower-case letter, a digit or -"
+
+
+def domain(text: str) -> str:
+    """Return a domain as it is stored and compared: ASCII, lower case, without a last dot.
+
+    Raises:
+        ValueError: it can be nobody's domain; the text says why.
+    """
+    written = text.strip()
+    if "/" in written or ":" in written or "@" in written:
+        raise ValueError("is a name alone, such as status.example.com: no https://, port or path")
+    try:
+        name = host(written).removesuffix(".")
+    except TargetError as error:
+        raise ValueError(str(error)) from None
+    if "." not in name or name.rpartition(".")[2].isdigit() or ":" in name:
+        raise ValueError("must be a domain of your own, such as status.example.com")
+    if len(name) > _HAND_OVER:
+        raise ValueError("is too long")
+    return name
+
+
+def hostname(host_header: str) -> str:
+    """Return the name in a Host header (lower case, its port and a last dot left out)."""
+    name = host_header.strip().lower()
+    if name.startswith("["):
+        return name.partition("]")[0] + "]"
+    return name.partition(":")[0].removesuffix(".")
+
+
+def is_ours(name: str, public_name: str) -> bool:
+    """Tell whether a Host that is no page's domain may be answered as NetPulse itself.
+
+    `name` and `public_name` (that of `[server] public_url`, "" where it is not set) are as
+    `hostname` returns them. Without a public address nobody knows by which name people come, and
+    every one is ours. With one, so are addresses, names without a dot and names of networks of
+    one's own: they are how machines behind a proxy, probes and tunnels reach us.
+    """
+    if not public_name or name in {"", public_name} or "." not in name or name.startswith("["):
+        return True
+    if name.rpartition(".")[2].isdigit():
+        return True
+    return any(name == ending or name.endswith(f".{ending}") for ending in _OWN_ENDINGS)
+
+
+def twice(ids: Iterable[str]) -> set[str]:
+    """Return those of `ids` that are there more than once."""
+    return {one for one, count in Counter(ids).items() if count > 1}

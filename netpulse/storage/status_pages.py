@@ -1,0 +1,421 @@
+"""Status pages, with the services they show, their logos, domains and announcements."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+import msgspec
+from msgspec import Struct
+from msgspec.structs import replace as changed
+
+from netpulse.model.ids import Id
+from netpulse.model.status_page import (
+    Announcement,
+    Branding,
+    Colors,
+    Domain,
+    Figures,
+    Group,
+    Logo,
+    Service,
+    StatusPage,
+    Theme,
+)
+from netpulse.model.time import DAY, Millis
+from netpulse.storage.conn import Conn, Row
+from netpulse.storage.errors import Missing
+from netpulse.storage.table import Page, Table, Values
+
+CLAIM_DAYS = 7
+"""How long a domain is kept for whoever claims it without a proof."""
+
+_COLUMNS = (
+    "id, org_id, slug, title, text, theme, accent, header, logo_type, logo_digest, logo_size,"
+    " domain, domain_token, domain_claimed_at, domain_verified_at, domain_verified_by,"
+    " domain_checked_at, domain_problem, password_hash, is_indexed, shows_uptime,"
+    " shows_response_times, groups, created_by, created_at, updated_at, version"
+)
+_names = msgspec.json.Decoder(tuple[str, ...])
+
+
+def _read(conn: Conn, row: Row) -> StatusPage:
+    return StatusPage(
+        id=row[0],
+        org_id=row[1],
+        slug=row[2],
+        title=row[3],
+        text=row[4],
+        branding=Branding(
+            theme=Theme(row[5]),
+            colors=Colors(accent=row[6], header=row[7]),
+            logo=None
+            if row[9] is None
+            else Logo(media_type=row[8], digest=row[9], size=int(row[10])),
+        ),
+        domain=None
+        if row[11] is None
+        else Domain(
+            name=row[11],
+            token=row[12],
+            claimed_at=row[13],
+            verified_at=row[14],
+            verified_by=row[15],
+            checked_at=row[16],
+            problem=row[17],
+        ),
+        password_hash=row[18],
+        is_indexed=bool(row[19]),
+        figures=Figures(uptime=bool(row[20]), response_times=bool(row[21])),
+        groups=_groups(conn, row[0], _names.decode(row[22])),
+        created_by=row[23],
+        created_at=row[24],
+        updated_at=row[25],
+        version=row[26],
+    )
+
+
+def _groups(conn: Conn, page_id: Id, names: tuple[str, ...]) -> tuple[Group, ...]:
+    services: list[list[Service]] = [[] for _ in names]
+    for number, monitor_id, public_name in conn.all(
+        "SELECT group_number, monitor_id, public_name FROM status_page_services"
+        " WHERE page_id = ? ORDER BY group_number, position",
+        (page_id,),
+    ):
+        services[number].append(Service(monitor_id=monitor_id, public_name=public_name))
+    return tuple(
+        Group(name=name, monitors=tuple(found)) for name, found in zip(names, services, strict=True)
+    )
+
+
+def _values(conn: Conn, page: StatusPage) -> Values:
+    del conn
+    colors, logo, domain = page.branding.colors, page.branding.logo, page.domain
+    return {
+        "id": page.id,
+        "org_id": page.org_id,
+        "slug": page.slug,
+        "title": page.title,
+        "text": page.text,
+        "theme": page.branding.theme.value,
+        "accent": colors.accent,
+        "header": colors.header,
+        "logo_type": None if logo is None else logo.media_type,
+        "logo_digest": None if logo is None else logo.digest,
+        "logo_size": None if logo is None else logo.size,
+        "domain": None if domain is None else domain.name,
+        "domain_token": None if domain is None else domain.token,
+        "domain_claimed_at": None if domain is None else domain.claimed_at,
+        "domain_verified_at": None if domain is None else domain.verified_at,
+        "domain_verified_by": None if domain is None else domain.verified_by,
+        "domain_checked_at": None if domain is None else domain.checked_at,
+        "domain_problem": None if domain is None else domain.problem,
+        "password_hash": page.password_hash,
+        "is_indexed": int(page.is_indexed),
+        "shows_uptime": int(page.figures.uptime),
+        "shows_response_times": int(page.figures.response_times),
+        "groups": msgspec.json.encode([group.name for group in page.groups]).decode(),
+        "created_by": page.created_by,
+        "created_at": page.created_at,
+        "updated_at": page.updated_at,
+    }
+
+
+TABLE: Table[StatusPage] = Table(
+    "status_pages",
+    noun="status page",
+    columns=_COLUMNS,
+    read=_read,
+    write=_values,
+    order="title COLLATE NOCASE, id",
+)
+
+
+# The pages
+
+
+def get(conn: Conn, org_id: Id, page_id: Id) -> StatusPage | None:
+    """Return the organization's page, or None."""
+    return TABLE.get(conn, org_id, page_id)
+
+
+def page(conn: Conn, org_id: Id, *, offset: int = 0, limit: int = 20) -> Page[StatusPage]:
+    """Return pages by their title."""
+    return TABLE.page(conn, org_id, offset=offset, limit=limit)
+
+
+def by_slug(conn: Conn, slug: str) -> StatusPage | None:
+    """Return the page of whatever organization with this address, or None."""
+    row = conn.one(
+        f"SELECT {_COLUMNS} FROM status_pages p WHERE slug = ? AND EXISTS"
+        " (SELECT 1 FROM organizations o WHERE o.id = p.org_id AND o.deleted_at IS NULL)",
+        (slug,),
+    )
+    return None if row is None else _read(conn, row)
+
+
+def slug_taken(conn: Conn, slug: str, except_id: Id) -> bool:
+    """Tell whether another page than `except_id` has this address."""
+    found = conn.one("SELECT 1 FROM status_pages WHERE slug = ? AND id <> ?", (slug, except_id))
+    return found is not None
+
+
+def present(conn: Conn, org_id: Id, ids: Collection[Id]) -> set[Id]:
+    """Return those of `ids` that are pages of the organization."""
+    rows = conn.all(
+        "SELECT id FROM status_pages WHERE org_id = ? AND id IN (SELECT value FROM json_each(?))",
+        (org_id, msgspec.json.encode(list(ids)).decode()),
+    )
+    return {row[0] for row in rows}
+
+
+def insert(conn: Conn, item: StatusPage) -> StatusPage:
+    """Add a page with its services. That they are the organization's own is the caller's to
+    check, in the same transaction.
+
+    Raises:
+        UniqueConflict: another page has its slug or domain.
+    """
+    TABLE.insert(conn, item)
+    return _with_services(conn, item)
+
+
+def replace(
+    conn: Conn, item: StatusPage, *, expected_version: int | None, now: Millis
+) -> StatusPage:
+    """Put `item` in the place of the page with its id.
+
+    Raises:
+        Missing: the organization has no such page.
+        VersionConflict: somebody has changed it since `expected_version`.
+        UniqueConflict: another page has its slug or domain.
+    """
+    TABLE.expect(conn, item.org_id, item.id, expected_version)
+    # First: the services that are there may belong to groups that are not any more.
+    conn.execute("DELETE FROM status_page_services WHERE page_id = ?", (item.id,))
+    TABLE.update(conn, changed(item, updated_at=now), expected_version)
+    return _with_services(conn, item)
+
+
+def _with_services(conn: Conn, item: StatusPage) -> StatusPage:
+    conn.many(
+        "INSERT INTO status_page_services"
+        " (page_id, monitor_id, group_number, position, public_name) VALUES (?, ?, ?, ?, ?)",
+        [
+            (item.id, service.monitor_id, number, position, service.public_name)
+            for number, group in enumerate(item.groups)
+            for position, service in enumerate(group.monitors)
+        ],
+    )
+    # A claim begins to be looked for at once; one that is proved, never again.
+    waits = item.domain is not None and item.domain.verified_at is None
+    conn.execute(
+        "UPDATE status_pages SET domain_next_at = CASE WHEN ?2 THEN iif(domain_checked_at IS NULL,"
+        " domain_claimed_at, coalesce(domain_next_at, updated_at)) END WHERE id = ?1",
+        (item.id, int(waits)),
+    )
+    stored = get(conn, item.org_id, item.id)
+    assert stored is not None, "it was just written in this transaction"
+    return stored
+
+
+def delete(conn: Conn, item: StatusPage) -> None:
+    """Remove a page with all that belongs to it."""
+    TABLE.delete(conn, item.org_id, item.id)
+
+
+def forget_monitor(conn: Conn, monitor_id: Id) -> None:
+    """Take a monitor that is deleted off every page."""
+    conn.execute("DELETE FROM status_page_services WHERE monitor_id = ?", (monitor_id,))
+
+
+# Logos
+
+
+def put_logo(conn: Conn, page_id: Id, body: bytes | None) -> None:
+    """Keep a logo's bytes, or none; its description is in the page itself."""
+    conn.execute("DELETE FROM status_page_logos WHERE page_id = ?", (page_id,))
+    if body is not None:
+        conn.execute("INSERT INTO status_page_logos (page_id, body) VALUES (?, ?)", (page_id, body))
+
+
+def logo(conn: Conn, page_id: Id) -> bytes | None:
+    """Return a logo's bytes, or None."""
+    row = conn.one("SELECT body FROM status_page_logos WHERE page_id = ?", (page_id,))
+    return None if row is None else bytes(row[0])
+
+
+# Domains
+
+
+class Claim(Struct, frozen=True):
+    """A domain that some page has, proved or not."""
+
+    page_id: Id
+    org_id: Id
+    slug: str
+    domain: Domain
+
+
+def claims(conn: Conn) -> list[Claim]:
+    """Return the domains of all pages of living organizations."""
+    return _claims(conn, "1")
+
+
+def claim_of(conn: Conn, name: str) -> Claim | None:
+    """Return whose a domain is, or None."""
+    found = _claims(conn, "p.domain = ?", name)
+    return found[0] if found else None
+
+
+def claims_due(conn: Conn, now: Millis, limit: int) -> list[Claim]:
+    """Return unproved domains that are to be looked for, the longest due first."""
+    return _claims(conn, "p.domain_next_at <= ? ORDER BY p.domain_next_at LIMIT ?", now, limit)
+
+
+def next_claim(conn: Conn) -> Millis | None:
+    """Return when the next unproved domain is to be looked for, or None."""
+    row = conn.one("SELECT min(domain_next_at) FROM status_pages WHERE domain_next_at IS NOT NULL")
+    return None if row is None else row[0]
+
+
+def _claims(conn: Conn, condition: str, *params: str | int) -> list[Claim]:
+    rows = conn.all(
+        "SELECT p.id, p.org_id, p.slug, p.domain, p.domain_token, p.domain_claimed_at,"
+        " p.domain_verified_at, p.domain_verified_by, p.domain_checked_at, p.domain_problem"
+        " FROM status_pages p JOIN organizations o ON o.id = p.org_id AND o.deleted_at IS NULL"
+        f" WHERE p.domain IS NOT NULL AND {condition}",
+        params,
+    )
+    return [
+        Claim(
+            page_id=row[0],
+            org_id=row[1],
+            slug=row[2],
+            domain=Domain(
+                name=row[3],
+                token=row[4],
+                claimed_at=row[5],
+                verified_at=row[6],
+                verified_by=row[7],
+                checked_at=row[8],
+                problem=row[9],
+            ),
+        )
+        for row in rows
+    ]
+
+
+def is_stale(domain: Domain, now: Millis) -> bool:
+    """Tell whether a claim without a proof is so old that it gives way to another's."""
+    return domain.verified_at is None and domain.claimed_at + CLAIM_DAYS * DAY <= now
+
+
+def release(conn: Conn, page_id: Id) -> None:
+    """Take its domain from a page."""
+    conn.execute(
+        "UPDATE status_pages SET domain = NULL, domain_token = NULL, domain_claimed_at = NULL,"
+        " domain_verified_at = NULL, domain_verified_by = NULL, domain_checked_at = NULL,"
+        " domain_problem = NULL, domain_next_at = NULL, version = version + 1 WHERE id = ?",
+        (page_id,),
+    )
+
+
+def looked(
+    conn: Conn, claim: Claim, problem: str | None, now: Millis, again_at: Millis | None
+) -> bool:
+    """Note what a look for the proof of `claim` found: None proves it.
+
+    Returns False, and notes nothing, where the page has another domain or token by now.
+    """
+    conn.execute(
+        "UPDATE status_pages SET domain_checked_at = ?1, domain_problem = ?2, domain_next_at = ?3,"
+        " domain_verified_at = CASE WHEN ?2 IS NULL THEN coalesce(domain_verified_at, ?1)"
+        " ELSE domain_verified_at END,"
+        " domain_verified_by = CASE WHEN ?2 IS NULL THEN coalesce(domain_verified_by, 'dns')"
+        " ELSE domain_verified_by END"
+        " WHERE id = ?4 AND domain = ?5 AND domain_token = ?6",
+        (now, problem, again_at, claim.page_id, claim.domain.name, claim.domain.token),
+    )
+    return conn.changes > 0
+
+
+def vouch(conn: Conn, org_id: Id, page_id: Id, now: Millis) -> StatusPage:
+    """Take a page's domain as proved because a super admin says so.
+
+    Raises:
+        Missing: the organization has no such page.
+    """
+    conn.execute(
+        "UPDATE status_pages SET domain_verified_at = ?1, domain_verified_by = 'admin',"
+        " domain_problem = NULL, domain_next_at = NULL, updated_at = ?1, version = version + 1"
+        " WHERE org_id = ?2 AND id = ?3 AND domain IS NOT NULL AND domain_verified_at IS NULL",
+        (now, org_id, page_id),
+    )
+    stored = get(conn, org_id, page_id)
+    if stored is None:
+        raise Missing("status page")
+    return stored
+
+
+# Announcements
+
+_ANNOUNCED = "id, page_id, title, text, ends_at, created_by, created_at, version"
+
+
+def announcements(
+    conn: Conn, page_id: Id, *, now: Millis | None = None, limit: int = 50
+) -> list[Announcement]:
+    """Return a page's announcements, the latest first; with `now` those that are shown then.
+    Whose page it is, `get` has told."""
+    rows = conn.all(
+        f"SELECT {_ANNOUNCED} FROM status_page_announcements WHERE page_id = ?1"
+        " AND (?2 IS NULL OR ends_at IS NULL OR ends_at > ?2)"
+        " ORDER BY created_at DESC, id DESC LIMIT ?3",
+        (page_id, now, limit),
+    )
+    return [_announcement(row) for row in rows]
+
+
+def announcement(conn: Conn, page_id: Id, announcement_id: Id) -> Announcement | None:
+    """Return one of a page's announcements, or None."""
+    row = conn.one(
+        f"SELECT {_ANNOUNCED} FROM status_page_announcements WHERE page_id = ? AND id = ?",
+        (page_id, announcement_id),
+    )
+    return None if row is None else _announcement(row)
+
+
+def announce(conn: Conn, item: Announcement) -> Announcement:
+    """Add an announcement."""
+    conn.execute(
+        f"INSERT INTO status_page_announcements ({_ANNOUNCED}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        (
+            item.id,
+            item.page_id,
+            item.title,
+            item.text,
+            item.ends_at,
+            item.created_by,
+            item.created_at,
+            item.version,
+        ),
+    )
+    return item
+
+
+def withdraw(conn: Conn, item: Announcement) -> None:
+    """Remove an announcement."""
+    conn.execute("DELETE FROM status_page_announcements WHERE id = ?", (item.id,))
+
+
+def _announcement(row: Row) -> Announcement:
+    return Announcement(
+        id=row[0],
+        page_id=row[1],
+        title=row[2],
+        text=row[3],
+        ends_at=row[4],
+        created_by=row[5],
+        created_at=row[6],
+        version=row[7],
+    )
