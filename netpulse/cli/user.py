@@ -12,7 +12,6 @@ from netpulse.cli import settings
 
 if TYPE_CHECKING:
     from netpulse.config import Loaded
-    from netpulse.model.org import Org
     from netpulse.storage.conn import Conn
     from netpulse.storage.db import Database
 
@@ -26,7 +25,9 @@ def register(commands: Any) -> None:
     command = commands.add_parser("user", help="add people, list them, help them back in")
     actions = command.add_subparsers(dest="action", metavar="ACTION", required=True)
     add = actions.add_parser(
-        "add", help="add a person (the first one founds an organization and is its super admin)"
+        "add",
+        help="add a person, or one who has an account to another organization too "
+        "(the first one founds an organization and is its super admin)",
     )
     add.add_argument("email", metavar="EMAIL", help="their email address, to sign in with")
     add.add_argument("--org", metavar="SLUG", help="organization to join (default: the only one)")
@@ -93,7 +94,7 @@ async def _act(arguments: argparse.Namespace, loaded: Loaded) -> int:
         if arguments.action == "list":
             await _list(db)
         elif arguments.action == "add":
-            await _add(db, arguments)
+            await _add(db, arguments, has_mail=bool(loaded.config.smtp.host))
         else:
             await _reset(db, arguments, has_mail=bool(loaded.config.smtp.host))
     finally:
@@ -111,7 +112,9 @@ async def _list(db: Database) -> None:
             roles = []
             for membership in users.memberships(conn, user.id):
                 org = orgs.get(conn, membership.org_id)
-                roles.append(f"{membership.role.word} of {org.slug if org else membership.org_id}")
+                what = f"{membership.role.word} of {org.slug if org else membership.org_id}"
+                what += " by its provider" if membership.is_grant else ""
+                roles.append(what if membership.is_active else f"{what} (disabled)")
             last = rfc3339(user.last_login_at) if user.last_login_at else "never"
             state = ", two-factor" if user.totp_enabled else ""
             state += "" if user.is_active else ", disabled"
@@ -131,74 +134,48 @@ async def _list(db: Database) -> None:
         sys.stdout.write(f"{email:<{width}}  {roles}  ({last})\n")
 
 
-async def _add(db: Database, arguments: argparse.Namespace) -> None:
+async def _add(db: Database, arguments: argparse.Namespace, *, has_mail: bool) -> None:
+    from netpulse.cli import user_adding
     from netpulse.crypto import passwords
     from netpulse.engine.clock import Clock
-    from netpulse.model.ids import new_id
-    from netpulse.model.user import Actor, Membership, Role, User
-    from netpulse.storage import audit, users
+    from netpulse.model.user import Role
+    from netpulse.storage import users
     from netpulse.web import accounts
 
     email = accounts.normal_email(arguments.email)
     if email is None:
         raise Refused(f"{arguments.email!r} is no email address")
-    hashed = await passwords.hash_password(_new_password(arguments, email))
+    is_first = await db.read(users.count) == 0
+    if is_first and (arguments.org or arguments.role):
+        raise Refused("the first person founds an organization: leave out --org and --role")
+    if arguments.org_name and not is_first:
+        raise Refused("--org-name is for the first person only; name an organization with --org")
+    hashed = None
+    if await db.read(users.by_email, email) is None:
+        hashed = await passwords.hash_password(_new_password(arguments, email))
     now = Clock().now()
-    actor = Actor(kind="cli", label="user add")
-    if await db.read(users.count) == 0:
-        if arguments.org or arguments.role:
-            raise Refused("the first person founds an organization: leave out --org and --role")
+    if is_first:
+        assert hashed is not None, "nobody has this address where there is nobody"
         name = arguments.org_name or email.rpartition("@")[2]
         await db.write(
             accounts.found,
             email=email,
             password_hash=hashed,
             org_name=name,
-            actor=actor,
+            actor=user_adding.ACTOR,
             now=now,
             first=True,
         )
         sys.stdout.write(f"{email} is super admin of the new organization {name}\n")
         return
-    if arguments.org_name:
-        raise Refused("--org-name is for the first person only; name an organization with --org")
-    role = Role.ADMIN if arguments.role == "admin" else Role.VIEWER
-
-    def join(conn: Conn) -> Org:
-        org = _org_of(conn, arguments.org)
-        if users.by_email(conn, email) is not None:
-            raise Refused(f"{email} exists already; `netpulse user list` shows everybody")
-        user = User(
-            id=new_id(now), email=email, password_hash=hashed, home_org_id=org.id, created_at=now
-        )
-        member = Membership(user_id=user.id, org_id=org.id, role=role, created_at=now)
-        users.insert(conn, user, [member])
-        after = {"email": email, "role": role.word}
-        audit.append(conn, org.id, actor, "user.created", "user", user.id, None, after, now)
-        return org
-
-    org = await db.write(join)
-    sys.stdout.write(f"{email} is {role.word} of {org.name}\n")
-
-
-def _org_of(conn: Conn, slug: str | None) -> Org:
-    """Return the organization with this slug, or the only one.
-
-    Raises:
-        Refused: there is none, or which one is meant must be said.
-    """
-    from netpulse.storage import orgs
-
-    if slug is not None:
-        org = orgs.by_slug(conn, slug)
-        if org is None:
-            raise Refused(f"there is no organization {slug!r}")
-        return org
-    every = orgs.all(conn)
-    if len(every) != 1:
-        names = ", ".join(org.slug for org in every)
-        raise Refused(f"there are several organizations; choose one with --org: {names}")
-    return every[0]
+    wanted = user_adding.Joining(
+        email=email,
+        password_hash=hashed,
+        org_slug=arguments.org,
+        role=Role.ADMIN if arguments.role == "admin" else Role.VIEWER,
+        has_mail=has_mail,
+    )
+    sys.stdout.write(await db.write(user_adding.join, wanted, now) + "\n")
 
 
 async def _reset(db: Database, arguments: argparse.Namespace, *, has_mail: bool) -> None:

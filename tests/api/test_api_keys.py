@@ -12,6 +12,7 @@ from netpulse.model.letter import LetterKind
 from netpulse.model.time import DAY, MINUTE, rfc3339
 from netpulse.model.user import Role
 from netpulse.storage.db import Conn
+from tests import people
 from tests.api.test_monitors import SPEC, errors, make, sent
 from tests.clock import START, FakeClock
 from tests.conftest import WITH_MAIL, Opener, Stage
@@ -141,6 +142,43 @@ async def test_it_is_never_more_than_its_maker(house: Stage, alice: httpx.AsyncC
     for change in ("UPDATE users SET is_active = 0", "DELETE FROM memberships"):
         await house.house.db.write(lambda conn, sql=change: conn.execute(sql))
         assert (await client.get("/v1/monitors")).status_code == 401
+
+
+async def test_who_rotates_it_is_its_maker(house: Stage, alice: httpx.AsyncClient) -> None:
+    """Nobody gets at more than they may by rotating the key of somebody who may more."""
+    root = await people.add(house, "root", Role.SUPER_ADMIN)
+    made = await a_key(people.client(house, root), "org:write")
+    again = sent(await alice.post(f"/v1/api-keys/{made['id']}/rotate"))
+    assert (made["created_by"], again["created_by"]) == (root.id, house.cast.alice.id)
+    key = signed(house, again["key"])
+    answer = await key.patch(f"/v1/org/members/{root.id}", json={"role": "viewer"})
+    assert answer.status_code == 403
+    # It falls with whoever took it over, and not with whoever made it first.
+    other = people.client(house, root)
+    sent(await other.patch(f"/v1/org/members/{house.cast.alice.id}", json={"is_active": False}))
+    assert (await key.get("/v1/org")).status_code == 401
+    rows = await house.payloads(house.cast.acme.id)
+    assert [row["after"]["created_by"] for row in rows[:2]] == [root.id, house.cast.alice.id]
+
+
+async def test_an_expired_one_is_not_rotated(house: Stage, alice: httpx.AsyncClient) -> None:
+    """It would be another dead one."""
+    made = await a_key(alice, "monitors:read", expires_at=rfc3339(START + MINUTE))
+    clock = house.house.clock
+    assert isinstance(clock, FakeClock)
+    clock.advance(60)
+    answer = await alice.post(f"/v1/api-keys/{made['id']}/rotate")
+    assert (answer.status_code, answer.json()["error"]) == (
+        409,
+        {
+            "code": "API_KEY_EXPIRED",
+            "message": "This API key has expired; make another",
+            "details": {},
+        },
+    )
+    refused = await signed(house, made["key"]).get("/v1/monitors")
+    assert refused.json()["error"]["message"] == "This API key has expired; make another"
+    assert await house.actions(house.cast.acme.id) == ["api_key.created"]
 
 
 async def test_its_organization_is_its_own(house: Stage, alice: httpx.AsyncClient) -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from netpulse.config import Auth, Config
 from netpulse.model.time import DAY, MINUTE
-from netpulse.storage import users
+from netpulse.storage import orgs, users
 from netpulse.web import sign_in
 from tests.cast import PASSWORD, SIGNER
 from tests.clock import FakeClock
@@ -119,6 +119,18 @@ class TestRegister:
             "/v1/auth/register", json={**OWNER, "email": "erin@initech.example"}
         )
         assert second.json()["data"]["organization"]["slug"] == "initech-2"
+
+    async def test_twenty_at_once_with_one_address_make_one(self, open_stage: Opener) -> None:
+        stage = await open_stage(config=Config(auth=Auth(registration="open")))
+        before = await stage.house.db.read(orgs.count)
+        answers = await asyncio.gather(
+            *(
+                stage.client(ip=f"198.51.100.{number}").post("/v1/auth/register", json=OWNER)
+                for number in range(20)
+            )
+        )
+        assert sorted(answer.status_code for answer in answers) == [201] + [409] * 19
+        assert await stage.house.db.read(orgs.count) == before + 1
 
 
 class TestLogin:

@@ -164,3 +164,105 @@ async def test_the_known_addresses_stay(house: Stage) -> None:
         known_addresses.is_known, (await user_of(house, house.cast.alice)).id, "192.0.2.10"
     )
     assert known
+
+
+class TestAdd:
+    async def test_somebody_new(self, house: Stage) -> None:
+        typed = "nine quiet pelicans\n"
+        words = ("add", "Dora@Acme.example", "--org", "acme", "--role", "admin")
+        done = await user(house, *words, "--password-stdin", typed=typed)
+        assert done == (0, "dora@acme.example is admin of Acme\n", "")
+        dora = await house.house.db.read(users.by_email, "dora@acme.example")
+        assert dora is not None
+        assert dora.home_org_id == house.cast.acme.id
+        assert await last_row(house) == (
+            "user.created",
+            "cli",
+            "user add",
+            {"before": None, "after": {"email": "dora@acme.example", "role": "admin"}},
+        )
+        answer = await login(house.client(), "dora@acme.example", "nine quiet pelicans")
+        assert answer.status_code == 200
+        assert await written(house) == []
+
+    async def test_somebody_with_an_account(self, house: Stage) -> None:
+        charlie = house.cast.charlie
+        done = await user(house, "add", charlie.email, "--org", "acme", "--role", "admin")
+        said = f"{charlie.email} is admin of Acme too; the account keeps its password\n"
+        assert done == (0, said, "")
+        there = house.client(headers=charlie.headers | {"X-Org-Id": house.cast.acme.id})
+        assert (await there.get("/v1/api-keys")).status_code == 200
+        assert await last_row(house) == (
+            "member.added",
+            "cli",
+            "user add",
+            {"before": None, "after": {"email": charlie.email, "role": "admin"}},
+        )
+        (letter,) = await written(house)
+        assert letter.recipient == charlie.email
+        assert letter.text.startswith("You were added to Acme, as administrator.\n")
+        assert (await login(house.client(), charlie.email)).status_code == 200
+        again = await user(house, "add", charlie.email, "--org", "acme")
+        assert again == (
+            1,
+            "",
+            f"netpulse: {charlie.email} is admin of Acme already; the members' page changes that\n",
+        )
+
+    async def test_a_disabled_member_stays_so(self, house: Stage) -> None:
+        bob = house.cast.bob
+        await house.house.db.write(
+            lambda conn: conn.execute(
+                "UPDATE memberships SET is_active = 0 WHERE user_id = ?", (bob.id,)
+            )
+        )
+        _, _, err = await user(house, "add", bob.email, "--org", "acme", "--role", "admin")
+        assert err == (
+            f"netpulse: {bob.email} is viewer of Acme already, and disabled there; the members' "
+            "page changes that\n"
+        )
+        _, out, _ = await user(house, "list")
+        assert "viewer of acme (disabled)" in out
+
+    async def test_an_open_invitation_has_nothing_to_give_any_more(self, house: Stage) -> None:
+        alice = house.client(headers=house.cast.alice.headers)
+        charlie = house.cast.charlie
+        body = {"email": charlie.email, "role": "admin"}
+        made = (await alice.post("/v1/org/members/invite", json=body)).json()["data"]
+        status, _, _ = await user(house, "add", charlie.email, "--org", "acme")
+        assert status == 0
+        assert (await alice.get("/v1/org/invitations")).json()["data"] == []
+        assert (await house.client().get(made["url"])).status_code == 404
+        assert (await house.actions(house.cast.acme.id))[-2:] == [
+            "invitation.revoked",
+            "member.added",
+        ]
+
+    async def test_a_full_organization(self, house: Stage) -> None:
+        await house.house.db.write(
+            lambda conn: conn.execute("UPDATE organizations SET max_users = 2")
+        )
+        status, out, err = await user(house, "add", house.cast.charlie.email, "--org", "acme")
+        assert (status, out) == (1, "")
+        assert err == (
+            "netpulse: This organization may have 2 users: remove somebody or withdraw an "
+            "invitation, or ask whoever runs this installation for more\n"
+        )
+
+    @pytest.mark.parametrize(
+        ("words", "said"),
+        [
+            (("nobody", "--org", "acme"), "'nobody' is no email address"),
+            (
+                ("alice@acme.example",),
+                "there are several organizations; choose one with --org: acme, globex",
+            ),
+            (("alice@acme.example", "--org", "x"), "there is no organization 'x'"),
+            (
+                ("alice@acme.example", "--org-name", "X"),
+                "--org-name is for the first person only; name an organization with --org",
+            ),
+        ],
+    )
+    async def test_refusals(self, house: Stage, words: tuple[str, ...], said: str) -> None:
+        assert await user(house, "add", *words) == (1, "", f"netpulse: {said}\n")
