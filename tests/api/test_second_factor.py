@@ -528,6 +528,33 @@ async def test_the_answers_hold_no_more_than_they_should(house: Stage) -> None:
         assert not any(each in text for each in recovery)
 
 
+async def test_no_secret_is_logged(house: Stage, caplog: pytest.LogCaptureFixture) -> None:
+    """At the most talkative level, with everything that goes right and wrong."""
+    with caplog.at_level(logging.DEBUG):
+        client = await signed_in(house, ALICE)
+        secret, recovery = await set_up(house, client)
+        typed = code(house, 0, secret)
+        bad = "a guess at a password"
+        await login(house.client(ip="192.0.2.1"), ALICE, bad)
+        await login(house.client(ip="192.0.2.2"), "nobody@acme.example", bad)
+        await login(house.client(ip="192.0.2.3"), ALICE, totp_code=wrong(house))
+        await login(house.client(ip="192.0.2.4"), ALICE, totp_code=typed)
+        await login(house.client(ip="192.0.2.5"), ALICE, totp_code=recovery[0])
+        page = house.client(ip="192.0.2.6")
+        asked = await page.post("/login", data={"email": ALICE, "password": PASSWORD})
+        ticket = asked.text.partition('name="ticket" value="')[2].partition('"')[0]
+        form = {"ticket": ticket, "code": code(house, 1, secret)}
+        assert (await page.post("/login", data=form)).status_code == 303
+        change = {"current_password": PASSWORD, "new_password": "eleven brave walruses"}
+        assert (await page.post("/v1/auth/password", json=change)).status_code == 200
+        await page.post("/v1/auth/password", json={"current_password": bad, "new_password": "x"})
+    kept = caplog.text + repr([record.__dict__ for record in caplog.records])
+    token = client.headers["Authorization"].removeprefix("Bearer ")
+    for each in (PASSWORD, bad, secret, *recovery, ticket, token, "walruses"):
+        assert each not in kept
+    assert page.cookies["np_session"] not in kept
+
+
 def test_limits_are_what_the_handbook_says() -> None:
     from netpulse.storage import account_failures, login_attempts
 
