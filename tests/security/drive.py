@@ -267,7 +267,7 @@ class Drive:
             env=os.environ | self._environ,
         )
         said = done.stdout + done.stderr
-        self.note("netpulse " + " ".join(words), said, shows)
+        self.note(f"netpulse {' '.join(words)}", said, shows)
         return said
 
     # The drive
