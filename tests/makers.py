@@ -176,6 +176,11 @@ async def announcement(side: Side) -> Id:
     return await _id(side, f"/v1/status-pages/{page_id}/announcements", body)
 
 
+async def client(side: Side) -> Id:
+    """An organization that this one looks after, which its administrator may enter."""
+    return await _id(side, "/v1/org/clients", {"name": side.name("client")})
+
+
 async def user(side: Side) -> Id:
     """A colleague who may only look."""
     side._count += 1
@@ -223,6 +228,7 @@ MAKERS: dict[str, Maker] = {
     "org": org,
     "user": user,
     "invitation": invitation,
+    "client": client,
     "monitor": monitor,
     "alert_channel": alert_channel,
     "alert_rule": alert_rule,
@@ -253,6 +259,7 @@ NOT_IDS = {
     "slug": "the address of a status page, which everybody may read",
     "service": "the public id of a service on a status page",
     "name": "a part of a public address",
+    "np_org": "says which organization a page is of: with another one it does nothing at all",
 }
 """Parameters and fields that name nothing of an organization's, and why."""
 

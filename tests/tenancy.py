@@ -333,6 +333,8 @@ def id_fields(form: SentForm, own: dict[str, str]) -> Iterator[Field]:
     for name, values in form.choices.items():
         held.setdefault(name, set()).update(values)
     for name, values in sorted(held.items()):
+        if name in NOT_IDS:
+            continue
         found = {nouns[value] for value in values if value in nouns}
         if not found and is_id(name):
             noun = noun_of(re.sub(r"_ids?$", "", name))

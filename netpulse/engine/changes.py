@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Coroutine
+from typing import Any
 
 from msgspec.structs import replace
 
@@ -16,13 +18,15 @@ from netpulse.engine.runner import Runner
 from netpulse.engine.scheduler import Scheduler
 from netpulse.engine.thresholds import Thresholds
 from netpulse.model.ids import Id
-from netpulse.storage import monitors
+from netpulse.storage import closing, monitors
 from netpulse.storage.db import Database
 from netpulse.storage.errors import StorageTrouble
 
 log = logging.getLogger(__name__)
 
 TROUBLE_SECONDS = 1.0
+PER_TURN = 100
+"""Monitors taken off duty in one turn of the loop."""
 
 
 class Changes:
@@ -56,7 +60,10 @@ class Changes:
 
     def take_over(self, monitor_id: Id) -> None:
         """Begin to take a change over; returns at once."""
-        task = asyncio.get_running_loop().create_task(self._take_over(monitor_id))
+        self._begin(self._take_over(monitor_id))
+
+    def _begin(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
@@ -98,20 +105,63 @@ class Changes:
             if done:
                 return
 
+    def close(self, org_id: Id) -> None:
+        """Begin to end all that an organization had watched, which was deleted; returns at once.
+
+        Its monitors are off duty within a few turns of the loop; then they are retired one after
+        another, and where the process ends meanwhile, after the next start (`close_left`).
+        """
+        self._begin(self._close(org_id))
+
+    async def close_left(self) -> None:
+        """Begin to retire the monitors of deleted organizations that an earlier process left.
+
+        Raises:
+            StorageTrouble: they cannot be read.
+        """
+        for org_id in await self._db.read(closing.unfinished):
+            self.close(org_id)
+
+    async def _close(self, org_id: Id) -> None:
+        mine = [one for one in self._roster if one.monitor.org_id == org_id]
+        for number, watched in enumerate(mine, 1):
+            self._runner.drop(watched)
+            self._forget(watched.id)
+            if number % PER_TURN == 0:
+                await asyncio.sleep(0)
+        self._hub.end(org_id)
+        told = False
+        left = True
+        while left and not self._stopping:
+            try:
+                left = await self._db.write(closing.retire_some, org_id, self._clock.now())
+            except StorageTrouble as trouble:
+                if not told:
+                    log.warning("a deletion waits: %s", trouble, extra={"org_id": org_id})
+                told = True
+                await asyncio.sleep(TROUBLE_SECONDS)
+        self._calendar.wake()
+
+    def _forget(self, monitor_id: Id) -> None:
+        """Take a monitor off duty."""
+        self._scheduler.remove(monitor_id)
+        self._roster.remove(monitor_id)
+        self._pushes.drop(monitor_id)
+        self._thresholds.drop(monitor_id)
+
     async def _replace(self, monitor_id: Id, old: Watched | None) -> bool:
         """Put what is stored in the place of `old`; False if another change came in between."""
         found = await self._db.read(monitors.load_one, monitor_id)
         if self._roster.get(monitor_id) is not old:
             return False
-        self._scheduler.remove(monitor_id)
-        self._roster.remove(monitor_id)
         if found is None:
-            self._pushes.drop(monitor_id)
-            self._thresholds.drop(monitor_id)
+            self._forget(monitor_id)
             if old is not None:
                 self._hub.stir(old.monitor.org_id)
                 self._hub.counts(old.monitor.org_id, self._roster.counts)
             return True
+        self._scheduler.remove(monitor_id)
+        self._roster.remove(monitor_id)
         monitor, watch = found
         watched = Watched(monitor, watch, self._clock.monotonic())
         if old is not None:

@@ -231,6 +231,7 @@ class Engine:
         self.scheduler.start()
         await self.watchdog.start()
         self.housekeeping.start(run_id)
+        await self.changes.close_left()
         log.info("watching %d monitors, %d of them are checked first", len(self.roster), owed)
 
     async def stop(self) -> None:
@@ -311,6 +312,10 @@ class Engine:
         Call it after the commit; it counts from the next check and notice on.
         """
         self.permits.changed(org_id, private_targets=private_targets)
+
+    def org_deleted(self, org_id: Id) -> None:
+        """End all that an organization had watched, after the commit; returns at once."""
+        self.changes.close(org_id)
 
     def carrier(self, org_id: Id) -> Carrier:
         """Return what an organization's channels send with, reaching what it may reach."""

@@ -212,6 +212,11 @@ class Hub:
         if org_id in self._readers:
             self.tell(org_id, "counts", {key.value: n for key, n in count(org_id).items()})
 
+    def end(self, org_id: Id) -> None:
+        """End the streams of an organization that there is no more."""
+        for subscription in tuple(self._readers.get(org_id, ())):
+            subscription.end()
+
     def close(self) -> None:
         """End all streams at once, and every one that is asked for later."""
         self._closed = True

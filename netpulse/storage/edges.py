@@ -36,6 +36,9 @@ from netpulse.storage.conn import Conn
 from netpulse.storage.errors import Missing
 from netpulse.storage.telling import Told
 
+CLOSED = "organization_deleted"
+"""The resolution of what was open when its organization was deleted."""
+
 _TITLE_LENGTH = 300
 
 
@@ -47,14 +50,17 @@ def record_all(conn: Conn, owed: Sequence[Edge]) -> list[Outcome]:
 def record(conn: Conn, edge: Edge) -> Outcome:
     """Write an edge of the engine's, or drop it.
 
-    It is dropped when the monitor is deleted, paused or changed (its version is another) since
-    the engine read it: what a check of the old configuration found must not be told.
+    It is dropped when the monitor is deleted (or its organization is), paused or changed (its
+    version is another) since the engine read it: what a check of the old configuration found must
+    not be told.
     """
     monitor = edge.monitor
     row = conn.one(
-        "SELECT version, is_paused, deleted_at FROM monitors WHERE id = ?", (monitor.id,)
+        "SELECT m.version, m.is_paused, m.deleted_at IS NOT NULL OR o.deleted_at IS NOT NULL"
+        " FROM monitors m JOIN organizations o ON o.id = m.org_id WHERE m.id = ?",
+        (monitor.id,),
     )
-    if row is None or row[0] != monitor.version or row[1] or row[2] is not None:
+    if row is None or row[0] != monitor.version or row[1] or row[2]:
         return Outcome(dropped=True)
     return _write(conn, monitor, edge.watch, edge.flip, parent_good_at=edge.parent_good_at)
 
@@ -90,8 +96,10 @@ def resume(conn: Conn, org_id: Id, monitor_id: Id, now: Millis) -> Outcome:
     return _write(conn, monitor, after, flip)
 
 
-def retire(conn: Conn, org_id: Id, monitor_id: Id, now: Millis) -> Outcome:
-    """Delete a monitor: its open incident ends (`deleted`), and no recovery is told.
+def retire(
+    conn: Conn, org_id: Id, monitor_id: Id, now: Millis, *, resolution: str = "deleted"
+) -> Outcome:
+    """Delete a monitor: its open incident ends (with `resolution`), and no recovery is told.
 
     Its row stays for the names in history, its rules and its memory go.
 
@@ -102,7 +110,7 @@ def retire(conn: Conn, org_id: Id, monitor_id: Id, now: Millis) -> Outcome:
     after, flip = rules.pause(watch, now)
     outcome = Outcome(watch=watch)
     if flip is not None:
-        outcome = _write(conn, monitor, after, flip, resolution="deleted")
+        outcome = _write(conn, monitor, after, flip, resolution=resolution)
     monitors.set_deleted(conn, monitor.key, now)
     watches.forget(conn, monitor.id)
     thresholds.retire(conn, monitor.id)
@@ -274,6 +282,7 @@ def _close(conn: Conn, before: Incident, flip: Flip, resolution: str) -> Inciden
         "recovered": "Recovered",
         "paused": "Ended because the monitor was paused,",
         "deleted": "Ended because the monitor was deleted,",
+        CLOSED: "Ended because the organization was deleted,",
     }
     lasted = (incident.resolved_at or flip.at) - incident.started_at
     incidents.tell(

@@ -55,6 +55,11 @@ _SHOWN = (
     " ELSE w.status END"
 )
 """The status that people see, with `watches w` beside `monitors m`."""
+_ON_DUTY = (
+    "m.deleted_at IS NULL AND NOT EXISTS (SELECT 1 FROM organizations o WHERE o.id = m.org_id"
+    " AND o.deleted_at IS NOT NULL)"
+)
+"""Those of an organization that was deleted are retired one after another; none is watched."""
 _SEVERITY = (
     f"CASE {_SHOWN} WHEN 'down' THEN 0 WHEN 'degraded' THEN 1 WHEN 'unknown' THEN 2"
     " WHEN 'pending' THEN 3 WHEN 'maintenance' THEN 4 WHEN 'up' THEN 5 ELSE 6 END"
@@ -119,7 +124,7 @@ def load_one(conn: Conn, monitor_id: Id) -> tuple[Monitor, Watch] | None:
 
     For the engine; people go through `get`.
     """
-    row = conn.one(f"{JOINED} WHERE m.id = ? AND m.deleted_at IS NULL", (monitor_id,))
+    row = conn.one(f"{JOINED} WHERE m.id = ? AND {_ON_DUTY}", (monitor_id,))
     if row is None:
         return None
     found = joined(conn, row)
@@ -127,12 +132,13 @@ def load_one(conn: Conn, monitor_id: Id) -> tuple[Monitor, Watch] | None:
 
 
 def load_all(conn: Conn) -> list[tuple[Monitor, Watch]]:
-    """Return every monitor that is not deleted with its watch, the oldest first.
+    """Return every monitor that is not deleted, nor its organization, with its watch, the oldest
+    first.
 
     A row that cannot be read is left out and logged: it must not stop the others.
     """
     loaded: list[tuple[Monitor, Watch]] = []
-    for row in conn.all(f"{JOINED} WHERE m.deleted_at IS NULL ORDER BY m.key"):
+    for row in conn.all(f"{JOINED} WHERE {_ON_DUTY} ORDER BY m.key"):
         try:
             found = joined(conn, row)
         except (msgspec.MsgspecError, ValueError) as error:

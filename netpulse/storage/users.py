@@ -269,13 +269,17 @@ def count(conn: Conn) -> int:
     return int(row[0]) if row else 0
 
 
-def page(conn: Conn, org_id: Id, *, offset: int = 0, limit: int = 20) -> Page[Member]:
-    """Return members of the organization by their address, and who has a grant there."""
-    total = conn.one("SELECT count(*) FROM memberships WHERE org_id = ?", (org_id,))
+def page(
+    conn: Conn, org_id: Id, *, offset: int = 0, limit: int = 20, grants_only: bool = False
+) -> Page[Member]:
+    """Return members of the organization by their address, and who has a grant there; or those
+    alone."""
+    where = "m.org_id = ? AND m.kind = 'grant'" if grants_only else "m.org_id = ?"
+    total = conn.one(f"SELECT count(*) FROM memberships m WHERE {where}", (org_id,))
     columns = ", ".join(f"u.{name}" for name in _COLUMNS.split(", "))
     rows = conn.all(
         f"SELECT {columns}, {_SELECTED} FROM memberships m JOIN users u ON u.id = m.user_id"
-        " WHERE m.org_id = ? ORDER BY u.email LIMIT ? OFFSET ?",
+        f" WHERE {where} ORDER BY u.email LIMIT ? OFFSET ?",
         (org_id, limit, offset),
     )
     split = len(_COLUMNS.split(", "))

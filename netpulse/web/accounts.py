@@ -44,7 +44,7 @@ def found(
     """
     if users.by_email(conn, email) is not None and not first:
         raise EmailTaken
-    org = Org(id=new_id(now), name=org_name, slug=_slug(conn, org_name), created_at=now)
+    org = Org(id=new_id(now), name=org_name, slug=slug_for(conn, org_name), created_at=now)
     user = User(
         id=new_id(now),
         email=email,
@@ -83,7 +83,8 @@ def normal_email(text: str) -> str | None:
     return None if domain.startswith(".") or domain.endswith(".") or ".." in domain else email
 
 
-def _slug(conn: Conn, name: str) -> str:
+def slug_for(conn: Conn, name: str) -> str:
+    """Return a slug that nobody has for an organization of this name."""
     plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().lower()
     base = re.sub(r"[^a-z0-9]+", "-", plain).strip("-")[:48].strip("-")
     return orgs.free_slug(conn, base if len(base) >= 2 else "org")

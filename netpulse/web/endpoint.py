@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Awaitable, Callable
 from enum import Enum
+from functools import wraps
 from typing import Any, Final
 
 from litestar import Request, Response
@@ -18,7 +19,7 @@ from msgspec import Struct
 
 from netpulse.model.api_key import ApiKey
 from netpulse.model.user import Role
-from netpulse.web import auth, limits, scopes
+from netpulse.web import auth, limits, page_org, scopes
 from netpulse.web.call import Call
 from netpulse.web.errors import ApiError, forbidden, of_status
 from netpulse.web.house import House
@@ -126,19 +127,33 @@ def page(
     access: Access,
     max_body: int | None = None,
     counts: bool = True,
+    any_org: bool = False,
 ) -> Callable[[Handler], HTTPRouteHandler]:
     """Declare a page: a route for people, which is in no OpenAPI document.
 
     The handler takes a Call and returns a whole Response. `max_body` is how large the request's
     body may be, in bytes (whole KiB); None: SMALL_BODY for strangers, else MAX_BODY. Without
-    `counts` requests are not counted against the limits of `web.limits`.
+    `counts` requests are not counted against the limits of `web.limits`. `any_org`: what it does
+    means the same whichever organization the page is of that asks for it (`web.page_org`).
     """
     size = max_body or (SMALL_BODY if access is PUBLIC else MAX_BODY)
 
     def declare(handler: Handler) -> HTTPRouteHandler:
-        return _route(handler, method, path, access, None, size, counts=counts)
+        asks = handler if any_org or access is PUBLIC else _of_its_org(handler)
+        return _route(asks, method, path, access, None, size, counts=counts, any_org=any_org)
 
     return declare
+
+
+def _of_its_org(handler: Handler) -> Handler:
+    """Return the handler of a page that does nothing for a page of another organization."""
+
+    @wraps(handler)
+    async def held(call: Call) -> Any:
+        await page_org.refuse_moved(call.request, call.session)
+        return await handler(call)
+
+    return held
 
 
 def _route(
@@ -150,6 +165,7 @@ def _route(
     max_body: int,
     *,
     counts: bool = True,
+    any_org: bool = False,
 ) -> HTTPRouteHandler:
     status = declaration.status if declaration is not None else 200
 
@@ -168,6 +184,7 @@ def _route(
             "declaration": declaration,
             "counts": counts,
             "max_body": max_body,
+            "any_org": any_org,
         },
         include_in_schema=False,
         request_max_body_size=max_body,

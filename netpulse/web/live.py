@@ -25,6 +25,8 @@ class LiveQuery(Struct, frozen=True, kw_only=True):
 
     ids: str | None = None
     """The monitors it shows, separated by commas; absent: all of the organization."""
+    np_org: str | None = None
+    """The organization that the page is of: see `web.page_org`."""
 
 
 @page("GET", "/live", access=VIEWER)

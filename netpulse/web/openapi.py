@@ -28,6 +28,7 @@ TAGS = {
     "members": "Who belongs to it, and what they may do",
     "invitations": "Who was asked to join it",
     "api-keys": "Keys with which programs sign their requests",
+    "clients": "Organizations that yours looks after, and who of your people may enter them",
     "monitors": "What is watched, and what came of it",
     "incidents": "Outages and what people say of them",
     "alert-channels": "Ways of telling somebody",

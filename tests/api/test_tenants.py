@@ -24,7 +24,7 @@ from netpulse.model.api_key import SCOPES
 from netpulse.model.time import DAY
 from netpulse.storage import sessions
 from netpulse.storage.db import Conn
-from netpulse.web import routes
+from netpulse.web import page_org, routes
 from netpulse.web.endpoint import PUBLIC
 from tests.asgi import Answer, ask
 from tests.cast import DIGESTER
@@ -60,8 +60,8 @@ BODIES = [
 ]
 STREAMS = {"/live"}
 """Endless answers; each has a test of its own below."""
-LEAVING = {"/logout"}
-"""Forms after which whoever sent them is out."""
+LEAVING = {"/logout", "/switch"}
+"""Forms after which whoever sent them is out, or elsewhere (tests/api/test_switch.py)."""
 QUERIES: dict[str, dict[str, str]] = {"UptimeQuery": {"period": "24h"}}
 """By the Struct of a query: what it must have beside the filter that is tried."""
 HERE = "id-goes-here"
@@ -251,18 +251,19 @@ async def test_ids_in_paths(both: Both) -> None:
         if route.is_for_the_instance:
             continue
         url = route.url(await both.own(route, fresh=True))
-        (body, *_) = _bodies(route)
+        (body, *_) = _bodies(both, route)
         (headers, *_) = both.doors(route)
         answer = await ask(both.acme.app, route.method, url, headers=headers, **body)
         assert answer.status not in {403, 404}, (str(route), answer.text[:300])
 
 
-def _bodies(route: Route) -> list[dict[str, Any]]:
+def _bodies(both: Both, route: Route) -> list[dict[str, Any]]:
     """Return something to send: bodies that are not what the route wants."""
     if route.method in {"GET", "DELETE"}:
         return [{}]
     if not route.path.startswith("/v1/"):
-        return [{"form": {"x": "y"}}]
+        # A page of theirs says so; without it nothing is looked at.
+        return [{"form": {"x": "y", page_org.FIELD: both.globex.org.id}}]
     return [{"json_body": {}}, {"json_body": {"x": 1}}]
 
 
@@ -271,7 +272,7 @@ async def _path(both: Both, route: Route, name: str, noun: str) -> None:
     foreign, random = await both.acme.one(noun), random_id()
     what = f"{route} {{{name}}}"
     for headers in both.doors(route):
-        for body in _bodies(route):
+        for body in _bodies(both, route):
             for more in ({}, {"If-Match": '"1"'}):
                 sent = headers | more
                 answer = await both.same(what, route.method, url, sent, foreign, random, **body)

@@ -10,6 +10,8 @@ from netpulse.web.pages import (
     alert_rules,
     alerts,
     api_keys,
+    client_grants,
+    client_settings,
     dashboard,
     docs,
     incident_new,
@@ -23,8 +25,10 @@ from netpulse.web.pages import (
     profile,
     profile_sessions,
     profile_two_factor,
+    rollup,
     settings,
     static,
+    switch,
 )
 from netpulse.web.pages.render import error_page
 
@@ -51,6 +55,10 @@ ROUTES = (
     *members.ROUTES,
     *invitations.ROUTES,
     *api_keys.ROUTES,
+    *client_settings.ROUTES,
+    *client_grants.ROUTES,
+    *rollup.ROUTES,
+    *switch.ROUTES,
     *docs.ROUTES,
     *static.ROUTES,
 )

@@ -26,6 +26,7 @@ _RESOLUTIONS = {
     "recovered": "The monitor recovered.",
     "paused": "The monitor was paused.",
     "deleted": "The monitor was deleted.",
+    "organization_deleted": "The organization was deleted.",
     "manual": "Somebody resolved it.",
 }
 _SILENT = {"opened": "Incident opened.", "resolved": "Resolved.", "status": "Status changed."}

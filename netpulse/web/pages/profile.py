@@ -15,7 +15,8 @@ from netpulse.web.call import Call
 from netpulse.web.endpoint import VIEWER, page
 from netpulse.web.errors import ApiError, Problem, invalid
 from netpulse.web.pages import forms, render
-from netpulse.web.pages.render import ROLE_LABELS, redirect
+from netpulse.web.pages.render import redirect
+from netpulse.web.pages.switcher import ROLE_LABELS
 
 TABS = (
     ("Account", "/profile"),
@@ -85,7 +86,7 @@ async def password_form(call: Call) -> Response[bytes]:
     return await _password(call, {})
 
 
-@page("POST", "/profile/password", access=VIEWER)
+@page("POST", "/profile/password", access=VIEWER, any_org=True)
 async def change_password(call: Call) -> Response[bytes]:
     """Change it."""
     form = await forms.read(call)
@@ -131,7 +132,7 @@ async def addresses_form(call: Call) -> Response[bytes]:
     return await _addresses(call, listed, {})
 
 
-@page("POST", "/profile/addresses", access=VIEWER)
+@page("POST", "/profile/addresses", access=VIEWER, any_org=True)
 async def change_addresses(call: Call) -> Response[bytes]:
     """Change it."""
     form = await forms.read(call)

@@ -73,7 +73,7 @@ async def end_form(call: Call) -> Response[bytes]:
     )
 
 
-@page("POST", f"{HERE}/{{id:str}}/delete", access=VIEWER)
+@page("POST", f"{HERE}/{{id:str}}/delete", access=VIEWER, any_org=True)
 async def end(call: Call) -> Response[bytes]:
     """End it."""
     ended = await api.end_one(call)
@@ -100,7 +100,7 @@ async def end_others_form(call: Call) -> Response[bytes]:
     )
 
 
-@page("POST", f"{HERE}/delete", access=VIEWER)
+@page("POST", f"{HERE}/delete", access=VIEWER, any_org=True)
 async def end_others(call: Call) -> Response[bytes]:
     """End them."""
     await api.end_all_others(call)

@@ -47,7 +47,7 @@ async def _show(
     )
 
 
-@page("POST", f"{HERE}/begin", access=VIEWER)
+@page("POST", f"{HERE}/begin", access=VIEWER, any_org=True)
 async def begin(call: Call) -> Response[bytes]:
     """Take the password, and show the secret for the app."""
     form = await forms.read(call)
@@ -60,7 +60,7 @@ async def begin(call: Call) -> Response[bytes]:
     return await _setup(call, made, given)
 
 
-@page("POST", f"{HERE}/verify", access=VIEWER)
+@page("POST", f"{HERE}/verify", access=VIEWER, any_org=True)
 async def verify(call: Call) -> Response[bytes]:
     """Take a first code, turn it on, and show the recovery codes."""
     form = await forms.read(call)
@@ -114,7 +114,7 @@ async def codes_form(call: Call) -> Response[bytes]:
     return await _prove(call, "codes")
 
 
-@page("POST", f"{HERE}/codes", access=VIEWER)
+@page("POST", f"{HERE}/codes", access=VIEWER, any_org=True)
 async def new_codes(call: Call) -> Response[bytes]:
     """Make new ones, and show them."""
     try:
@@ -130,7 +130,7 @@ async def off_form(call: Call) -> Response[bytes]:
     return await _prove(call, "off")
 
 
-@page("POST", f"{HERE}/off", access=VIEWER)
+@page("POST", f"{HERE}/off", access=VIEWER, any_org=True)
 async def turn_off(call: Call) -> Response[bytes]:
     """Turn it off."""
     try:

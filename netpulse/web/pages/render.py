@@ -13,19 +13,15 @@ from litestar.types import Scope
 from netpulse.model.time import rfc3339
 from netpulse.model.user import Role
 from netpulse.model.watch import Status
+from netpulse.web import page_org
 from netpulse.web.call import Call
 from netpulse.web.errors import ApiError
-from netpulse.web.pages import static
+from netpulse.web.pages import static, switcher
+from netpulse.web.pages.switcher import Around
 from netpulse.web.session import OrgSession
 
 PRODUCT = "NetPulse UpGuardX"
 _TEMPLATES = Path(__file__).resolve().parent.parent / "templates"
-
-ROLE_LABELS = {
-    Role.VIEWER: "Viewer",
-    Role.ADMIN: "Administrator",
-    Role.SUPER_ADMIN: "Super administrator",
-}
 
 FLASH = {
     "saved": ("success", "Saved."),
@@ -42,6 +38,8 @@ FLASH = {
         "success",
         "Reset. Their sessions have ended; they sign in with the password alone.",
     ),
+    "client-made": ("success", "Added. Open it to invite its people and to watch something."),
+    "taken-back": ("success", "Taken back. They are out of it at once."),
     "added": ("success", "Added to the story."),
     "announced": ("success", "Announced. Add to its story as you learn more."),
     "password-set": ("success", "Your new password is set, and all sign-ins have ended. Sign in."),
@@ -84,8 +82,11 @@ async def page(
     call: Call, template: str, *, active: str = "", status: int = 200, **shown: Any
 ) -> Response[bytes]:
     """Return a page for somebody who is signed in. `active` names the entry of the navigation."""
-    context = _signed_in(call, call.session, active) | shown
-    return _answer(environment().get_template(template).render(context), status)
+    session = call.session
+    around = await session.read(switcher.look, session)
+    context = _signed_in(call, session, around, active) | shown
+    text = environment().get_template(template).render(context)
+    return _answer(page_org.marked(text, session.org_id), status)
 
 
 def outside(call: Call, template: str, *, status: int = 200, **shown: Any) -> Response[bytes]:
@@ -129,7 +130,7 @@ def error_page(error: ApiError, scope: Scope) -> str:
     if signed_in is not None:
         # The organization's name would need the database, which may be what failed.
         context["user"] = None
-    title, action = _TITLES.get(error.status, ("That did not work", None))
+    title, action = _BY_CODE.get(error.code) or _TITLES.get(error.status, _OTHER)
     home = {"href": "/dashboard", "label": "To the dashboard"}
     if state.get("page_domain"):
         # A status page's own domain: NetPulse itself is nowhere to be seen there.
@@ -152,6 +153,13 @@ def error_page(error: ApiError, scope: Scope) -> str:
     )
 
 
+_OTHER = ("That did not work", None)
+_BY_CODE = {
+    "ORGANIZATION_CHANGED": (
+        "Another organization is open",
+        "What you have entered is still there when you go back in this tab.",
+    ),
+}
 _TITLES: dict[int, tuple[str, str | None]] = {
     403: ("Not allowed", None),
     404: ("Not found", "Check the address, or go back to the dashboard."),
@@ -169,12 +177,14 @@ def _stranger(now: str, *, encrypted: bool) -> dict[str, Any]:
         "nav": [],
         "user": None,
         "org": None,
+        "switcher": None,
+        "visit": None,
         "encrypted": encrypted,
         "flash": [],
     }
 
 
-def _signed_in(call: Call, session: OrgSession, active: str) -> dict[str, Any]:
+def _signed_in(call: Call, session: OrgSession, around: Around, active: str) -> dict[str, Any]:
     down = call.house.engine.roster.counts(session.org_id)[Status.DOWN]
     return {
         "now": rfc3339(call.now),
@@ -185,15 +195,18 @@ def _signed_in(call: Call, session: OrgSession, active: str) -> dict[str, Any]:
             _entry("Incidents", "/incidents", "alert-triangle", active),
             _entry("Alerts", "/alerts", "bell", active),
             _entry("Maintenance", "/maintenance", "tool", active),
+            *([_entry("Clients", "/clients", "building", active)] if around.has_clients else []),
             _entry("Settings", "/settings", "settings", active),
         ],
         "user": {
             "email": session.user.email,
             "role": session.role.word,
-            "role_label": ROLE_LABELS[session.role],
+            "role_label": switcher.ROLE_LABELS[session.role],
             "can_write": session.role >= Role.ADMIN,
         },
         "org": {"id": session.org.id, "name": session.org.name},
+        "switcher": switcher.menu(session, around),
+        "visit": switcher.visit(session),
         "encrypted": call.origin.is_https,
         "flash": _flash(call),
     }

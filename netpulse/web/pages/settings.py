@@ -23,11 +23,12 @@ TABS = (
 
 
 def tabs(session: OrgSession, active: str) -> list[dict[str, Any]]:
-    """Return the tabs that the role may see; `active` is the label of the page that is shown."""
+    """Return the tabs that the role may see; `active` is the label of the page that is shown. A
+    client has no clients."""
     return [
         {"label": label, "href": href, "active": label == active}
         for label, href, least in TABS
-        if session.role >= least
+        if session.role >= least and (label != "Clients" or session.org.parent_id is None)
     ]
 
 

@@ -6,6 +6,7 @@
 // Seconds are Unix time. Status bands say when there was no answer, or nobody was looking. Phases, in
 // their order, add up to the total: they are drawn as areas one upon the other.
 import { Reader } from "./chart-reader.js";
+import { headersFor } from "./page.js";
 import { now } from "./time.js";
 
 const HEIGHT = 240;
@@ -196,7 +197,7 @@ class Chart {
   async load(quiet = false) {
     if (!quiet) this.box.setAttribute("aria-busy", "true");
     try {
-      const response = await fetch(this.box.dataset.chart, { headers: { Accept: "application/json" } });
+      const response = await fetch(this.box.dataset.chart, { headers: headersFor("application/json") });
       if (!response.ok) throw new Error(String(response.status));
       this.data = await response.json();
       this.fetched = now();

@@ -1,4 +1,5 @@
 // Forms: fields that depend on a choice, "Test now" without leaving the page, no double sending.
+import { headersFor } from "./page.js";
 import { showAll } from "./time.js";
 
 /** data-when="name=value|value" shows an element only while that field has one of the values. */
@@ -34,7 +35,7 @@ async function testNow(form, button) {
   button.disabled = true;
   try {
     const url = button.formAction || form.action;
-    const response = await fetch(url, { method: "POST", body, headers: { Accept: "text/html" } });
+    const response = await fetch(url, { method: "POST", body, headers: headersFor("text/html") });
     const page = new DOMParser().parseFromString(await response.text(), "text/html");
     const result = page.getElementById("test-result");
     if (!result) {

@@ -6,8 +6,10 @@
 //   data-live-reload="incident notice counts edge check"
 //                                 fetch data-src again on these, swap the contents (needs an id);
 //                                 with data-live-for="<id> …" only for those monitors or incidents
-//   data-live-state               says "Live" or "Reconnecting…" (data-on, data-off, data-out)
+//   data-live-state               says "Live" or "Reconnecting…" (data-on, data-off, data-out, data-moved)
+//   data-live-every="<seconds>"   fetch data-src again that often while the page is seen
 import * as time from "./time.js";
+import { headersFor, org } from "./page.js";
 
 const HIDDEN_MS = 5 * 60_000; // a forgotten tab gives its connection back
 const RELOAD_MS = 500; // edges come in groups; a list is fetched once for a group
@@ -18,6 +20,7 @@ let open = "";
 let failures = 0;
 let timer = 0;
 let lost = false;
+let away = false;
 const seen = new Map(); // monitor id -> {status, checked_at}
 const waiting = new Map(); // element id -> {timer, at}: one fetch for a group of events
 
@@ -137,10 +140,18 @@ function fetchSoon(element, delay) {
   waiting.set(element.id, { at, timer: setTimeout(() => fetchAgain(element), delay) });
 }
 
+/** This browser is in another organization by now: what this page shows is not fetched any more. */
+function moved() {
+  away = true;
+  close();
+  say("moved");
+}
+
 /** A page of ours, parsed; null where it cannot be had. */
 async function fetchPage(url) {
-  const response = await fetch(url, { headers: { Accept: "text/html" } });
-  if (response.redirected && new URL(response.url).pathname === "/login") say("out");
+  const response = await fetch(url, { headers: headersFor("text/html") });
+  if (response.status === 409) moved();
+  else if (response.redirected && new URL(response.url).pathname === "/login") say("out");
   else if (response.ok) return new DOMParser().parseFromString(await response.text(), "text/html");
   return null;
 }
@@ -200,8 +211,9 @@ function close() {
 
 function connect() {
   close();
+  if (away) return;
   open = visibleIds();
-  const mine = new EventSource(`/live?ids=${encodeURIComponent(open)}`);
+  const mine = new EventSource(`/live?ids=${encodeURIComponent(open)}&np_org=${encodeURIComponent(org())}`);
   source = mine;
   const on = (name, handle) =>
     mine.addEventListener(name, (event) => mine === source && handle(JSON.parse(event.data), event.data));
@@ -230,15 +242,28 @@ async function retry() {
   const wait = Math.min(30_000, 1000 * 2 ** (failures - 1)) * (0.75 + Math.random() / 2);
   timer = setTimeout(async () => {
     if (failures > 1) {
-      // The stream cannot tell a lost server from an ended session; a page can.
-      const page = await fetch(location.href, { redirect: "manual" }).catch(() => null);
+      // The stream cannot tell a lost server from an ended session, nor from one that has moved on
+      // to another organization; a page can.
+      const headers = headersFor("text/html");
+      const page = await fetch(location.href, { redirect: "manual", headers }).catch(() => null);
       if (page?.type === "opaqueredirect") return say("out");
+      if (page?.status === 409) return moved();
     }
     connect();
   }, wait);
 }
 
+/** What no stream tells of is asked for now and then, while somebody looks. */
+function startRefreshing() {
+  for (const element of all("[data-live-every]")) {
+    setInterval(() => {
+      if (!document.hidden && !away) fetchSoon(element, 0);
+    }, 1000 * element.dataset.liveEvery);
+  }
+}
+
 export function startLive() {
+  startRefreshing();
   if (!document.querySelector("[data-live-state]") || !window.EventSource) return;
   connect();
   let hidden = 0;

@@ -1,4 +1,5 @@
 // Small things of every page: theme, menus, copying, asking once, the 90 days by keyboard.
+import { headersFor } from "./page.js";
 
 function themes() {
   const root = document.documentElement;
@@ -86,7 +87,7 @@ function asking() {
     if (!link || event.ctrlKey || event.metaKey || event.shiftKey) return;
     event.preventDefault();
     try {
-      const response = await fetch(link.href, { headers: { Accept: "text/html" } });
+      const response = await fetch(link.href, { headers: headersFor("text/html") });
       const page = new DOMParser().parseFromString(await response.text(), "text/html");
       const question = page.querySelector("[data-confirm-body]");
       if (!response.ok || !question) throw new Error("no question");
