@@ -76,7 +76,8 @@ class Retention(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Smtp(Struct, frozen=True, forbid_unknown_fields=True, rename={"sender": "from"}):
-    """The mail server for channels without one of their own; without a host there is none."""
+    """The mail server for letters, and for channels without one of their own; without a host there
+    is none."""
 
     host: str = ""
     port: Port = 587
@@ -206,7 +207,7 @@ def load(
         twilio_phone=environ.get("TWILIO_PHONE", ""),
     )
     _check_secrets(secrets)
-    return Loaded(config, secrets, tuple(warnings))
+    return Loaded(config, secrets, (*warnings, *_advice(config)))
 
 
 def settings() -> list[tuple[str, str, Any]]:
@@ -357,6 +358,15 @@ def _check_smtp(smtp: Smtp) -> None:
         raise ConfigError("smtp.from is missing; set it to the address that mail comes from")
     if smtp.password and not smtp.user:
         raise ConfigError("smtp.password is set without smtp.user")
+
+
+def _advice(config: Config) -> list[str]:
+    """Return what works and is hardly meant."""
+    said = (
+        "smtp.host is set and server.public_url is not: mail carries no links then, and nobody can "
+        "set a forgotten password anew by mail"
+    )
+    return [said] if config.smtp.host and not config.server.public_url else []
 
 
 def _check_secrets(secrets: Secrets) -> None:

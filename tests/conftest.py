@@ -39,7 +39,7 @@ from tests.clock import START, FakeClock
 VAULT = Vault(bytes(range(32)))
 BASE = "http://netpulse.example"
 WITH_MAIL = Config(
-    server=Server(public_url="https://status.example.com"),
+    server=Server(public_url="https://netpulse.example"),
     smtp=Smtp(host="mail.example", sender="NetPulse <netpulse@example.com>"),
 )
 """A configuration with which letters are written. Nothing is sent before the engine starts."""

@@ -23,6 +23,7 @@ from netpulse.storage import (
     letters,
     login_attempts,
     maintenances,
+    password_resets,
     rollups,
     runs,
     sessions,
@@ -122,13 +123,14 @@ class Housekeeping:
         await self._fold()
 
     async def clean(self) -> None:
-        """Forget what is long over: failed sign-ins, sessions, letters and invitations."""
+        """Forget what is long over: failed sign-ins, sessions, letters, links, invitations."""
         now = self._clock.now()
         await self._db.write(login_attempts.forget_before, now - FAILURES_KEPT)
         await self._db.write(account_failures.forget_before, now - FAILURES_KEPT)
         await self._db.write(known_addresses.forget_before, now - known_addresses.KEPT)
         await self._db.write(sessions.forget_expired, now)
         await self._db.write(letters.forget_before, now - letters.KEPT)
+        await self._db.write(password_resets.forget_before, now - password_resets.KEPT)
         await self._db.write(invitations.forget_before, now - INVITATIONS_KEPT)
 
     async def retain(self) -> None:

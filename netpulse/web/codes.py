@@ -96,7 +96,7 @@ async def write(house: House, work: Callable[[Conn], R]) -> R:
         ApiError: 503, if the stored secret is damaged.
     """
     try:
-        return await house.db.write(work)
+        result = await house.db.write(work)
     except SealBroken:
         log.exception("one-time codes cannot be checked")
         raise ApiError(
@@ -105,6 +105,8 @@ async def write(house: House, work: Callable[[Conn], R]) -> R:
             "The stored secret of your one-time codes is damaged; use a recovery code, or have "
             "your second factor reset by an administrator or with netpulse user reset-2fa",
         ) from None
+    house.engine.letters_written()
+    return result
 
 
 def too_many_codes(until: Millis, now: Millis) -> ApiError:

@@ -114,6 +114,7 @@ async def change(call: Call, told: str, work: Callable[[Deed], R]) -> R:
         return result
 
     result = await quietly(call, bound)
+    house.engine.letters_written()
     if fresh is not None:
         call.cookies.append(tokens.session_cookie(fresh, call.origin.is_https))
     return result

@@ -5,13 +5,18 @@ Written in the transaction of the change, so that the one is never there without
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from netpulse.model.letter import LetterKind
 from netpulse.model.time import DAY, Millis, rfc3339
 from netpulse.model.user import Actor, User
 from netpulse.rules import letters as words
 from netpulse.storage import letters
 from netpulse.storage.db import Conn
-from netpulse.web.house import House
+
+if TYPE_CHECKING:
+    # Commands tell too, and have no use for all that is in it.
+    from netpulse.web.house import House
 
 _OF_USE_FOR = 2 * DAY
 

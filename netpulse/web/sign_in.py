@@ -23,7 +23,7 @@ from netpulse.model.time import Millis
 from netpulse.model.user import Actor, User
 from netpulse.storage import audit, known_addresses, login_attempts, sessions, users
 from netpulse.storage.db import Conn
-from netpulse.web import codes, tokens
+from netpulse.web import codes, security_notes, tokens
 from netpulse.web.accounts import normal_email
 from netpulse.web.errors import too_many_until, unauthorized
 from netpulse.web.house import House
@@ -33,6 +33,9 @@ log = logging.getLogger(__name__)
 
 WRONG = "The email address or the password is wrong"
 WRONG_CODE = "This code is wrong, or was used before; wait for the next one"
+FROM_ELSEWHERE = (
+    "Your account was signed in to from an address that it had not been used from before."
+)
 CODE_NEEDED = (
     "A one-time code is needed too: send totp_code, from your app or one of your recovery codes"
 )
@@ -183,7 +186,7 @@ async def open_api_session(house: House, actor: Actor, user: User) -> tuple[str,
     refresh = new_token()
 
     def write(conn: Conn) -> Id:
-        _admit(conn, user, actor, "api", now)
+        _admit(conn, house, user, actor, "api", now)
         return sessions.start_family(
             conn,
             user.id,
@@ -195,6 +198,7 @@ async def open_api_session(house: House, actor: Actor, user: User) -> tuple[str,
         )
 
     family_id = await house.db.write(write)
+    house.engine.letters_written()
     return house.signer.issue(user.id, family_id, now), refresh
 
 
@@ -211,7 +215,7 @@ async def open_page_session(
     token = new_token()
 
     def write(conn: Conn) -> None:
-        org_id = _admit(conn, user, actor, "page", now)
+        org_id = _admit(conn, house, user, actor, "page", now)
         if replacing:
             sessions.end(conn, house.digester.digest(replacing))
         sessions.create(
@@ -226,11 +230,13 @@ async def open_page_session(
         )
 
     await house.db.write(write)
+    house.engine.letters_written()
     return token
 
 
-def _admit(conn: Conn, user: User, actor: Actor, via: str, now: Millis) -> Id:
-    """Note that somebody comes in, and return the organization in which they begin.
+def _admit(conn: Conn, house: House, user: User, actor: Actor, via: str, now: Millis) -> Id:
+    """Note that somebody comes in, and return the organization in which they begin. Whoever comes
+    from where they never came from before is told by letter.
 
     Whoever changed the password meanwhile (hashing takes its time) has ended all sessions, and
     this one must not come to be after that.
@@ -245,9 +251,13 @@ def _admit(conn: Conn, user: User, actor: Actor, via: str, now: Millis) -> Id:
         or not allowed(current, actor.ip or "")
     ):
         raise unauthorized(WRONG, "LOGIN_FAILED")
-    users.touch_login(conn, user.id, now)
-    known_addresses.note(conn, user.id, bucket(actor.ip or ""), now)
     who = replace(actor, user_id=user.id, label=user.email)
+    address = bucket(actor.ip or "")
+    # The very first sign-in is from somewhere new by its nature.
+    if current.last_login_at is not None and not known_addresses.is_known(conn, user.id, address):
+        security_notes.tell(conn, house, user, FROM_ELSEWHERE, who, now)
+    users.touch_login(conn, user.id, now)
+    known_addresses.note(conn, user.id, address, now)
     after = {"via": via}
     audit.append(conn, org_id, who, "auth.logged_in", "user", user.id, None, after, now)
     return org_id

@@ -218,6 +218,8 @@ class TestWhoSeesWhat:
         text_of(await stage.client().get("/status/acme"), 401)
         text_of(await client.get("/nothing"), 404)
         text_of(await stage.client().get("/login"))
+        text_of(await stage.client().get("/forgot"))
+        text_of(await stage.client().get("/reset/nothing"), 404)
         await self._second_step(stage, client)
         shown = {name for _, name in templates.cache.keys()}  # noqa: SIM118 (it is no mapping)
         assert shown == set(templates.list_templates(["html"]))

@@ -26,6 +26,8 @@ PUBLIC_ROUTES = {
     ("POST", "/v1/auth/refresh"),
     ("POST", "/v1/auth/logout"),
     ("POST", "/v1/auth/invitations/accept"),
+    ("POST", "/v1/auth/password/forgot"),
+    ("POST", "/v1/auth/password/reset"),
     ("GET", "/v1/openapi.json"),
     ("GET", "/healthz"),
     ("GET", "/readyz"),
@@ -40,6 +42,8 @@ PUBLIC_PAGES = {
     ("GET", "/login"),
     ("POST", "/login"),
     ("POST", "/logout"),
+    ("GET", "/forgot"),
+    ("POST", "/forgot"),
     ("GET", "/setup"),
     ("POST", "/setup"),
     ("GET", "/docs"),
@@ -65,6 +69,8 @@ LINKS = {
     ("POST", "/acknowledge/{token:str}"),
     ("GET", "/invitations/{token:str}"),
     ("POST", "/invitations/{token:str}"),
+    ("GET", "/reset/{token:str}"),
+    ("POST", "/reset/{token:str}"),
 }
 """Strangers who have a link that is a capability."""
 

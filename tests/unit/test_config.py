@@ -193,6 +193,15 @@ def test_the_mail_server_from_the_usual_variables() -> None:
     assert "horse" not in repr(load(None, environ))
 
 
+def test_mail_without_an_address_to_link_to_is_pointed_out() -> None:
+    environ = {"SMTP_HOST": "smtp.example.com", "SMTP_FROM": "a@example.com"}
+    assert load(None, environ).warnings == (
+        "smtp.host is set and server.public_url is not: mail carries no links then, and nobody can set a forgotten password anew by mail",
+    )
+    known = {**environ, "NETPULSE_SERVER_PUBLIC_URL": "https://status.example.com"}
+    assert load(None, known).warnings == ()
+
+
 @pytest.mark.parametrize(
     ("environ", "message"),
     [

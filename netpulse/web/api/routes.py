@@ -23,6 +23,7 @@ from netpulse.web.api import (
     monitor_acts,
     monitors,
     org,
+    password_resets,
     public_status,
     second_factor,
     sign_ins,
@@ -31,6 +32,7 @@ from netpulse.web.api import (
 
 ROUTES: tuple[HTTPRouteHandler, ...] = (
     *auth.ROUTES,
+    *password_resets.ROUTES,
     *second_factor.ROUTES,
     *me.ROUTES,
     *sign_ins.ROUTES,

@@ -22,6 +22,7 @@ from netpulse.web.pages import (
     monitor_changes,
     monitors,
     organization,
+    password_resets,
     profile,
     profile_sessions,
     profile_two_factor,
@@ -36,6 +37,7 @@ __all__ = ["ROUTES", "error_page"]
 
 ROUTES = (
     *access.ROUTES,
+    *password_resets.ROUTES,
     *dashboard.ROUTES,
     *monitors.ROUTES,
     *monitor_changes.ROUTES,

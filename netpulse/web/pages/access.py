@@ -10,7 +10,7 @@ from litestar import Response
 from netpulse.crypto import passwords
 from netpulse.model.user import User
 from netpulse.storage import users
-from netpulse.web import sign_in, tickets, tokens
+from netpulse.web import password_resets, sign_in, tickets, tokens
 from netpulse.web.api import auth as api
 from netpulse.web.auth import identify
 from netpulse.web.call import Call
@@ -84,7 +84,7 @@ async def login_form(call: Call) -> Response[bytes]:
     except ApiError:
         if await call.house.db.read(users.count) == 0:
             return redirect("/setup")
-        return outside(call, "login.html", form=forms.view({}), next=wanted)
+        return outside(call, "login.html", form=forms.view({}), **_first_step(call, wanted))
     return redirect(wanted or "/dashboard")
 
 
@@ -102,16 +102,21 @@ async def login(call: Call) -> Response[bytes]:
         if not user.totp_enabled:
             return await _enter(call, user, wanted)
     except ApiError as error:
-        return _refused(call, "login.html", error, {"email": email}, next=wanted)
+        return _refused(call, "login.html", error, {"email": email}, **_first_step(call, wanted))
     given = tickets.ticket(call.house, tickets.SIGN_IN, user, call.now)
     return _ask(call, forms.view({}), given, wanted)
+
+
+def _first_step(call: Call, wanted: str) -> dict[str, Any]:
+    return {"next": wanted, "can_reset": password_resets.is_possible(call.house)}
 
 
 async def _second_step(call: Call, form: forms.Form, wanted: str) -> Response[bytes]:
     given = form.text("ticket")
     user = await tickets.redeem(call.house, tickets.SIGN_IN, given, call.now)
     if user is None or not user.totp_enabled:
-        return _refused(call, "login.html", unauthorized(TOO_LATE), {}, next=wanted)
+        error = unauthorized(TOO_LATE)
+        return _refused(call, "login.html", error, {}, **_first_step(call, wanted))
     by_recovery = form.text("with") == "recovery"
     if form.text("action") == "other":
         return _ask(call, forms.view({}), given, wanted, not by_recovery)
