@@ -137,6 +137,7 @@ async def open_stage(tmp_path: Path, prepared: tuple[Path, Path, Cast]) -> Async
             clock: Clock | None = None,
             start: bool = False,
             data: Path | None = None,
+            nameservers: tuple[str, ...] = (),
         ) -> Stage:
             if data is None:
                 data = tmp_path / "data"
@@ -147,7 +148,7 @@ async def open_stage(tmp_path: Path, prepared: tuple[Path, Path, Cast]) -> Async
             stack.push_async_callback(db.close)
             raw = Raw(data, now=clock.now)
             stack.push_async_callback(raw.close)
-            egress = Egress()
+            egress = Egress(nameservers=nameservers)
             stack.push_async_callback(egress.close)
             config = config or Config()
             carrier = carrier_of(config, Secrets(), egress)

@@ -16,6 +16,7 @@ from netpulse.engine.calendar import Calendar
 from netpulse.engine.changes import Changes
 from netpulse.engine.clock import Clock
 from netpulse.engine.dispatcher import Dispatcher
+from netpulse.engine.domains import Domains
 from netpulse.engine.due import Due
 from netpulse.engine.figures import Figures, LagStats
 from netpulse.engine.frozen import FrozenLoop
@@ -166,6 +167,7 @@ class Engine:
             backoff=backoff,
         )
         self.postman = Postman(db=db, carrier=self._carrier, clock=self.clock, backoff=backoff)
+        self.domains = Domains(db=db, egress=egress, clock=self.clock)
         self.watchdog = Watchdog(
             db=db,
             clock=self.clock,
@@ -227,6 +229,7 @@ class Engine:
         self.permits.start()
         await self.dispatcher.start()
         await self.postman.start()
+        await self.domains.start()
         await self.calendar.start()
         self.scheduler.start()
         await self.watchdog.start()
@@ -252,6 +255,7 @@ class Engine:
         await self.watchdog.stop()
         await self.isolation.stop()
         await self.calendar.stop()
+        await self.domains.stop()
         await self.permits.stop()
         await self.housekeeping.stop()
         await self.changes.stop()

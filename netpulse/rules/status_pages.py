@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterable
 
 from netpulse.model.status_page import RECORD_PREFIX
+from netpulse.model.time import DAY, HOUR, MINUTE, Millis
 from netpulse.rules.targets import TargetError, host
 
 MOST_SERVICES = 300
@@ -15,6 +16,7 @@ MOST_GROUPS = 50
 _SLUG = re.compile(r"[a-z0-9-]{2,64}")
 _HAND_OVER = 253 - len(RECORD_PREFIX)
 """The longest name below which the proving record still is a name."""
+_EXCERPT = 80
 _OWN_ENDINGS = ("localhost", "local", "internal", "lan", "home.arpa")
 """Names of networks of one's own, which no stranger can own."""
 
@@ -44,6 +46,21 @@ def domain(text: str) -> str:
     if len(name) > _HAND_OVER:
         raise ValueError("is too long")
     return name
+
+
+def look_again(claimed_at: Millis, now: Millis) -> Millis:
+    """Return when the proof of a claim is looked for again: every minute while somebody sits
+    before it, and seldom once they have gone."""
+    age = now - claimed_at
+    if age < HOUR:
+        return now + MINUTE
+    return now + (10 * MINUTE if age < DAY else HOUR if age < 7 * DAY else DAY)
+
+
+def excerpt(text: str) -> str:
+    """Return a stranger's text as part of a sentence: one line, printable, not long."""
+    shown = "".join(one if one.isprintable() else "�" for one in text)
+    return shown if len(shown) <= _EXCERPT else f"{shown[: _EXCERPT - 1]}…"
 
 
 def hostname(host_header: str) -> str:

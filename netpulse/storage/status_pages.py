@@ -328,11 +328,13 @@ def looked(
     Returns False, and notes nothing, where the page has another domain or token by now.
     """
     conn.execute(
-        "UPDATE status_pages SET domain_checked_at = ?1, domain_problem = ?2, domain_next_at = ?3,"
+        "UPDATE status_pages SET domain_checked_at = ?1, domain_problem = ?2,"
         " domain_verified_at = CASE WHEN ?2 IS NULL THEN coalesce(domain_verified_at, ?1)"
         " ELSE domain_verified_at END,"
         " domain_verified_by = CASE WHEN ?2 IS NULL THEN coalesce(domain_verified_by, 'dns')"
-        " ELSE domain_verified_by END"
+        " ELSE domain_verified_by END,"
+        # Once proved it stays so, and is not looked for any more.
+        " domain_next_at = CASE WHEN domain_verified_at IS NULL THEN ?3 END"
         " WHERE id = ?4 AND domain = ?5 AND domain_token = ?6",
         (now, problem, again_at, claim.page_id, claim.domain.name, claim.domain.token),
     )

@@ -58,3 +58,4 @@ class House(Struct, kw_only=True):
         """Have the shelf hear of what changes."""
         self.shelf.open(self.db, self.clock)
         self.engine.live.observe(self.shelf.stirred)
+        self.engine.domains.observe(self.shelf.domains_edited)

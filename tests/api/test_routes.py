@@ -122,6 +122,9 @@ OWN_ROUTES = {
 }
 """What everybody may do, viewers too: it is about their own account alone."""
 
+SUPER_ADMINS_ROUTES = {("POST", "/v1/status-pages/{id:str}/domain/vouch")}
+"""For whoever runs the instance, beyond what administrators may."""
+
 MONITOR = {"name": "Shop", "type": "http", "target": "https://shop.example/"}
 PLAN = {
     "title": "Move",
@@ -163,6 +166,8 @@ def test_viewers_change_nothing() -> None:
     for each, declaration in API.items():
         if declaration.access is Role.VIEWER:
             assert each in VIEWERS_ROUTES | OWN_ROUTES
+        elif declaration.access is Role.SUPER_ADMIN:
+            assert each in SUPER_ADMINS_ROUTES
         elif declaration.access is not PUBLIC:
             assert declaration.access is Role.ADMIN, each
 

@@ -27,6 +27,7 @@ from netpulse.web.api import (
     public_status,
     second_factor,
     sign_ins,
+    status_page_domains,
     status_pages,
 )
 
@@ -52,6 +53,7 @@ ROUTES: tuple[HTTPRouteHandler, ...] = (
     *alert_events.ROUTES,
     *maintenance.ROUTES,
     *status_pages.ROUTES,
+    *status_page_domains.ROUTES,
     *announcements.ROUTES,
     *public_status.ROUTES,
 )

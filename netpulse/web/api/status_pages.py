@@ -160,6 +160,7 @@ class StatusPages(Noun[Draft, StatusPage, StatusPage, ListQuery]):
         """Have the next reader see it."""
         house.shelf.edited(row.org_id)
         house.shelf.domains_edited()
+        house.engine.domains.wake()
 
 
 STATUS_PAGES = StatusPages()

@@ -45,7 +45,8 @@ class Door:
                 if not path.startswith(_SHARED):
                     inside = f"/status/{found[0]}{'' if path == '/' else path}"
                     scope["path"], scope["raw_path"] = inside, inside.encode()
-            elif found is not None or not rules.is_ours(name, self._public_name):
+            elif not rules.is_ours(name, self._public_name):
+                # A claim alone changes nothing: it may be of the very name by which we are reached.
                 await _neutral(send, 421, "Nothing is served under this name.")
                 return
         await self._inner(scope, receive, send)
