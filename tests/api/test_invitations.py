@@ -59,7 +59,7 @@ def later(house: Stage, seconds: float) -> None:
 
 async def mailing(open_stage: Opener) -> Stage:
     """Open a house that knows its address and has a mail server."""
-    stage = await open_stage(config=Config(server=Server(public_url="https://np.example/")))
+    stage = await open_stage(config=Config(server=Server(public_url="https://netpulse.example/")))
     mail = Mail(host="127.0.0.1", port=1, sender="netpulse@acme.example", security="none")
     stage.house.carrier = Carrier(egress=stage.house.egress, mail=mail)
     return stage
@@ -112,7 +112,7 @@ class TestInvite:
         house = await mailing(open_stage)
         alice = admin(house)
         made = await invite(alice)
-        assert made["url"].startswith("https://np.example/invitations/")
+        assert made["url"].startswith("https://netpulse.example/invitations/")
         assert (made["mailed"], made["mail_news"], made["role"]) == (True, "on its way", "viewer")
         (letter,) = await waiting(house)
         assert letter.recipient == DORA

@@ -125,7 +125,7 @@ class TestMembers:
         alice = admin(house)
         form = {"email": DORA, "role": "viewer"}
         page = text_of(await alice.post(f"{MEMBERS}/invite", data=form))
-        assert link_in(page).startswith("https://np.example/invitations/")
+        assert link_in(page).startswith("https://netpulse.example/invitations/")
         assert "A mail with this link is on its way." in page
         assert "The mail is on its way." in page
         (letter,) = await waiting(house)

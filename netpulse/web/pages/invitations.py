@@ -7,11 +7,10 @@ link too, must not learn it here.
 
 from __future__ import annotations
 
-from typing import Any
-
 from litestar import Response
 
 from netpulse.crypto import passwords
+from netpulse.crypto.tokens import new_token
 from netpulse.model.time import rfc3339
 from netpulse.model.user import User
 from netpulse.storage import sessions
@@ -36,7 +35,7 @@ LABELS = {"password": "Password", "totp_code": "One-time code"}
 async def ask(call: Call) -> Response[bytes]:
     """Say who invites to what, and offer to join."""
     invited = await _found(call)
-    return _shown(call, invited, await api.signed_in(call), forms.view({}))
+    return _shown(call, invited, await api.signed_in(call), {})
 
 
 @page("POST", HERE, access=PUBLIC)
@@ -60,8 +59,8 @@ async def join(call: Call) -> Response[bytes]:
             found = {"totp_code": CODE_NEEDED}
         call.headers.update(error.headers)
         call.headers.pop("WWW-Authenticate", None)
-        return _shown(call, invited, signed_in, forms.view({}, found), status=error.status)
-    await _enter(call, user, invited, signed_in)
+        return _shown(call, invited, signed_in, found, status=error.status)
+    await _enter(call, user, invited)
     return redirect("/dashboard", "joined")
 
 
@@ -73,22 +72,27 @@ def _token(call: Call) -> str:
     return str(call.request.path_params["token"])
 
 
-async def _enter(call: Call, user: User, invited: Invited, signed_in: User | None) -> None:
-    """Let this browser act in the organization that was joined."""
-    is_https = call.origin.is_https
-    token = call.request.cookies.get(tokens.session_cookie_name(is_https))
-    if signed_in is None or signed_in.id != user.id or not token:
-        token = await sign_in.open_page_session(call.house, call.stranger, user)
-        call.cookies.append(tokens.session_cookie(token, is_https))
-    digest = call.house.digester.digest(token)
-    await call.house.db.write(sessions.move, digest, invited.org.id)
+async def _enter(call: Call, user: User, invited: Invited) -> None:
+    """Let this browser act in the organization that was joined, under another token: what it may
+    do has changed (ASVS 7.2.4)."""
+    house, is_https = call.house, call.origin.is_https
+    old = call.request.cookies.get(tokens.session_cookie_name(is_https))
+    digest = house.digester.digest
+    row = await house.db.read(sessions.find, digest(old), call.now) if old else None
+    if old and row is not None and row.user_id == user.id:
+        token = new_token()
+        await house.db.write(sessions.renew, digest(old), digest(token))
+    else:
+        token = await sign_in.open_page_session(house, call.stranger, user, replacing=old)
+    await house.db.write(sessions.move, digest(token), invited.org.id)
+    call.cookies.append(tokens.session_cookie(token, is_https))
 
 
 def _shown(
     call: Call,
     invited: Invited,
     signed_in: User | None,
-    form: dict[str, Any],
+    errors: dict[str, str],
     *,
     status: int = 200,
 ) -> Response[bytes]:
@@ -105,7 +109,7 @@ def _shown(
         signed_in=None if signed_in is None else signed_in.email,
         is_theirs=signed_in is not None and signed_in.email == invitation.email,
         password_min_length=passwords.MIN_LENGTH,
-        form=form,
+        form=forms.view({"email": invitation.email}, errors),
     )
     return with_secret_address(call, response)
 
