@@ -49,7 +49,9 @@ class TextLines(logging.Formatter):
             inner = " ".join(f"{key}={_one_line(str(value))}" for key, value in fields.items())
             text += f" ({inner})"
         if record.exc_info:
-            text += "\n  " + self.formatException(record.exc_info).replace("\n", "\n  ")
+            # An error's own words may come from a target or a stranger.
+            for line in self.formatException(record.exc_info).split("\n"):
+                text += f"\n  {_one_line(line)}"
         return text
 
 

@@ -134,7 +134,7 @@ async def test_what_is_ignored_is_not_taken(side: Side) -> None:
         name = kind.__name__
         if name not in SAMPLES or route.access in {PUBLIC, Role.SUPER_ADMIN}:
             continue
-        sound = await _sound(side, kind)
+        sound = await sound_body(side, kind)
         others = sorted(every - fields(kind))
         ignored = set(others)
         for at in range(0, len(others), MOST):
@@ -160,7 +160,8 @@ async def test_what_is_ignored_is_not_taken(side: Side) -> None:
             assert taken not in repr(mine), f"{table}: {taken}"
 
 
-async def _sound(side: Side, kind: type[Struct]) -> dict[str, Any]:
+async def sound_body(side: Side, kind: type[Struct]) -> dict[str, Any]:
+    """Return a body that the routes of a Struct with a sample take."""
     body = await SAMPLES[kind.__name__](side)
     for place in places(kind):
         if place.path[-1] in NEEDED:
