@@ -16,6 +16,7 @@ _COLUMNS = (
     "id, org_id, email, role, invited_by, created_at, expires_at, accepted_at, accepted_by, version"
 )
 _RENEWED = "another link took its place"
+_ACCEPTED = "the invitation was accepted"
 _WITHDRAWN = "the invitation was withdrawn"
 _ROLES = {role.word: role for role in (Role.VIEWER, Role.ADMIN)}
 
@@ -128,15 +129,18 @@ def renew(
     return stored
 
 
-def accept(conn: Conn, invitation_id: Id, user_id: Id, now: Millis) -> bool:
+def accept(conn: Conn, invitation: Invitation, user_id: Id, now: Millis) -> bool:
     """Use an invitation up; False where it was used, withdrawn or has expired: of any number of
-    calls one is True."""
+    calls one is True. A letter of it that waits is not sent any more."""
     conn.execute(
         "UPDATE invitations SET accepted_at = ?1, accepted_by = ?2, updated_at = ?1"
         " WHERE id = ?3 AND accepted_at IS NULL AND expires_at > ?1",
-        (now, user_id, invitation_id),
+        (now, user_id, invitation.id),
     )
-    return conn.changes == 1
+    if conn.changes != 1:
+        return False
+    letters.recall(conn, invitation.org_id, LetterKind.INVITATION, invitation.email, _ACCEPTED)
+    return True
 
 
 def delete(conn: Conn, org_id: Id, invitation_id: Id) -> Invitation:

@@ -183,7 +183,7 @@ def _join(
         conn,
         Membership(user_id=user.id, org_id=org.id, role=invitation.role, created_at=now),
     )
-    if not invitations.accept(conn, invitation.id, user.id, now):
+    if not invitations.accept(conn, invitation, user.id, now):
         raise gone()
     who = replace(actor, user_id=user.id, label=user.email)
     after = {"email": user.email, "role": invitation.role.word}

@@ -323,6 +323,23 @@ class TestRefusals:
         assert refused(await alice.delete(url(me)), 409, "LAST_ADMIN") == LAST
         assert await house.actions(house.cast.acme.id) == ["member.updated"]
 
+    async def test_a_provider_may_leave_a_client_without_administrators(
+        self, house: Stage, alice: httpx.AsyncClient
+    ) -> None:
+        """As long as somebody of the provider can run it: who is disabled there cannot."""
+        client_org = await people.add_org(house, "Initech", parent=house.cast.acme)
+        dora = await people.add(house, "dora", Role.ADMIN, client_org)
+        erin = await people.add(house, "erin", Role.ADMIN)
+        root = await people.add(house, "root", Role.SUPER_ADMIN, house.cast.globex)
+        await people.join(house, erin, client_org, Role.ADMIN, is_grant=True)
+        there = people.client(house, root, **{"X-Org-Id": client_org.id})
+        sent(await alice.patch(url(erin), json={"is_active": False}))
+        answer = await there.patch(url(dora), json={"role": "viewer"})
+        assert refused(answer, 409, "LAST_ADMIN") == LAST
+        sent(await alice.patch(url(erin), json={"is_active": True}))
+        granted = people.client(house, erin, **{"X-Org-Id": client_org.id})
+        sent(await granted.patch(url(dora), json={"role": "viewer"}))
+
     async def test_nobody_there(
         self, house: Stage, alice: httpx.AsyncClient, charlie: httpx.AsyncClient
     ) -> None:

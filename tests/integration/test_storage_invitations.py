@@ -82,9 +82,9 @@ async def test_accepted_once_and_then_gone_from_the_lists(tmp_path: Path) -> Non
         acme = add_org(conn)
         dora = add_user(conn, acme.id, "dora@x.example")
         made = invite(conn, acme, dora.email, "one")
-        assert not invitations.accept(conn, made.id, dora.id, NOW + VALID)
-        assert invitations.accept(conn, made.id, dora.id, NOW)
-        assert not invitations.accept(conn, made.id, dora.id, NOW)
+        assert not invitations.accept(conn, made, dora.id, NOW + VALID)
+        assert invitations.accept(conn, made, dora.id, NOW)
+        assert not invitations.accept(conn, made, dora.id, NOW)
         assert invitations.by_digest(conn, "one", NOW) is None
         assert invitations.get(conn, acme.id, made.id) is None
         assert invitations.page(conn, acme.id).rows == []
