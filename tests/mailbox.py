@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+import threading
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from email import message_from_bytes
 from email.message import EmailMessage
@@ -140,3 +143,20 @@ class Mailbox:
             self._hanging.add(task)
             await asyncio.sleep(3600)
         return reply
+
+
+@contextmanager
+def in_thread() -> Iterator[Mailbox]:
+    """Open a mailbox on a thread of its own, for tests that are not asynchronous."""
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever, daemon=True)
+    thread.start()
+    box = Mailbox()
+    asyncio.run_coroutine_threadsafe(box.__aenter__(), loop).result(10)
+    try:
+        yield box
+    finally:
+        asyncio.run_coroutine_threadsafe(box.__aexit__(), loop).result(10)
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join(10)
+        loop.close()

@@ -53,10 +53,10 @@ def password_reset(email: str, url: str, minutes: int, ip: str | None) -> Draft:
 def security(what: str, when: str, ip: str | None, by: str) -> Draft:
     """Return the notice that something about an account has changed.
 
-    `what` is a whole sentence, `when` an RFC 3339 time, `by` who did it ("your own account", an
-    address, "the command line").
+    `what` is a whole sentence, in which names may stand as they are; `when` an RFC 3339 time, `by`
+    who did it ("your own account", an address, "the command line").
     """
-    said = one_line(what, 2 * MOST_NAME)
+    said = _name(what, 3 * MOST_NAME)
     short = said.rstrip(".")
     where = f" from {ip}" if ip else ""
     return Draft(
@@ -79,5 +79,5 @@ def news(letter: Letter) -> str | None:
             return f"could not be sent: {letter.error}"
 
 
-def _name(text: str) -> str:
-    return one_line(_ADDRESS.sub(" ", one_line(text, 10 * MOST_NAME)), MOST_NAME)
+def _name(text: str, most: int = MOST_NAME) -> str:
+    return one_line(_ADDRESS.sub(" ", one_line(text, 10 * MOST_NAME)), most)

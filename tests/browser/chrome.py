@@ -25,11 +25,11 @@ def program() -> str | None:
 
 
 @contextmanager
-def opened() -> Iterator[Browser]:
+def opened(*options: str) -> Iterator[Browser]:
     """Open the browser. Its sandbox needs another user than root."""
-    options = ["--no-sandbox"] if os.geteuid() == 0 else []
+    sandbox = ["--no-sandbox"] if os.geteuid() == 0 else []
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program(), args=options)
+        browser = playwright.chromium.launch(executable_path=program(), args=[*sandbox, *options])
         try:
             yield browser
         finally:

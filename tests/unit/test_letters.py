@@ -81,9 +81,9 @@ def test_names_write_no_lines_and_no_links_of_their_own() -> None:
         assert not any(line.startswith("Bcc") for line in lines)
         assert all(line.isprintable() for line in lines)
         assert len(lines) <= 7
+        assert said.text.replace(URL, "").count("://") == 0
+        assert "www." not in said.text
     invitation = letters.invitation(HOSTILE, HOSTILE, "a viewer", URL, 7)
-    assert invitation.text.count("://") == 1
-    assert invitation.text.count("www.") == 0
     assert invitation.subject.startswith(
         "Acme Bcc: evil@example.com Pay at evil.example/x evil.example invites you"
     )
