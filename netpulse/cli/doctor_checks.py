@@ -15,8 +15,9 @@ from netpulse.config import Loaded
 from netpulse.crypto.keys import KeyTrouble, Masters
 from netpulse.crypto.vault import Vault
 from netpulse.engine.clock import Clock
-from netpulse.model.time import MINUTE, Millis, rfc3339
-from netpulse.storage import directory, examining, meta, opening
+from netpulse.model.time import DAY, MINUTE, Millis, rfc3339
+from netpulse.rules.letters import news
+from netpulse.storage import directory, examining, letters, meta, opening
 from netpulse.storage.audit import INSTANCE
 from netpulse.storage.conn import Conn
 from netpulse.storage.errors import StartRefused, StorageTrouble
@@ -31,6 +32,8 @@ LITTLE_BYTES = 500_000_000
 BUILT: Millis = 1_764_000_000_000
 """November 2025: a clock that stands before the program was written is wrong."""
 SLACK = 5 * MINUTE
+LETTERS_SINCE = 7 * DAY
+MOST_LETTERS = 100
 
 
 class Finding(Struct, frozen=True):
@@ -229,7 +232,7 @@ def _looked(
             if meta.schema_version(conn) < LATEST:
                 text = "not looked at before the layout is up to date"
                 return [*found, Finding("stored secrets and audit log", "note", text)]
-            found.append(_troubles(conn))
+            found += [_troubles(conn), _letters(conn)]
             if vault is None:
                 return found
             problem = examining.key_problem(conn, main)
@@ -283,6 +286,21 @@ def _troubles(conn: Conn) -> Finding:
     if found:
         return Finding("watching", "attention", "it is in trouble itself", tuple(found))
     return Finding("watching", "ok", "no trouble of its own is on record")
+
+
+def _letters(conn: Conn) -> Finding:
+    """Say which mail from NetPulse itself is not taken. To whom it was is no business of this."""
+    since = Clock().now() - LETTERS_SINCE
+    # What was never tried and waits no more was recalled.
+    tried = [one for one in letters.unsent(conn, since, MOST_LETTERS) if one.attempt_count]
+    if not tried:
+        return Finding("mail", "ok", "no letter of the last 7 days is in trouble")
+    text = f"{_count(len(tried), 'letter', 'letters')} of the last 7 days could not be sent"
+    details = tuple(
+        f"{one.kind.value.replace('_', ' ')} of {rfc3339(one.created_at)}: {news(one)}"
+        for one in tried
+    )
+    return Finding("mail", "attention", text, details)
 
 
 def _secrets(conn: Conn) -> Finding:

@@ -17,9 +17,11 @@ import pytest
 
 from netpulse.cli import doctor_checks, main
 from netpulse.config import Config, Loaded, Secrets, Storage
+from netpulse.crypto.keys import Masters
 from netpulse.crypto.vault import Vault
-from netpulse.model.time import HOUR
-from netpulse.storage import audit, directory, runs
+from netpulse.model.letter import LetterKind
+from netpulse.model.time import DAY, HOUR
+from netpulse.storage import audit, directory, letters, runs
 from netpulse.storage.lock import DataLock
 from netpulse.storage.migrations import LATEST
 from netpulse.storage.opening import open_database
@@ -137,6 +139,7 @@ def test_all_is_well_and_nothing_is_changed(tmp_path: Path, doctor: Ask) -> None
         "layout",
         "clock",
         "watching",
+        "mail",
         "key fits",
         "stored secrets",
         "audit log",
@@ -376,6 +379,41 @@ def test_a_change_of_the_key_that_was_interrupted(tmp_path: Path, doctor: Ask) -
         "rotate` to finish it"
     )
     assert said.finding("stored secrets") == ("ok", f"all {treasure.count} open", [])
+
+
+def test_letters_that_nobody_takes(tmp_path: Path, doctor: Ask) -> None:
+    filled(tmp_path)
+    refused = "connection refused by 192.0.2.25:587"
+
+    async def write() -> None:
+        masters = Masters(None, tmp_path / directory.KEY)
+        db = await open_database(tmp_path, Vault(*masters.load(has_data=True)))
+        for age, kind, error, again in (
+            (9 * DAY, LetterKind.SECURITY, "long ago", None),
+            (2 * HOUR, LetterKind.PASSWORD_RESET, "550 5.1.1 no such user", None),
+            (HOUR, LetterKind.INVITATION, refused, now() + HOUR),
+        ):
+            at = now() - age
+            letter_id = await db.write(
+                letters.post, kind, "alice@example.com", "S", "T", at, expires_at=at + 9 * DAY
+            )
+            await db.write(letters.failed, letter_id, error, again)
+        recalled = ("bob@example.com", "S", "T", now())
+        await db.write(letters.post, LetterKind.SECURITY, *recalled, expires_at=now() + DAY)
+        await db.write(letters.recall, None, LetterKind.SECURITY, "bob@example.com", "withdrawn")
+        await db.close()
+
+    asyncio.run(write())
+    said = doctor(tmp_path)
+    assert said.attention == ["mail"]
+    state, text, details = said.finding("mail")
+    assert (state, text) == ("attention", "2 letters of the last 7 days could not be sent")
+    assert [detail.partition(": ")[2] for detail in details] == [
+        f"not sent yet: {refused}; it is tried again",
+        "could not be sent: 550 5.1.1 no such user",
+    ]
+    assert [detail.partition(" of ")[0] for detail in details] == ["invitation", "password reset"]
+    assert "@example.com" not in said.text
 
 
 def test_secrets_that_do_not_open_are_named(tmp_path: Path, doctor: Ask) -> None:

@@ -146,6 +146,31 @@ class TestSending:
         assert mail.get_content() == "Hello.\r\n"
         assert box.taken[0].rcpt_tos == [ALICE]
 
+    @pytest.mark.parametrize(
+        "recipient",
+        [
+            "alice@example.com\r\nRCPT TO:<evil@example.com>",
+            "alice@example.com>\r\nDATA\r\nBcc: evil@example.com",
+            "alice@example.com\nBcc: evil@example.com",
+            "alice@example.com, evil@example.com",
+            "a\x00b@example.com",
+        ],
+    )
+    async def test_an_address_that_is_none_reaches_nobody_else(
+        self, tmp_path: Path, recipient: str
+    ) -> None:
+        """Nobody can have such an address: this is the last line of defence."""
+        async with Mailbox() as box, at(tmp_path / "data", box.port) as here:
+            await write(here, recipient)
+            whole = await write(here, BOB)
+            assert (await settled(here, whole)).state is LetterState.SENT
+            await asyncio.sleep(0.1)
+        for envelope, mail in zip(box.taken, box.messages, strict=True):
+            assert len(envelope.rcpt_tos) == 1
+            assert not envelope.rcpt_tos[0].startswith("evil")
+            assert mail["Bcc"] is None
+            assert mail.get_content() == "Hello.\r\n"
+
     async def test_what_another_process_wrote_is_found(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
