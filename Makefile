@@ -42,6 +42,7 @@ dist/netpulse: $(SOURCES)
 	@sh packaging/venv.sh dev
 	@$(VENV)/python packaging/system_packages.py binary
 	$(VENV)/pyinstaller --noconfirm --log-level ERROR --distpath dist --workpath build/pyinstaller netpulse.spec
+	@$(VENV)/python packaging/sbom.py dist/netpulse.cdx.json dist/netpulse
 	@ls -l dist/netpulse | awk '{ printf "dist/netpulse: %.1f MB\n", $$5 / 1000000 }'
 
 bench: ## Measure checks, lag, CPU, memory and storage; results go to bench/results

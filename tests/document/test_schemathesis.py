@@ -20,7 +20,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from netpulse.config import Config, Limits
+from netpulse.config import Config, Limits, Smtp
 from netpulse.egress import connect, resolver
 from netpulse.egress.trouble import DialError
 from netpulse.engine.clock import Clock
@@ -150,7 +150,11 @@ class Seen:
         await self._app(scope, receive, noting)
 
 
-UNLIMITED = Config(limits=Limits(0, 0, 0, 0))
+CONFIG = Config(
+    limits=Limits(0, 0, 0, 0),
+    # There is a mail server, or what needs one would say so; that nobody is there comes later.
+    smtp=Smtp(host="mail.example", sender="netpulse@mail.example"),
+)
 ENOUGH = 0.7
 """The share of operations that what is invented brings to a success, as an administrator: nobody
 guesses a password, and not every invented body means something."""
@@ -163,7 +167,7 @@ ROUTES = routes_of(API)
 async def test_the_whole_document(
     open_stage: Opener, walled: None, tmp_path: Path, who: str | None
 ) -> None:
-    stage = await open_stage(config=UNLIMITED, clock=Clock(), start=True)
+    stage = await open_stage(config=CONFIG, clock=Clock(), start=True)
     dispenser = Dispenser(stage, getattr(stage.cast, who or "alice"))
     seen = Seen(stage)
     async with served(stage) as base, dispenser.open() as url:
