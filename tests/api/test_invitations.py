@@ -673,7 +673,7 @@ class TestPage:
         assert "You are signed in as charlie@globex.example" in page.text
         assert 'name="password"' not in page.text
         assert (await browser.post(made["url"], data={"x": "y"})).status_code == 303
-        assert "<small>Acme</small>" in (await browser.get("/monitors")).text
+        assert f'data-org="{house.cast.acme.id}"' in (await browser.get("/monitors")).text
         assert len(await sessions_of(house, charlie)) == 1
 
     async def test_with_somebody_elses_sign_in(
@@ -690,7 +690,7 @@ class TestPage:
         assert (await browser.post(made["url"], data={"password": PASSWORD})).status_code == 303
         page = await browser.get("/monitors")
         assert charlie.email in page.text
-        assert "<small>Acme</small>" in page.text
+        assert f'data-org="{house.cast.acme.id}"' in page.text
 
     async def test_another_sites_page_joins_nobody(
         self, house: Stage, alice: httpx.AsyncClient

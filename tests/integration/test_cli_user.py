@@ -21,6 +21,7 @@ ALICE = "alice@acme.example"
 @pytest.fixture(autouse=True)
 def _settings(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ENCRYPTION_KEY", bytes(range(32)).hex())
+    monkeypatch.setenv("NETPULSE_SERVER_PUBLIC_URL", "https://netpulse.example")
     monkeypatch.setenv("NETPULSE_SMTP_HOST", "mail.example")
     monkeypatch.setenv("NETPULSE_SMTP_FROM", "netpulse@acme.example")
 
