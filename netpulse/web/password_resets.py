@@ -16,7 +16,7 @@ from msgspec.structs import replace
 from netpulse.crypto import passwords
 from netpulse.crypto.tokens import new_token
 from netpulse.model.letter import LetterKind
-from netpulse.model.time import MINUTE, SECOND, Millis
+from netpulse.model.time import MINUTE, Millis
 from netpulse.model.user import Actor, User
 from netpulse.rules import letters as words
 from netpulse.rules.password_resets import LASTS, may_write
@@ -25,7 +25,15 @@ from netpulse.storage.db import Conn
 from netpulse.web import codes, security_notes, sign_in
 from netpulse.web.accounts import normal_email
 from netpulse.web.auth import NOT_FROM_HERE
-from netpulse.web.errors import ApiError, Problem, forbidden, invalid, too_many, unauthorized
+from netpulse.web.errors import (
+    ApiError,
+    Problem,
+    forbidden,
+    invalid,
+    too_many,
+    too_many_until,
+    unauthorized,
+)
 from netpulse.web.house import House
 from netpulse.web.proxies import bucket
 
@@ -68,8 +76,9 @@ async def ask(house: House, actor: Actor, email: str) -> None:
     now = house.clock.now()
     asked = await house.db.write(_ask, house, actor, normal_email(email), new_token(), now)
     if asked.blocked_until is not None:
-        raise too_many(
-            -((now - asked.blocked_until) // SECOND),
+        raise too_many_until(
+            asked.blocked_until,
+            now,
             "Too many requests from your address; wait as long as Retry-After says",
         )
     house.engine.letters_written()
