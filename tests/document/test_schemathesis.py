@@ -21,6 +21,7 @@ import pytest
 from aiohttp import web
 
 from netpulse.config import Config, Limits, Smtp
+from netpulse.crypto.links import Links
 from netpulse.egress import connect, resolver
 from netpulse.egress.trouble import DialError
 from netpulse.engine.clock import Clock
@@ -168,6 +169,8 @@ async def test_the_whole_document(
     open_stage: Opener, walled: None, tmp_path: Path, who: str | None
 ) -> None:
     stage = await open_stage(config=CONFIG, clock=Clock(), start=True)
+    # Set past the configuration, whose public_url the document would send every request to.
+    stage.house.links = Links(bytes(32), "https://netpulse.example")
     dispenser = Dispenser(stage, getattr(stage.cast, who or "alice"))
     seen = Seen(stage)
     async with served(stage) as base, dispenser.open() as url:
