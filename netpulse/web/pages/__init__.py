@@ -29,6 +29,10 @@ from netpulse.web.pages import (
     rollup,
     settings,
     static,
+    status_page_domain,
+    status_page_news,
+    status_page_services,
+    status_pages,
     switch,
 )
 from netpulse.web.pages.render import error_page
@@ -49,6 +53,10 @@ ROUTES = (
     *alert_channels.ROUTES,
     *alert_rules.ROUTES,
     *maintenance.ROUTES,
+    *status_pages.ROUTES,
+    *status_page_services.ROUTES,
+    *status_page_news.ROUTES,
+    *status_page_domain.ROUTES,
     *profile.ROUTES,
     *profile_two_factor.ROUTES,
     *profile_sessions.ROUTES,

@@ -97,8 +97,11 @@ def _without_secret(line: str) -> str:
     return f"{name.strip()}:" if is_secret_header(name.strip()) else line
 
 
-async def read(call: Call) -> Form:
-    """Return the form in the request's body.
+MOST_FIELDS = 500
+
+
+async def read(call: Call, *, most: int = MOST_FIELDS) -> Form:
+    """Return the form in the request's body, of at most so many fields.
 
     Raises:
         ApiError: 415 for anything but application/x-www-form-urlencoded, 400 for bytes that are
@@ -114,7 +117,7 @@ async def read(call: Call) -> Form:
                 body.decode("ascii"),
                 keep_blank_values=True,
                 errors="strict",
-                max_num_fields=500,
+                max_num_fields=most,
             )
         )
     except ValueError:

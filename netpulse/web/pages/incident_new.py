@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from litestar import Response
+from msgspec import Struct
 
 from netpulse.model.ids import Id
 from netpulse.model.incident import Impact, IncidentStatus
-from netpulse.storage import monitors
+from netpulse.storage import monitors, status_pages
 from netpulse.storage.db import Conn
 from netpulse.storage.monitors import MonitorFilter
 from netpulse.web import reading
@@ -21,10 +22,12 @@ from netpulse.web.pages.render import redirect
 
 MOST = 500
 """Monitors that the form lists; the API takes any."""
+MOST_PAGES = 100
 
 _LABELS = {
     "title": "Title",
     "monitor_ids": "Monitors",
+    "status_page_ids": "Status pages",
     "status": "Status",
     "impact": "Impact",
     "message": "What is known",
@@ -37,20 +40,32 @@ _IMPACTS = {
 }
 
 
-def _monitors(conn: Conn, org_id: Id) -> tuple[list[dict[str, str]], bool]:
+class _Choices(Struct, frozen=True):
+    monitors: list[dict[str, str]]
+    are_all: bool
+    pages: list[dict[str, str]]
+
+
+def _choices(conn: Conn, org_id: Id) -> _Choices:
     found = monitors.page(conn, org_id, MonitorFilter(), offset=0, limit=MOST)
-    listed = [{"value": row.monitor.id, "label": row.monitor.spec.name} for row in found.rows]
-    return listed, found.total > len(listed)
+    pages = status_pages.page(conn, org_id, limit=MOST_PAGES).rows
+    return _Choices(
+        [{"value": row.monitor.id, "label": row.monitor.spec.name} for row in found.rows],
+        found.total <= len(found.rows),
+        [{"value": item.id, "label": item.title} for item in pages],
+    )
 
 
 @page("GET", "/incidents/new", access=ADMIN)
 async def form(call: Call) -> Response[bytes]:
-    """Show the empty form; `?monitor_id=` picks a monitor."""
+    """Show the empty form; `?monitor_id=` picks a monitor, `?page_id=` a status page."""
     picked = call.request.query_params.get("monitor_id", "")
+    page_id = call.request.query_params.get("page_id", "")
     shown = {
         "status": IncidentStatus.INVESTIGATING.value,
         "impact": Impact.MAJOR.value,
         "monitor_ids": [picked] if picked else [],
+        "status_page_ids": [page_id] if page_id else [],
     }
     return await _form(call, shown)
 
@@ -65,6 +80,7 @@ async def announce(call: Call) -> Response[bytes]:
         "impact": sent.text("impact"),
         "message": sent.text("message"),
         "monitor_ids": sent.every("monitor_ids"),
+        "status_page_ids": sent.every("status_page_ids"),
     }
     try:
         spec = reading.into(api.IncidentSpec, values)
@@ -78,15 +94,16 @@ async def announce(call: Call) -> Response[bytes]:
 async def _form(
     call: Call, shown: dict[str, Any], errors: dict[str, str] | None = None, *, status: int = 200
 ) -> Response[bytes]:
-    listed, truncated = await call.session.read(_monitors)
+    choices = await call.session.read(_choices)
     return await render.page(
         call,
         "incidents/form.html",
         active="Incidents",
         status=status,
         form=forms.view(shown, errors),
-        monitors=listed,
-        monitors_truncated=truncated,
+        monitors=choices.monitors,
+        monitors_truncated=not choices.are_all,
+        pages=choices.pages,
         statuses=[{"value": one.value, "label": one.value.capitalize()} for one in IncidentStatus],
         impacts=[{"value": one.value, "label": text} for one, text in _IMPACTS.items()],
     )

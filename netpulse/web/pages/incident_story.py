@@ -163,6 +163,7 @@ def _check(check: Check, name: str) -> dict[str, Any]:
         "detail": check.message,
         "status": None,
         "author": None,
+        "is_public": False,
     }
 
 
@@ -180,6 +181,7 @@ def _entry(entry: TimelineEntry) -> dict[str, Any]:
         "detail": None,
         "status": None if entry.status is None else entry.status.value,
         "author": entry.author,
+        "is_public": entry.is_public,
     }
 
 

@@ -130,7 +130,7 @@ async def add(call: Call) -> Response[bytes]:
     except ApiError as error:
         if error.status == 404:
             raise
-        shown = form.again([], [])
+        shown = form.again(["is_public"], [])
         return await _detail(call, shown, forms.problems(error, _LABELS), status=error.status)
     return redirect(f"/incidents/{incident_id}", "added")
 
@@ -146,7 +146,11 @@ async def _add(call: Call, old: Incident, form: forms.Form, message: str) -> Non
     if not message and not changed and cause == (old.root_cause or ""):
         raise invalid([Problem("$.message", "there is nothing to add yet")])
     if message:
-        spec = api.UpdateSpec(message=message[:10_000], status=status if changed else None)
+        spec = api.UpdateSpec(
+            message=message[:10_000],
+            status=status if changed else None,
+            is_public=form.checked("is_public"),
+        )
         await api.add_update(call.house, call.session, old.id, spec)
         changed = False
     if changed or cause != (old.root_cause or ""):
