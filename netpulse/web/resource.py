@@ -58,6 +58,8 @@ class Noun(ABC, Generic[SpecT, RowT, ListT, QueryT]):
     answer: ClassVar[Any]
     """The type of an answer, for the OpenAPI document."""
     query: ClassVar[type[ListQuery]] = ListQuery
+    refusals: ClassVar[tuple[int, ...]] = ()
+    """Statuses with which storing one may be refused beyond the usual, for the document: 409."""
 
     @abstractmethod
     def read_spec(self, values: dict[str, Any]) -> SpecT:
@@ -225,6 +227,7 @@ def verbs(
         body=noun.spec,
         answer=noun.answer,
         status=201,
+        errors=noun.refusals,
     )
     async def create_one(call: Call) -> One[Any]:
         spec = noun.read_spec(await call.json())
@@ -255,7 +258,7 @@ def verbs(
         summary=f"Replace {a_word}",
         body=noun.spec,
         answer=noun.answer,
-        errors=(404, 412),
+        errors=(404, 412, *noun.refusals),
     )
     async def replace_one(call: Call) -> One[Any]:
         row_id = call.id("id", word)

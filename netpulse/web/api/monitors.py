@@ -133,6 +133,7 @@ class Monitors(Noun[MonitorSpec, MonitorRow, MonitorRow, MonitorQuery]):
     word: ClassVar[str] = "monitor"
     path: ClassVar[str] = "/v1/monitors"
     kind: ClassVar[str] = "monitor"
+    refusals = (409,)
     spec: ClassVar[Any] = MonitorSpec
     answer: ClassVar[Any] = MonitorAnswer
     query: ClassVar[type[ListQuery]] = MonitorQuery

@@ -81,6 +81,7 @@ class StatusPages(Noun[Draft, StatusPage, StatusPage, ListQuery]):
     word: ClassVar[str] = "status page"
     path: ClassVar[str] = "/v1/status-pages"
     kind: ClassVar[str] = "status_page"
+    refusals = (409,)
     spec: ClassVar[Any] = StatusPageSpec
     answer: ClassVar[Any] = StatusPageAnswer
 
