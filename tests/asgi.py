@@ -127,7 +127,11 @@ async def ask(
     async def send(message: Any) -> None:
         if message["type"] == "http.response.start":
             started.update(message)
-        elif message.get("body"):
+            return
+        if not message.get("more_body", False):
+            # As a server does once an answer is out.
+            left.set()
+        if message.get("body"):
             parts.append(message["body"])
             if _is_stream(started):
                 if len(parts) == 1:

@@ -247,6 +247,7 @@ ALIASES = {
     "event": "alert_event",
     "member": "user",
     "parent": "monitor",
+    "resource": "monitor",
 }
 """Other words for a noun, in paths and in names of fields: `channel_id`, `/alerts/rules/{id}`."""
 

@@ -12,8 +12,9 @@ from collections.abc import Iterator
 from msgspec import Struct
 
 from netpulse.model.ids import Id
-from netpulse.storage import audit
-from netpulse.storage.audit import FIRST, Head
+from netpulse.storage import audit, audit_heads
+from netpulse.storage.audit import FIRST
+from netpulse.storage.audit_heads import Head
 from netpulse.storage.conn import Conn
 
 AT_ONCE = 500
@@ -42,7 +43,7 @@ def chain(conn: Conn, org_id: Id) -> Chain:
     or a row that is just being added would seem to be too many."""
     counted = conn.one("SELECT count(*), max(seq) FROM audit_logs WHERE org_id = ?", (org_id,))
     assert counted is not None, "an aggregate without GROUP BY has one row"
-    known = audit.head(conn, org_id)
+    known = audit_heads.head(conn, org_id)
     return Chain(known or Head(org_id, 0, FIRST, None), int(counted[0]), counted[1])
 
 
@@ -110,13 +111,13 @@ def walk(conn: Conn, seen: Chain, breaks: list[Break]) -> Iterator[int]:
 
 def verify_roll(conn: Conn) -> str | None:
     """Return what is wrong with the chains as a whole, or None. In one transaction."""
-    known = audit.roll(conn)
+    known = audit_heads.roll(conn)
     if known is None or not conn.vault.signed(known.said, known.mac):
         return "the roll of all chains is not signed by this instance"
     total = summed = 0
     for row in conn.all("SELECT seq, mac FROM audit_heads"):
         total += row[0]
-        summed ^= audit.number(row[1])
+        summed ^= audit_heads.number(row[1])
     if (total, summed) != (known.total, known.sum):
         return "a chain was taken away as a whole, added, or put back to an earlier end"
     return None

@@ -13,7 +13,7 @@ from pathlib import Path
 import msgspec
 
 from netpulse.crypto.vault import AUDIT, FOUND_TOKENS, LINKS, STORED_TOKENS, SealBroken
-from netpulse.storage import audit, meta
+from netpulse.storage import audit_heads, meta
 from netpulse.storage.conn import Conn
 from netpulse.storage.errors import StartRefused
 
@@ -46,7 +46,7 @@ def settle(conn: Conn, path: Path, *, is_new: bool) -> None:
             keys |= {name: conn.vault.derived(name) for name in _DERIVED}
         _put(conn, keys)
         conn.vault.keep(keys)
-        audit.sign_all(conn)
+        audit_heads.sign_all(conn)
         return
     try:
         conn.vault.keep(_stored(conn))

@@ -62,6 +62,8 @@ class Declaration(Struct, frozen=True, kw_only=True):
     answer: Any = None
     """The type of `data`; None: data is null."""
     many: bool = False
+    media: tuple[str, ...] = ()
+    """The media types of an answer that is no JSON in an envelope; none: it is."""
     status: int = 200
     errors: tuple[int, ...] = ()
     """Beyond those that every route has (400, 401, 403, 405, 500 as they apply)."""
@@ -84,6 +86,7 @@ def endpoint(
     query: type[Struct] | None = None,
     answer: Any = None,
     many: bool = False,
+    media: tuple[str, ...] = (),
     status: int = 200,
     errors: tuple[int, ...] = (),
     max_body: int | None = None,
@@ -108,6 +111,7 @@ def endpoint(
         query=query,
         answer=answer,
         many=many,
+        media=media,
         status=status,
         errors=errors,
         max_body=max_body or (SMALL_BODY if small else MAX_BODY),

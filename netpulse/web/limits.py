@@ -82,6 +82,17 @@ def channel_test_counts(call: Call) -> None:
     _take(house, call.request.scope, house.rates.channel_tests, "channel-tests", org_id, what)
 
 
+def export_counts(call: Call) -> None:
+    """Count an export, on the organization.
+
+    Raises:
+        ApiError: 429.
+    """
+    what = "That were too many exports in one minute for this organization"
+    house, org_id = call.house, call.session.org_id
+    _take(house, call.request.scope, house.rates.exports, "exports", org_id, what)
+
+
 def does_not_count(scope: Any) -> None:
     """Let a request pass uncounted."""
     scope["state"][_STATE] = None

@@ -37,6 +37,7 @@ TAGS = {
     "maintenance": "Planned work, of which nobody is alarmed",
     "status-pages": "What the world may see",
     "public": "Status pages as strangers read them, without a sign-in",
+    "audit-logs": "Who did what, when and from where",
 }
 
 
@@ -248,6 +249,8 @@ _MEANINGS = {
     "from": "RFC 3339",
     "to": "RFC 3339",
     "period": "Up to now",
+    "AuditQuery.q": "Text in action, actor, resource_id, address, or what was before and after",
+    "ExportQuery.q": "Text in action, actor, resource_id, address, or what was before and after",
     "q": "Text that name, target, group or a tag contains",
     "sort": "With - in front: the other way round",
     "tag": "Those that have this tag",
@@ -257,11 +260,20 @@ _MEANINGS = {
     "is_open": "Those that are open, or those that are over",
     "monitor_id": "Those of this monitor",
     "channel_id": "Those of this channel",
+    "action": "Those with this action",
+    "actor": "Text in the name of who did it",
+    "ip": "Those from this address",
+    "user_id": "Those of this person",
+    "resource_type": "Those about things of this type",
+    "resource_id": "Those about this thing",
+    "log": "instance: what belongs to no organization, for super administrators",
+    "format": "As what",
 }
 
 
 def _meaning(kind: type[Struct], name: str) -> str:
-    return _MEANINGS.get(name, kind.__doc__ or name)
+    own = _MEANINGS.get(f"{kind.__name__}.{name}")
+    return own or _MEANINGS.get(name, kind.__doc__ or name)
 
 
 def _responses(declaration: Declaration, by_type: dict[str, Any]) -> dict[str, Any]:
@@ -273,11 +285,11 @@ def _responses(declaration: Declaration, by_type: dict[str, Any]) -> dict[str, A
         properties["data"] = {"type": "array", "items": answer}
         properties["meta"] = {"$ref": _REF.format(name="Meta")}
     schema = {"type": "object", "properties": properties, "required": list(properties)}
+    content = {"application/json": {"schema": schema}}
+    if declaration.media:
+        content = {media: {"schema": {"type": "string"}} for media in declaration.media}
     responses: dict[str, Any] = {
-        str(declaration.status): {
-            "description": "Done",
-            "content": {"application/json": {"schema": schema}},
-        }
+        str(declaration.status): {"description": "Done", "content": content}
     }
     for status in sorted(_statuses(declaration)):
         told = too_large(declaration.max_body) if status == 413 else of_status(status)

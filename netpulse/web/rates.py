@@ -145,6 +145,7 @@ class Rates:
 
     __slots__ = (
         "channel_tests",
+        "exports",
         "invitations",
         "page_passwords",
         "pings",
@@ -165,6 +166,8 @@ class Rates:
         """Checks that were asked for, by organization."""
         self.channel_tests = Rate(limits.channel_tests_per_minute)
         """Test messages through alert channels, by organization."""
+        self.exports = Rate(20)
+        """Of whole logs, by organization: each reads all of one."""
         self.pings = Rate(120)
         """By monitor: one of ten seconds that says start, log and end needs 18 a minute."""
         self.stray_pings = Rate(60)

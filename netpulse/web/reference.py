@@ -90,7 +90,10 @@ def _body(body: dict[str, Any] | None, schemas: dict[str, Any]) -> dict[str, str
 
 
 def _content(holder: dict[str, Any], schemas: dict[str, Any], *, asked: bool = False) -> str:
-    return _text(holder["content"]["application/json"]["schema"], schemas, asked=asked)
+    content = holder["content"]
+    if "application/json" not in content:
+        return " or ".join(content)
+    return _text(content["application/json"]["schema"], schemas, asked=asked)
 
 
 def _text(

@@ -22,6 +22,7 @@ RESOURCES = {
     "members": "org",
     "invitations": "org",
     "clients": "org",
+    "audit-logs": "audit",
 }
 """The resource of a route's tag. A tag that is not here takes no key: signing in, and keys."""
 

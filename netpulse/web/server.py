@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import socket
 from typing import Any, cast
 
@@ -22,11 +23,15 @@ from netpulse.web.failures import ErrorPage, Failures, plain_page
 from netpulse.web.house import House
 from netpulse.web.status.door import Door
 
+log = logging.getLogger(__name__)
+
 HEADER_READ_MS = 10_000
 MAX_CONNECTIONS = 4096
 """granian's `backpressure` counts connections: at its default of 128, as many open event streams
 lock everybody out."""
 BACKLOG = 1024
+STOP_SECONDS = 3.0
+"""How long answers under way may take when the process stops."""
 
 
 class PortTaken(Exception):
@@ -130,7 +135,14 @@ async def serve_embedded(app: ASGIApp, host: str, port: int, stop: asyncio.Event
         stopping.cancel()
         if not serving.done():
             server.stop()
-        await serving
+            # Whoever has begun to read a large answer and does not go on must not keep the process.
+            await asyncio.wait({serving}, timeout=STOP_SECONDS)
+            if not serving.done():
+                log.info("the web server still had answers that nobody reads; they are broken off")
+                serving.cancel()
+                await asyncio.wait({serving})
+        if not serving.cancelled():
+            await serving
 
 
 async def _serve(server: Any) -> None:

@@ -153,6 +153,7 @@ ADMINS = [
     "/settings/clients/{client}",
     "/settings/clients/{client}/grants",
     "/settings/clients/{client}/delete",
+    "/settings/audit",
 ]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import socket
@@ -15,6 +16,12 @@ from pathlib import Path
 import pytest
 from standardwebhooks import Webhook
 
+from netpulse.crypto.keys import Masters
+from netpulse.crypto.vault import Vault
+from netpulse.model.user import Actor
+from netpulse.storage import audit, directory, orgs
+from netpulse.storage.db import Conn
+from netpulse.storage.opening import open_database
 from tests.instance import EMAIL, PASSWORD, ROOT, SOURCE, Instance, Sink, Site, eventually
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
@@ -86,6 +93,42 @@ def test_stops_within_ten_seconds_while_a_browser_listens(instance: Instance) ->
         began = time.monotonic()
         assert instance.stop() == 0
         assert time.monotonic() - began < 10
+
+
+def test_stops_within_ten_seconds_while_somebody_does_not_read_on(instance: Instance) -> None:
+    """A large answer that was begun is in the kernel's buffers, and in ours."""
+    instance.start()
+    instance.register()
+    assert instance.stop() == 0
+    asyncio.run(_fat_audit_log(instance.data))
+    instance.start()
+    instance.login()
+    with socket.create_connection(("127.0.0.1", instance.port)) as reader:
+        path = "/v1/audit-logs/export?format=jsonl"
+        request = (
+            f"GET {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {instance.token}\r\n\r\n"
+        )
+        reader.sendall(request.encode())
+        assert b"200" in reader.recv(4096).splitlines()[0]
+        began = time.monotonic()
+        assert instance.stop(15) == 0
+        assert time.monotonic() - began < 10
+    assert "answers that nobody reads" in instance.text
+
+
+async def _fat_audit_log(data: Path) -> None:
+    """Write 40 MB of entries."""
+    db = await open_database(data, Vault.of(Masters(None, data / directory.KEY), has_data=True))
+    (org,) = await db.read(orgs.all)
+    text = "x" * 40_000
+
+    def write(conn: Conn) -> None:
+        for _ in range(100):
+            audit.append(conn, org.id, Actor(kind="system"), "x.y", "x", None, None, text, 1)
+
+    for _ in range(10):
+        await db.write(write)
+    await db.close()
 
 
 def test_port_in_use(tmp_path: Path) -> None:

@@ -12,8 +12,8 @@ import msgspec
 import pytest
 
 from netpulse.model.user import Actor
-from netpulse.storage import audit, audit_chains
-from netpulse.storage.audit import FIRST
+from netpulse.storage import audit, audit_chains, audit_heads
+from netpulse.storage.audit import FIRST, AuditFilter
 from netpulse.storage.audit_chains import Break
 from netpulse.storage.conn import Conn
 from tests.store import CLI, NOW, add_org, opened
@@ -67,9 +67,11 @@ async def test_a_row_says_who_what_when_and_where(tmp_path: Path) -> None:
         page = await db.read(audit.page, org.id)
         assert page.rows == [second, row]
         assert page.total == 2
-        assert (await db.read(audit.page, org.id, resource_type="monitor")).rows == [row]
-        assert (await db.read(audit.page, org.id, resource_id="m2")).total == 0
-        assert (await db.read(audit.page, org.id, user_id="u1", offset=1)).rows == []
+        assert (await db.read(audit.page, org.id, AuditFilter(resource_type="monitor"))).rows == [
+            row
+        ]
+        assert (await db.read(audit.page, org.id, AuditFilter(resource_id="m2"))).total == 0
+        assert (await db.read(audit.page, org.id, AuditFilter(user_id="u1"), offset=1)).rows == []
         assert await db.read(audit_chains.verify, org.id) == []
 
 
@@ -294,7 +296,7 @@ async def test_an_end_that_was_put_back_is_seen_by_the_roll(tmp_path: Path) -> N
         org = await db.write(add_org)
         for number in range(3):
             await db.write(note, org.id, number)
-        head = await db.read(audit.head, org.id)
+        head = await db.read(audit_heads.head, org.id)
         assert head is not None
         await db.write(note, org.id, 4)
     tamper(

@@ -10,6 +10,7 @@ from netpulse.web.api import (
     alert_rules,
     announcements,
     api_keys,
+    audit_logs,
     auth,
     clients,
     grants,
@@ -56,4 +57,5 @@ ROUTES: tuple[HTTPRouteHandler, ...] = (
     *status_page_domains.ROUTES,
     *announcements.ROUTES,
     *public_status.ROUTES,
+    *audit_logs.ROUTES,
 )

@@ -10,6 +10,7 @@ from netpulse.web.pages import (
     alert_rules,
     alerts,
     api_keys,
+    audit_logs,
     client_grants,
     client_settings,
     dashboard,
@@ -69,6 +70,7 @@ ROUTES = (
     *client_grants.ROUTES,
     *rollup.ROUTES,
     *switch.ROUTES,
+    *audit_logs.ROUTES,
     *docs.ROUTES,
     *static.ROUTES,
 )
