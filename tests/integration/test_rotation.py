@@ -108,7 +108,7 @@ async def test_every_column_of_bytes_is_on_the_list_or_known_to_be_no_secret(
     tmp_path: Path,
 ) -> None:
     """A sealed column that rotation does not know would be lost with the old key."""
-    no_secrets: dict[tuple[str, str], str] = {}
+    no_secrets = {("status_page_logos", "body"): "a picture that the world may see"}
     await made(tmp_path)
     connection = apsw.Connection(str(tmp_path / directory.MAIN))
     found = set()
