@@ -7,6 +7,7 @@ id is one entry in SAMPLES.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -322,7 +323,9 @@ async def a_change(side: Side) -> dict[str, Any]:
 async def a_status_page(side: Side) -> dict[str, Any]:
     """An empty page at an address that nobody has."""
     title = side.name("page")
-    return {"slug": title.lower().replace(" ", "-"), "title": title}
+    # The mark may be anything at all, and an address may not.
+    digest = hashlib.sha256(title.encode()).hexdigest()
+    return {"slug": f"page-{digest[:16]}", "title": title}
 
 
 @sample("MaintenanceSpec")
