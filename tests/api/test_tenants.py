@@ -479,17 +479,78 @@ async def test_searches_of_pages(both: Both) -> None:
 
 async def test_the_organization_that_is_named(both: Both) -> None:
     for route in ROUTES:
-        if route.access is PUBLIC:
+        await _named(both, route)
+
+
+async def _named(both: Both, route: Route) -> None:
+    if route.access is PUBLIC:
+        return
+    nouns = {name: noun for name, noun in route.parameters.items() if noun}
+    url = route.url({name: await both.acme.one(noun) for name, noun in nouns.items()})
+    for headers in both.doors(route):
+        what, sent = f"{route} X-Org-Id", headers | {"X-Org-Id": HERE}
+        answer = await both.same(what, route.method, url, sent, both.acme.org.id, random_id())
+        assert answer.status == 403, what
+        nonsense = await both.same(what, route.method, url, sent, "nonsense", "nobodysx")
+        assert nonsense.without() == answer.without(), what
+
+
+async def test_the_organization_that_a_page_names(both: Both) -> None:
+    """A browser that is sent to another organization, or shows a page of one."""
+    cookie, theirs = both.cookie, both.acme.org.id
+    switch = [["org_id", HERE], [page_org.FIELD, both.globex.org.id]]
+    answer = await both.same("/switch", "POST", "/switch", cookie, theirs, random_id(), form=switch)
+    assert answer.status == 404
+    for method, url, more in (
+        ("POST", "/monitors/new", {"form": [[page_org.FIELD, HERE], ["name", "x"]]}),
+        ("GET", "/dashboard", {"query": {page_org.FIELD: HERE}}),
+        ("GET", "/live", {"query": {page_org.FIELD: HERE}}),
+    ):
+        answer = await both.same(f"{url} np_org", method, url, cookie, theirs, random_id(), **more)
+        assert answer.status == 409, url
+    sent = cookie | {page_org.HEADER: HERE}
+    answer = await both.same("X-Page-Org", "GET", "/monitors", sent, theirs, random_id())
+    assert answer.status == 409
+
+
+# Providers and clients
+
+RELATIONS = {
+    "their provider, without a grant": ("acme", "globex"),
+    "a client of theirs": ("globex", "acme"),
+}
+"""Who is the client, and whose."""
+TELLS_OF_CLIENTS = ("/v1/org/clients", "/settings/clients", "/clients")
+"""Where a provider sees that there is a client, and what it is called."""
+TELLS_OF_PROVIDER = {"/v1/org", "/settings/organization"}
+"""Where a client sees who looks after it."""
+
+
+@pytest.mark.parametrize("relation", RELATIONS)
+async def test_neither_a_provider_nor_a_client_sees_more(both: Both, relation: str) -> None:
+    client, provider = (getattr(both, name).org.id for name in RELATIONS[relation])
+    await both.stage.house.db.write(
+        Conn.execute,
+        "UPDATE organizations SET parent_id = ? WHERE id = ?",
+        (provider, client),
+    )
+    both.before = await both.rows()
+    for route, name, noun in WITH_IDS:
+        if route.path.startswith(TELLS_OF_CLIENTS):
             continue
-        url = route.url(
-            {name: await both.acme.one(noun or "org") for name, noun in route.parameters.items()}
-        )
+        await _path(both, route, name, noun)
+    for route in ROUTES:
+        await _named(both, route)
+    known = both.acme.made.pop("org")
+    for route in ROUTES:
+        if route.method != "GET" or route.path in STREAMS:
+            continue
+        url = route.url(await both.own(route))
         for headers in both.doors(route):
-            what, sent = f"{route} X-Org-Id", headers | {"X-Org-Id": HERE}
-            answer = await both.same(what, route.method, url, sent, both.acme.org.id, random_id())
-            assert answer.status == 403, what
-            nonsense = await both.same(what, route.method, url, sent, "nonsense", "nobodysx")
-            assert nonsense.without() == answer.without(), what
+            answer = await ask(both.acme.app, "GET", url, headers=headers)
+            both.no_trace(str(route), answer)
+            told = route.path.startswith(TELLS_OF_CLIENTS) or route.path in TELLS_OF_PROVIDER
+            assert told or known not in answer.text, str(route)
 
 
 # Streams
