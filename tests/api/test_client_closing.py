@@ -77,6 +77,7 @@ async def test_nothing_of_it_is_left_to_enter(house: Stage, alice: httpx.AsyncCl
     sent(await doras.get("/v1/monitors"))
     body = {"name": "Key", "scopes": ["monitors:read"]}
     key = sent(await alice.post("/v1/api-keys", json=body, headers=inside(made)), 201)["key"]
+    assert "Corner" in (await house.client().get("/status/corner")).text
     answer = await alice.delete(f"{CLIENTS}/{made['id']}")
     assert sent(answer) is None
     random = await alice.get(f"{CLIENTS}/{made['id'][:-4]}0000")

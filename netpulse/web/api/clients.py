@@ -291,6 +291,8 @@ async def delete(
 
     await session.change(work)
     house.engine.org_deleted(client_id)
+    house.shelf.edited(client_id)
+    house.shelf.domains_edited()
     house.engine.letters_written()
 
 

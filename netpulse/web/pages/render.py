@@ -136,6 +136,8 @@ def error_page(error: ApiError, scope: Scope) -> str:
         context["user"] = None
     title, action = _BY_CODE.get(error.code) or _TITLES.get(error.status, _OTHER)
     home = {"href": "/dashboard", "label": "To the dashboard"}
+    if error.code == "ORGANIZATION_CHANGED":
+        home = {"href": "/switch", "label": "Choose an organization"}
     if state.get("page_domain"):
         # A status page's own domain: NetPulse itself is nowhere to be seen there.
         home, action = {"href": "/", "label": "To the status page"}, None
