@@ -119,6 +119,16 @@ def has_any(conn: Conn, provider_id: Id) -> bool:
     return conn.one(f"SELECT 1 FROM organizations WHERE {where} LIMIT 1", params) is not None
 
 
+def enters_any(conn: Conn, provider_id: Id, user_id: Id) -> bool:
+    """Tell whether the user may enter a client of the organization."""
+    row = conn.one(
+        "SELECT 1 FROM memberships m JOIN organizations o ON o.id = m.org_id WHERE m.user_id = ?"
+        f" AND o.parent_id = ? AND o.deleted_at IS NULL AND {users.IN_EFFECT} LIMIT 1",
+        (user_id, provider_id),
+    )
+    return row is not None
+
+
 def plans(conn: Conn, provider_id: Id) -> dict[str, Quotas]:
     """Return the plans that the provider's clients have, by name, with the quotas of the client
     that was changed last."""

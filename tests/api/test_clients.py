@@ -16,7 +16,7 @@ from netpulse.model.watch import Status, Watch
 from netpulse.storage import orgs, quotas, users
 from netpulse.storage.db import Conn
 from tests.api.test_monitors import errors, make, sent
-from tests.cast import Person
+from tests.cast import PASSWORD, Person
 from tests.clock import START
 from tests.conftest import Stage
 from tests.makers import random_id
@@ -614,3 +614,78 @@ class TestGrants:
         )
         assert {each.status_code for each in answers} == {200}
         assert (await house.actions(made["id"])).count("grant.given") == 2
+
+
+class TestItsPeople:
+    """The client's own people, whom the provider invites from inside."""
+
+    async def test_invited_with_either_role(
+        self, house: Stage, alice: httpx.AsyncClient, bob: httpx.AsyncClient
+    ) -> None:
+        made = await new_client(alice, quotas={"users": 2})
+        url = "/v1/org/members/invite"
+        for role in ("viewer", "admin"):
+            body = {"email": f"{role}@shop.example", "role": role}
+            asked = sent(await alice.post(url, json=body, headers=inside(made)), 201)
+            token = asked["url"].rpartition("/")[2]
+            joining = {"token": token, "password": PASSWORD}
+            accept = "/v1/auth/invitations/accept"
+            sent(await house.client().post(accept, json=joining), 201)
+            login = {"email": f"{role}@shop.example", "password": PASSWORD}
+            access = sent(await house.client().post("/v1/auth/login", json=login))["access_token"]
+            theirs = house.client(headers={"Authorization": f"Bearer {access}"})
+            assert sent(await theirs.get("/v1/org"))["provider"] == "Acme"
+            spec = {"name": "x", "type": "http", "target": "https://x.example"}
+            answer = await theirs.post("/v1/monitors", json=spec)
+            assert answer.status_code == (201 if role == "admin" else 403)
+            # They see who of the provider may come in, and not who else it looks after.
+            members = sent(await theirs.get("/v1/org/members"))
+            assert [one["email"] for one in members if one["is_grant"]] == [house.cast.alice.email]
+            if role == "admin":
+                assert sent(await theirs.get(CLIENTS)) == []
+        full = await alice.post(
+            url, json={"email": "third@shop.example", "role": "viewer"}, headers=inside(made)
+        )
+        assert (full.status_code, full.json()["error"]["code"]) == (409, "QUOTA_REACHED")
+        # Whoever may only look there invites nobody.
+        grants = f"{CLIENTS}/{made['id']}/grants/{house.cast.bob.id}"
+        sent(await alice.put(grants, json={"role": "viewer"}))
+        body = {"email": "x@shop.example", "role": "viewer"}
+        assert (await bob.post(url, json=body, headers=inside(made))).status_code == 403
+
+    async def test_they_cannot_touch_the_providers_people(
+        self, house: Stage, alice: httpx.AsyncClient
+    ) -> None:
+        made = await new_client(alice)
+        dora = await person_of(house, await org_of(house, made["id"]), "dora")
+        doras = house.client(headers=dora.headers)
+        url = f"/v1/org/members/{house.cast.alice.id}"
+        for answer in (
+            await doras.patch(url, json={"role": "viewer"}),
+            await doras.patch(url, json={"is_active": False}),
+            await doras.delete(url),
+            await doras.post(f"{url}/reset-2fa"),
+        ):
+            assert answer.status_code == 403
+        sent(await alice.get("/v1/monitors", headers=inside(made)))
+
+    async def test_who_leaves_the_provider_is_out_of_its_clients(
+        self, house: Stage, alice: httpx.AsyncClient, bob: httpx.AsyncClient
+    ) -> None:
+        made = await new_client(alice)
+        bobs = house.cast.bob.id
+        sent(await alice.put(f"{CLIENTS}/{made['id']}/grants/{bobs}", json={"role": "admin"}))
+        sent(await bob.get("/v1/monitors", headers=inside(made)))
+        member = f"/v1/org/members/{bobs}"
+        sent(await alice.patch(member, json={"is_active": False}))
+        assert (await bob.get("/v1/monitors", headers=inside(made))).status_code == 403
+        sent(await alice.patch(member, json={"is_active": True}))
+        sent(await bob.get("/v1/monitors", headers=inside(made)))
+        sent(await alice.delete(member))
+        assert (await bob.get("/v1/monitors", headers=inside(made))).status_code == 401
+        listed = sent(await alice.get(f"{CLIENTS}/{made['id']}/grants"))
+        assert [one["email"] for one in listed] == [house.cast.alice.email]
+        assert (await rows(house, made["id"]))[-1][:2] == (
+            "grant.ended",
+            "alice@acme.example (Acme)",
+        )

@@ -43,7 +43,7 @@ def look(conn: Conn, org_id: Id, session: OrgSession) -> Around:
     """Return where the session's person may go."""
     has_clients = session.org.parent_id is None and clients.has_any(conn, org_id)
     if has_clients and session.role < Role.ADMIN:
-        has_clients = bool(clients.entered_by(conn, org_id, session.user.id))
+        has_clients = clients.enters_any(conn, org_id, session.user.id)
     return Around(places.page(conn, session.user, limit=IN_MENU), has_clients)
 
 
