@@ -14,6 +14,8 @@ Text = Annotated[str, Meta(max_length=4000)]
 Tag = Annotated[str, Meta(min_length=1, max_length=64)]
 Pattern = Annotated[str, Meta(min_length=1, max_length=4000)]
 Port = Annotated[int, Meta(ge=1, le=65535)]
+HeaderName = Annotated[str, Meta(max_length=256)]
+HeaderValue = Annotated[str, Meta(max_length=16_384)]
 # No pattern here: one that occurs twice in a field's annotation crashes the interpreter at its exit
 # with msgspec 0.22 (msgspec issue 717). `rules.monitors` reads the range.
 StatusRange = Annotated[str, Meta(min_length=3, max_length=7)]
@@ -25,8 +27,8 @@ class BasicAuth(
 ):
     """HTTP Basic (RFC 7617)."""
 
-    username: str
-    password: str | None = None
+    username: Annotated[str, Meta(max_length=4096)]
+    password: Annotated[str, Meta(max_length=4096)] | None = None
 
 
 class BearerAuth(
@@ -34,7 +36,7 @@ class BearerAuth(
 ):
     """A bearer token (RFC 6750)."""
 
-    token: str | None = None
+    token: Annotated[str, Meta(max_length=16_384)] | None = None
 
 
 class CommonSpec(
@@ -72,9 +74,13 @@ class HttpSpec(CommonSpec, frozen=True, kw_only=True, tag="http", weakref=True):
     """A request over http or https, whichever scheme the target has."""
 
     method: Annotated[str, Meta(pattern=r"^[A-Z]{1,20}$")] = "GET"
-    headers: Annotated[dict[str, str | None], Meta(max_length=50)] = {}
+    headers: Annotated[dict[HeaderName, HeaderValue | None], Meta(max_length=50)] = {}
     body: Annotated[str, Meta(max_length=65_536)] | None = None
-    expected_status: StatusCode | StatusRange | tuple[StatusCode | StatusRange, ...] = "200-299"
+    expected_status: (
+        StatusCode
+        | StatusRange
+        | Annotated[tuple[StatusCode | StatusRange, ...], Meta(max_length=100)]
+    ) = "200-299"
     body_match: Pattern | None = None
     body_not_match: Pattern | None = None
     body_regex: Pattern | None = None

@@ -17,6 +17,9 @@ from netpulse.storage.raw import Raw
 from netpulse.web.envelope import DEFAULT_LIMIT, MAX_LIMIT, Many, Meta
 from netpulse.web.errors import Problem, invalid
 
+Moment = Annotated[str, Bounds(max_length=50)]
+"""A moment as somebody writes it: RFC 3339."""
+
 LAST_PAGED_ROW = 10_000
 """`page` reaches as far as this; beyond, `cursor` does."""
 
@@ -128,14 +131,14 @@ class TestAnswer(CheckAnswer, frozen=True, kw_only=True):
 class ChecksQuery(Struct, frozen=True, kw_only=True, rename={"from_": "from"}):
     """Which checks."""
 
-    from_: str | None = None
+    from_: Moment | None = None
     """RFC 3339; checks that began then or later."""
-    to: str | None = None
+    to: Moment | None = None
     """RFC 3339; checks that began before."""
     status: Result | None = None
     cursor: Annotated[str, Bounds(max_length=40)] | None = None
     """`meta.next_cursor` of the page before."""
-    page: Annotated[int, Bounds(ge=1)] | None = None
+    page: Annotated[int, Bounds(ge=1, le=1_000_000)] | None = None
     limit: Annotated[int, Bounds(ge=1, le=MAX_LIMIT)] = DEFAULT_LIMIT
 
 

@@ -67,7 +67,7 @@ class IncidentSpec(Struct, frozen=True, kw_only=True):
     """An incident that a person announces."""
 
     title: Title
-    monitor_id: str | None = None
+    monitor_id: Annotated[str, Meta(max_length=100)] | None = None
     monitor_ids: Ids = []
     status: IncidentStatus = IncidentStatus.INVESTIGATING
     message: Story = ""

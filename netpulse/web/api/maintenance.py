@@ -16,7 +16,7 @@ from netpulse.storage.db import Conn
 from netpulse.storage.maintenances import MaintenanceFilter
 from netpulse.storage.table import Page
 from netpulse.web import reading
-from netpulse.web.api.checks import moment
+from netpulse.web.api.checks import Moment, moment
 from netpulse.web.call import Call
 from netpulse.web.endpoint import ADMIN, VIEWER, endpoint
 from netpulse.web.envelope import One
@@ -40,9 +40,9 @@ class MaintenanceSpec(Struct, frozen=True, kw_only=True):
 
     title: Annotated[str, Meta(min_length=1, max_length=200)]
     description: Annotated[str, Meta(max_length=5000)] = ""
-    starts_at: str | None = None
+    starts_at: Moment | None = None
     """RFC 3339. Of a recurring one: where its rule begins to count (DTSTART); absent: now."""
-    ends_at: str | None = None
+    ends_at: Moment | None = None
     """RFC 3339; of one that is once."""
     rrule: Annotated[str, Meta(max_length=500)] | None = None
     """RFC 5545: FREQ=WEEKLY;BYDAY=SU;BYHOUR=2;BYMINUTE=0."""

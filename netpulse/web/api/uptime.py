@@ -16,7 +16,7 @@ from netpulse.rules.uptime import Account
 from netpulse.storage import incidents, maintenances, quotas, rollups, runs, spans
 from netpulse.storage.db import Conn
 from netpulse.storage.rollups import Rollup
-from netpulse.web.api.checks import moment
+from netpulse.web.api.checks import Moment, moment
 from netpulse.web.errors import Problem, invalid
 from netpulse.web.house import House
 from netpulse.web.session import OrgSession
@@ -28,9 +28,9 @@ class UptimeQuery(Struct, frozen=True, kw_only=True, rename={"from_": "from"}):
     """Which period: its length up to now, or two moments."""
 
     period: Literal["24h", "7d", "30d", "90d"] | None = None
-    from_: str | None = None
+    from_: Moment | None = None
     """RFC 3339."""
-    to: str | None = None
+    to: Moment | None = None
     """RFC 3339; absent: now."""
 
 
