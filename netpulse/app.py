@@ -35,7 +35,7 @@ from netpulse.rules.addresses import AddressPolicy
 from netpulse.storage import directory, restore, rotation, users
 from netpulse.storage.db import Database
 from netpulse.storage.errors import StartRefused, StorageTrouble
-from netpulse.storage.lock import DataLock
+from netpulse.storage.lock import ROTATION, DataLock
 from netpulse.storage.opening import open_database
 from netpulse.storage.raw import Raw
 from netpulse.web import accounts, pages
@@ -86,8 +86,12 @@ async def _run(loaded: Loaded) -> None:
     data = Path(config.storage.data_dir)
     directory.prepare(data)
     with DataLock.acquire(data):
-        if restore.finish(data):
+        if restore.is_under_way(data):
+            # Nobody may change the key of what is being exchanged.
+            with DataLock.acquire(data, ROTATION):
+                restore.finish(data)
             log.warning("a restore that was interrupted is finished now")
+        restore.finish(data)
         address = probe_port(config.server.host, config.server.port)
         async with contextlib.AsyncExitStack() as stack:
             house = await _build(config, loaded.secrets, data, address, stack)

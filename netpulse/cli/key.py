@@ -75,7 +75,7 @@ async def _rotate(loaded: Loaded, *, leave_damaged: bool) -> int:
     from netpulse.crypto.vault import Vault
     from netpulse.engine.clock import Clock
     from netpulse.model.user import Actor
-    from netpulse.storage import directory, rotation
+    from netpulse.storage import directory, restore, rotation
     from netpulse.storage.lock import ROTATION, DataLock
     from netpulse.storage.opening import open_database
 
@@ -90,6 +90,11 @@ async def _rotate(loaded: Loaded, *, leave_damaged: bool) -> int:
     given = bytes.fromhex(text) if text else None
     async with contextlib.AsyncExitStack() as stack:
         stack.enter_context(DataLock.acquire(data, ROTATION))
+        if restore.is_under_way(data):
+            raise rotation.Refused(
+                "a restore was interrupted: start NetPulse once, which finishes it, and then run "
+                "this again"
+            )
         if masters.from_environment:
             stack.enter_context(_alone(data))
         known = masters.load(has_data=True)

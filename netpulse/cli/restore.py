@@ -58,7 +58,7 @@ async def _restore(arguments: argparse.Namespace, loaded: Loaded) -> int:
     from netpulse.model.user import Actor
     from netpulse.storage import directory, restore, restored
     from netpulse.storage.archive import Unpacker
-    from netpulse.storage.lock import DataLock
+    from netpulse.storage.lock import ROTATION, DataLock
     from netpulse.storage.opening import open_database
 
     data = Path(loaded.config.storage.data_dir)
@@ -68,7 +68,8 @@ async def _restore(arguments: argparse.Namespace, loaded: Loaded) -> int:
         settings.complain("nothing was changed")
         return 1
     directory.prepare(data)
-    with DataLock.acquire(data):
+    # Nobody may change the key of what is being exchanged.
+    with DataLock.acquire(data), DataLock.acquire(data, ROTATION):
         restore.finish(data)
         progress = Progress("Unpacking", manifest.size)
         try:

@@ -7,6 +7,7 @@ that is ever written.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import re
@@ -43,7 +44,10 @@ class BackupRefused(Exception):
 
 
 class Packer:
-    """Writes an archive: file after file, the manifest last."""
+    """Writes an archive: file after file, the manifest last.
+
+    Use it in a `with` block, which lets go of the file also where the archive is given up.
+    """
 
     def __init__(self, file: BinaryIO) -> None:
         """Take an empty file that can be written."""
@@ -51,6 +55,15 @@ class Packer:
             file, "w", zipfile.ZIP_DEFLATED, allowZip64=True, compresslevel=1
         )
         self._files: list[BackedUp] = []
+
+    def __enter__(self) -> Packer:
+        """Use it in a `with` block."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Let go of the file; what was given up is no archive, and whoever made it removes it."""
+        with contextlib.suppress(OSError, ValueError):
+            self._zip.close()
 
     def add(self, name: str, path: Path, progress: Progress) -> None:
         """Add the file at `path` as `name`."""

@@ -65,15 +65,12 @@ def make(
             f"{key} does not exist: the key is in the environment; leave --with-key out and keep "
             "ENCRYPTION_KEY somewhere safe"
         )
-    if with_key and key.with_name(f"{key.name}.next").exists():
-        raise BackupRefused(KEY_CHANGES)
     draft = target.with_name(f".{target.name}.part")
     skipped: list[str] = []
     try:
         with _scratch(target) as scratch, _unchanging(data) if with_key else nullcontext():
             handle = os.open(draft, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
-            with os.fdopen(handle, "w+b") as file:
-                packer = Packer(file)
+            with os.fdopen(handle, "w+b") as file, Packer(file) as packer:
                 layout = 0
                 for path in _sources(data):
                     name = path.relative_to(data).as_posix()
@@ -162,12 +159,8 @@ def _unchanging(data: Path) -> Iterator[None]:
     except StartRefused as refusal:
         raise BackupRefused(str(refusal)) from None
     with lock:
-        following = (data / directory.KEY).with_name(f"{directory.KEY}.next")
-        if following.exists():
-            raise BackupRefused(
-                f"a change of the encryption key was interrupted ({following} is there): run "
-                "`netpulse key rotate` to finish it, or leave --with-key out"
-            )
+        if (data / directory.KEY).with_name(f"{directory.KEY}.next").exists():
+            raise BackupRefused(KEY_CHANGES)
         yield
 
 

@@ -14,7 +14,7 @@ from netpulse.storage.errors import StartRefused
 FILE = "netpulse.lock"
 """Held by the server."""
 ROTATION = "rotation.lock"
-"""Held while the master key is being changed, or copied."""
+"""Held while the master key is being changed, copied or exchanged."""
 
 
 class DataLock:

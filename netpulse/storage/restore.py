@@ -139,6 +139,11 @@ def exchange(data: Path, stage: Path, now: Millis) -> Path:
     return data / keep
 
 
+def is_under_way(data: Path) -> bool:
+    """Tell whether an exchange was begun and waits to be finished."""
+    return (data / STAGE / _NOTE).exists()
+
+
 def finish(data: Path) -> bool:
     """Finish an exchange that was begun, if there is one; the caller holds the lock.
 

@@ -191,11 +191,11 @@ async def test_not_in_the_middle_of_a_change_of_the_key(tmp_path: Path) -> None:
 
 
 def tree(data: Path) -> dict[str, bytes]:
-    """What is in a data directory, but for the lock's card."""
+    """What is in a data directory, but for the cards of the locks."""
     return {
         str(path.relative_to(data)): path.read_bytes()
         for path in sorted(data.rglob("*"))
-        if path.is_file() and path.name != "netpulse.lock"
+        if path.is_file() and path.name not in ("netpulse.lock", "rotation.lock")
     }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import stat
 import subprocess
 import threading
@@ -20,6 +21,7 @@ from netpulse.storage.lock import ROTATION, DataLock
 from netpulse.storage.opening import open_database
 from tests.instance import EMAIL, PASSWORD, ROOT, SOURCE, Instance, Sink, eventually
 from tests.integration.test_rotation import begun, flip, made
+from tests.integration.test_serve import refused
 from tests.treasure import assert_opens
 
 OLD, NEW = "00" * 32, "11" * 32
@@ -227,7 +229,7 @@ async def test_a_backup_from_before_does_not_come_back_with_the_new_key(tmp_path
     assert (await asyncio.to_thread(rotate, data)).status == 0
     back = await asyncio.to_thread(run, "restore", str(saved), "--data", str(data), "--yes")
     assert back.status == 1
-    assert "the encryption key does not belong to" in back.err
+    assert "the encryption key at hand does not belong to" in back.err
     db = await open_database(data, Vault(*masters.load(has_data=True)))
     await db.read(assert_opens, treasure)
     await db.close()
@@ -244,15 +246,71 @@ async def test_no_backup_with_a_key_that_is_being_changed(tmp_path: Path) -> Non
         "finish\n"
     )
     await begun(data, masters)
-    said = await asyncio.to_thread(run, "backup", str(saved), "--data", str(data), "--with-key")
+    for options in ((), ("--with-key",)):
+        said = await asyncio.to_thread(run, "backup", str(saved), "--data", str(data), *options)
+        assert said.status == 1
+        assert said.err == (
+            "netpulse: the encryption key is being changed: let `netpulse key rotate` come to its "
+            "end, then back up\n"
+        )
+        assert not saved.exists()
+
+
+async def test_no_restore_while_the_key_is_changed_and_the_other_way_round(tmp_path: Path) -> None:
+    data, saved = tmp_path / "data", tmp_path / "np.zip"
+    masters, treasure = await made(data)
+    packed = await asyncio.to_thread(run, "backup", str(saved), "--data", str(data))
+    assert packed.status == 0, packed.err
+    restore = ("restore", str(saved), "--data", str(data), "--yes")
+    with DataLock.acquire(data, ROTATION):
+        said = await asyncio.to_thread(run, *restore)
     assert said.status == 1
     assert said.err == (
-        f"netpulse: a change of the encryption key was interrupted ({data}/secret.key.next is "
-        "there): run `netpulse key rotate` to finish it, or leave --with-key out\n"
+        f"netpulse: another command (process {os.getpid()}) is at the key of {data}; let that "
+        "finish\n"
     )
-    assert not saved.exists()
-    said = await asyncio.to_thread(run, "backup", str(saved), "--data", str(data))
-    assert said.status == 0
+    (data / ".restoring").mkdir(mode=0o700)
+    (data / ".restoring" / "exchange.json").write_text('{"keep": "k", "old": [], "new": []}')
+    said = await asyncio.to_thread(rotate, data)
+    assert said.status == 1
+    assert said.err == (
+        "netpulse: a restore was interrupted: start NetPulse once, which finishes it, and then run "
+        "this again\n"
+    )
+    db = await open_database(data, Vault(*masters.load(has_data=True)))
+    await db.read(assert_opens, treasure)
+    await db.close()
+
+
+@pytest.mark.slow
+def test_a_start_with_an_old_key_a_half_way_one_or_none(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    masters, _ = asyncio.run(made(data))
+    main_file = data / directory.MAIN
+    old = masters.path.read_text().strip()
+    asyncio.run(begun(data, masters))
+    assert refused(data, ENCRYPTION_KEY=old).startswith(
+        f"a change of the encryption key was interrupted, and {main_file} needs the old and the new"
+    )
+    assert rotate(data).status == 0
+    assert re.fullmatch(
+        re.escape(f"the encryption key of {main_file} was changed at ")
+        + r"\S+Z"
+        + re.escape(
+            ", and this is the one from before: use the new one (ENCRYPTION_KEY, or secret.key)"
+        ),
+        refused(data, ENCRYPTION_KEY=old),
+    )
+    assert refused(data, ENCRYPTION_KEY=NEW) == (
+        f"the encryption key does not belong to {main_file}: set ENCRYPTION_KEY, or restore "
+        "secret.key, as it was when the data was written"
+    )
+    masters.path.rename(tmp_path / "kept.key")
+    assert refused(data) == (
+        f"the encryption key is missing: {masters.path} does not exist and ENCRYPTION_KEY is not "
+        "set, but there is data that was encrypted with it; restore the key file from your backup"
+    )
+    assert not masters.path.exists(), "none is made over existing data"
 
 
 # --- beside `serve` ---
