@@ -26,13 +26,7 @@ from netpulse.web.call import actor_of
 from netpulse.web.errors import forbidden, unauthorized
 from netpulse.web.house import House
 from netpulse.web.proxies import networks, within
-from netpulse.web.session import OrgSession
-
-ENDED = "This sign-in has ended; sign in again"
-NOT_FROM_HERE = (
-    "You may not come from this address: it is not on the list of addresses that you allowed for "
-    "your account"
-)
+from netpulse.web.session import ENDED, NOT_FROM_HERE, OrgSession
 
 
 class _Found(Struct, frozen=True):

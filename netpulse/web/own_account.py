@@ -13,15 +13,14 @@ from msgspec.structs import replace
 
 from netpulse.crypto import passwords
 from netpulse.crypto.tokens import new_token
-from netpulse.model.org import Org
 from netpulse.model.time import MINUTE
 from netpulse.model.user import Actor, User
-from netpulse.storage import account_failures, audit, orgs, sessions, users
+from netpulse.storage import account_failures, audit, sessions, users
 from netpulse.storage.account_failures import Kind
 from netpulse.storage.db import Conn
 from netpulse.web import codes, security_notes, sign_in, tokens
 from netpulse.web.call import Call
-from netpulse.web.errors import Problem, invalid, too_many_until
+from netpulse.web.errors import Problem, conflict, invalid, too_many_until
 from netpulse.web.session import Deed
 
 R = TypeVar("R")
@@ -67,6 +66,7 @@ async def check_code(call: Call, path: str, text: str) -> None:
     user, actor = call.session.user, oneself(call)
 
     def write(conn: Conn) -> codes.Spent:
+        call.session.refuse_ended(conn)
         spent = codes.spend(conn, call.house, user, text, actor, call.now)
         if spent.what is None and spent.blocked_until is None:
             _note_refusal(conn, call, "wrong code")
@@ -95,11 +95,16 @@ async def change(call: Call, told: str, work: Callable[[Deed], R]) -> R:
     In the same transaction the caller's other sessions end, the page session that asked goes on
     under a new token (ASVS 7.2.4), and a letter says what was done: `told`, a whole sentence. The
     audit row, which `work` notes, goes where the person's sign-ins are noted.
+
+    Raises:
+        ApiError: 401 or 403 where the caller might not ask any more; 409 `ACCOUNT_CHANGED` where
+            what they have proved is another by now.
     """
     session, house = call.session, call.house
     fresh = None if session.cookie_digest is None else new_token()
 
     def bound(deed: Deed) -> R:
+        refuse_changed(deed, session.user)
         result = work(deed)
         sessions.end_all(
             deed.conn,
@@ -122,15 +127,26 @@ async def change(call: Call, told: str, work: Callable[[Deed], R]) -> R:
 
 async def quietly(call: Call, work: Callable[[Deed], R]) -> R:
     """Run a change of the caller's own things with its audit row, and nothing else."""
-    session = call.session
+    return await call.session.change(work, own=True)
 
-    def home(conn: Conn) -> Org:
-        org = orgs.get(conn, users.audited_in(conn, session.user))
-        assert org is not None, "the user refers to it"
-        return org
 
-    org = await call.house.db.read(home)
-    return await replace(session, org=org, via=None, actor=oneself(call)).change(work)
+def refuse_changed(deed: Deed, proved: User) -> None:
+    """Refuse a change that was proved with a password or a second factor that is another by now.
+
+    Raises:
+        ApiError: 409 `ACCOUNT_CHANGED`.
+    """
+    user = users.get(deed.conn, proved.id)
+    if (
+        user is None
+        or user.password_hash != proved.password_hash
+        or user.totp_enabled != proved.totp_enabled
+    ):
+        raise conflict(
+            "ACCOUNT_CHANGED",
+            "Your password or your second factor was changed meanwhile, and nothing was done; "
+            "look at your account, and begin again",
+        )
 
 
 def oneself(call: Call) -> Actor:
@@ -139,6 +155,7 @@ def oneself(call: Call) -> Actor:
 
 
 def _wrong_password(conn: Conn, call: Call) -> None:
+    call.session.refuse_ended(conn)
     account_failures.failed(conn, call.session.user.id, Kind.PASSWORD, call.now)
     _note_refusal(conn, call, "wrong password")
 

@@ -24,7 +24,6 @@ from netpulse.storage import audit, letters, login_attempts, password_resets, se
 from netpulse.storage.db import Conn
 from netpulse.web import codes, security_notes, sign_in
 from netpulse.web.accounts import normal_email
-from netpulse.web.auth import NOT_FROM_HERE
 from netpulse.web.errors import (
     ApiError,
     Problem,
@@ -36,6 +35,7 @@ from netpulse.web.errors import (
 )
 from netpulse.web.house import House
 from netpulse.web.proxies import bucket
+from netpulse.web.session import NOT_FROM_HERE
 
 log = logging.getLogger(__name__)
 

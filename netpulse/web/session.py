@@ -17,12 +17,20 @@ from netpulse.model.ids import Id
 from netpulse.model.org import Org
 from netpulse.model.time import Millis
 from netpulse.model.user import Actor, Role, User
-from netpulse.storage import audit, orgs
+from netpulse.storage import api_keys, audit, orgs, sessions, users
 from netpulse.storage.db import Conn, Database, QuotaReached
-from netpulse.web.errors import quota_reached
+from netpulse.web.errors import forbidden, quota_reached, unauthorized
+from netpulse.web.proxies import networks, within
 
 P = ParamSpec("P")
 R = TypeVar("R")
+
+ENDED = "This sign-in has ended; sign in again"
+NOT_FROM_HERE = (
+    "You may not come from this address: it is not on the list of addresses that you allowed for "
+    "your account"
+)
+LOWERED = "Your role here was changed meanwhile, and nothing was done; look at the page again"
 
 
 class Deed:
@@ -129,16 +137,58 @@ class OrgSession(Struct, frozen=True, kw_only=True):
 
         return await self.db.read(bound)
 
-    async def change(self, work: Callable[[Deed], R]) -> R:
-        """Run `work` in one transaction with its audit row, and return its result once durable.
+    def refuse_ended(self, conn: Conn) -> User:
+        """Return the person as the transaction sees them, if they might still ask.
+
+        Between the guard and a change time goes by: a body arrives slowly, a password is hashed.
+        Whoever ended the sign-in, lowered the role or removed the person meanwhile must not find
+        the change done after that.
 
         Raises:
-            ApiError: 409 where the organization has as much as it may.
+            ApiError: 401 for a sign-in that has ended, 403 with a lower role than the guard saw,
+                or for an address that is not allowed any more.
+        """
+        user = users.get(conn, self.user.id)
+        if user is None or not user.is_active or not self._stands(conn):
+            raise unauthorized(ENDED)
+        if user.ip_whitelist and not within(self.actor.ip or "", networks(user.ip_whitelist)):
+            raise forbidden(NOT_FROM_HERE)
+        role = users.reach(conn, user, self.org_id)
+        if role is None and self.key is not None:
+            raise unauthorized(ENDED)
+        if role is None or (role if self.key is None else min(role, Role.ADMIN)) < self.role:
+            raise forbidden(LOWERED)
+        return user
+
+    def _stands(self, conn: Conn) -> bool:
+        if self.key is not None:
+            key = api_keys.get(conn, self.key.org_id, self.key.id)
+            if key is None or key.digest != self.key.digest:
+                return False
+            return key.expires_at is None or key.expires_at > self.now
+        if self.cookie_digest is not None:
+            return sessions.find(conn, self.cookie_digest, self.now) is not None
+        return self.family_id is not None and sessions.family_stands(conn, self.family_id)
+
+    async def change(self, work: Callable[[Deed], R], *, own: bool = False) -> R:
+        """Run `work` in one transaction with its audit row, and return its result once durable.
+
+        `own`: it is about the person's own account, wherever they act just now; the row goes where
+        their sign-ins are noted.
+
+        Raises:
+            ApiError: 401 or 403 where they might not ask any more (`refuse_ended`), 409 where the
+                organization has as much as it may.
             RuntimeError: `work` noted nothing; the transaction is undone.
         """
 
         def bound(conn: Conn) -> R:
-            deed = Deed(conn, self.org_id, self.actor, self.now)
+            user = self.refuse_ended(conn)
+            org_id, actor = self.org_id, self.actor
+            if own:
+                org_id = users.audited_in(conn, user)
+                actor = replace(actor, org_id=None, org_name=None)
+            deed = Deed(conn, org_id, actor, self.now)
             result = work(deed)
             if not deed.noted:
                 raise RuntimeError("a change without an audit row")

@@ -234,6 +234,7 @@ async def exported(call: Call, query: ExportQuery) -> Stream:
     }
 
     def work(conn: Conn) -> int:
+        session.refuse_ended(conn)
         # In the log that is exported, which may be the instance's.
         row = audit.append(
             conn, log, session.actor, "audit.exported", "audit", None, None, asked, session.now

@@ -15,12 +15,13 @@ from netpulse.model.time import rfc3339
 from netpulse.model.user import Actor, Role, User
 from netpulse.storage import audit, sessions, users
 from netpulse.storage.db import Conn
-from netpulse.web import accounts, auth, sign_in, tokens
+from netpulse.web import accounts, sign_in, tokens
 from netpulse.web.call import Call
 from netpulse.web.endpoint import PUBLIC, endpoint
 from netpulse.web.envelope import NOTHING, One
 from netpulse.web.errors import ApiError, Problem, conflict, forbidden, invalid, unauthorized
 from netpulse.web.house import House
+from netpulse.web.session import ENDED, NOT_FROM_HERE
 
 LongText = Annotated[str, Meta(max_length=10_000)]
 
@@ -227,9 +228,9 @@ async def refresh(call: Call) -> One[Granted]:
             # Raised in here, so that the token is not used up: an address or a membership may
             # come back.
             if users.landing(conn, user) is None:
-                raise unauthorized(auth.ENDED)
+                raise unauthorized(ENDED)
             if not sign_in.allowed(user, actor.ip or ""):
-                raise forbidden(auth.NOT_FROM_HERE)
+                raise forbidden(NOT_FROM_HERE)
         return rotation, user
 
     rotation, user = await house.db.write(write)
@@ -242,7 +243,7 @@ async def refresh(call: Call) -> One[Granted]:
             "This refresh token was used before, so that all tokens of this sign-in are revoked; "
             "sign in again"
         )
-    raise unauthorized(auth.ENDED)
+    raise unauthorized(ENDED)
 
 
 @endpoint(

@@ -129,7 +129,7 @@ async def me(call: Call) -> One[MeAnswer]:
     summary="Change from which addresses one's own account may be used",
     body=MePatch,
     answer=MeAnswer,
-    errors=(429,),
+    errors=(409, 429),
 )
 async def patch(call: Call) -> One[MeAnswer]:
     """Change the list of addresses."""
@@ -177,7 +177,7 @@ async def set_addresses(call: Call, path: str, texts: list[str], password: str) 
     tag="auth",
     summary="Change one's own password; other sessions end",
     body=PasswordChange,
-    errors=(429,),
+    errors=(409, 429),
 )
 async def password(call: Call) -> One[None]:
     """Change it."""

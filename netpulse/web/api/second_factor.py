@@ -91,6 +91,7 @@ async def begin(call: Call) -> SetupAnswer:
     secret = one_time_codes.new_secret()
 
     def work(deed: Deed) -> None:
+        own_account.refuse_changed(deed, user)
         if not second_factors.begin(deed.conn, user.id, secret, deed.now):
             raise _is_on()
         deed.note("auth.second_factor_begun", "user", user.id)

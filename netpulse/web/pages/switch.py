@@ -68,6 +68,7 @@ async def move(session: OrgSession, org_id: str) -> None:
         return
 
     def work(conn: Conn) -> None:
+        session.refuse_ended(conn)
         found = users.reached(conn, session.user, org_id) if is_id(org_id) else None
         if found is None:
             raise not_found("organization")
