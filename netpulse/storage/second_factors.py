@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from netpulse.model.ids import Id
-from netpulse.model.time import Millis
+from netpulse.model.time import MINUTE, Millis
 from netpulse.storage import sessions
 from netpulse.storage.conn import Conn
 from netpulse.storage.sealed import TOTP_SECRET
@@ -18,14 +18,19 @@ CLOCK_STEPS = 20
 """Ten minutes: a clock is set back by more than that only when it was wrong."""
 
 
+PENDING_FOR = 30 * MINUTE
+"""How long a secret waits for the first code."""
+
+
 def begin(conn: Conn, user_id: Id, secret: str, now: Millis) -> bool:
     """Store a secret (base32) that does not count yet, in place of an earlier such one.
 
-    Returns False, and changes nothing, where a second factor is on already.
+    It ends after PENDING_FOR, and with the password that began it (`users.set_password`). Returns
+    False, and changes nothing, where a second factor is on already.
     """
     conn.execute(
-        "UPDATE users SET totp_secret = ?, totp_last_step = NULL, updated_at = ?"
-        " WHERE id = ? AND NOT totp_enabled",
+        "UPDATE users SET totp_secret = ?1, totp_last_step = NULL,"
+        " totp_begun_at = ?2, updated_at = ?2 WHERE id = ?3 AND NOT totp_enabled",
         (conn.vault.seal(secret.encode(), TOTP_SECRET.context(user_id)), now, user_id),
     )
     return bool(conn.changes)
@@ -43,13 +48,29 @@ def secret(conn: Conn, user_id: Id) -> str | None:
     return conn.vault.open(row[0], TOTP_SECRET.context(user_id)).decode()
 
 
+def pending(conn: Conn, user_id: Id, now: Millis) -> str | None:
+    """Return the secret (base32) that waits for its first code, or None: there is none, it was
+    begun too long ago, or it counts already.
+
+    Raises:
+        SealBroken: it does not open.
+    """
+    row = conn.one(
+        "SELECT 1 FROM users WHERE id = ? AND NOT totp_enabled AND totp_begun_at > ?"
+        " AND totp_begun_at <= ?",
+        (user_id, now - PENDING_FOR, now),
+    )
+    return None if row is None else secret(conn, user_id)
+
+
 def turn_on(conn: Conn, user_id: Id, step: int, now: Millis) -> bool:
     """Let the stored secret count from now on; the code of `step` proved it, and is used up.
 
     Returns False, and changes nothing, without such a secret or where it counts already.
     """
     conn.execute(
-        "UPDATE users SET totp_enabled = 1, totp_last_step = ?, updated_at = ?"
+        "UPDATE users SET totp_enabled = 1, totp_last_step = ?, totp_begun_at = NULL,"
+        " updated_at = ?"
         " WHERE id = ? AND NOT totp_enabled AND totp_secret IS NOT NULL",
         (step, now, user_id),
     )
@@ -108,7 +129,7 @@ def turn_off(conn: Conn, user_id: Id, now: Millis) -> bool:
     row = conn.one("SELECT totp_enabled FROM users WHERE id = ?", (user_id,))
     conn.execute(
         "UPDATE users SET totp_secret = NULL, totp_enabled = 0, totp_last_step = NULL,"
-        " updated_at = ? WHERE id = ?",
+        " totp_begun_at = NULL, updated_at = ? WHERE id = ?",
         (now, user_id),
     )
     conn.execute("DELETE FROM recovery_codes WHERE user_id = ?", (user_id,))

@@ -121,13 +121,15 @@ def drop_membership(conn: Conn, user_id: Id, org_id: Id) -> None:
 
 
 def set_password(conn: Conn, user_id: Id, password_hash: str, now: Millis) -> None:
-    """Set another password hash. Ending the user's sessions is the caller's part.
+    """Set another password hash. A second factor that was begun, and does not count yet, ends with
+    the password that began it. Ending the user's sessions is the caller's part.
 
     Raises:
         Missing: there is no such user.
     """
     conn.execute(
-        "UPDATE users SET password_hash = ?1, password_changed_at = ?2, updated_at = ?2"
+        "UPDATE users SET password_hash = ?1, password_changed_at = ?2, updated_at = ?2,"
+        " totp_secret = CASE WHEN totp_enabled THEN totp_secret END, totp_begun_at = NULL"
         " WHERE id = ?3",
         (password_hash, now, user_id),
     )

@@ -11,16 +11,16 @@ from typing import TypeVar
 
 from msgspec.structs import replace
 
-from netpulse.crypto import passwords
+from netpulse.crypto import one_time_codes, passwords
 from netpulse.crypto.tokens import new_token
-from netpulse.model.time import MINUTE
+from netpulse.model.time import MINUTE, Millis
 from netpulse.model.user import Actor, User
-from netpulse.storage import account_failures, audit, sessions, users
+from netpulse.storage import account_failures, audit, second_factors, sessions, users
 from netpulse.storage.account_failures import Kind
 from netpulse.storage.db import Conn
 from netpulse.web import codes, security_notes, sign_in, tokens
 from netpulse.web.call import Call
-from netpulse.web.errors import Problem, conflict, invalid, too_many_until
+from netpulse.web.errors import ApiError, Problem, conflict, invalid, too_many_until
 from netpulse.web.session import Deed
 
 R = TypeVar("R")
@@ -30,6 +30,7 @@ FRESH_MS = 15 * MINUTE
 
 WRONG_PASSWORD = "this is not your password"  # noqa: S105 - what is said, not a secret
 WRONG_CODE = "this code is wrong, or was used before"
+WRONG_FIRST_CODE = "this is not the code that your app should show now"
 
 
 async def check_password(call: Call, path: str, password: str) -> User:
@@ -77,6 +78,58 @@ async def check_code(call: Call, path: str, text: str) -> None:
         raise codes.too_many_codes(spent.blocked_until, call.now)
     if spent.what is None:
         raise invalid([Problem(path, WRONG_CODE)])
+
+
+async def check_first_code(call: Call, path: str, text: str) -> int:
+    """Return the step of a first code, with which the caller's second factor is to be turned on.
+
+    Wrong ones count as wrong codes of the account: whoever found its session open must not turn on
+    a factor that they do not have.
+
+    Raises:
+        ApiError: 400 at `path` for a wrong one, 429 after 5 wrong ones for this account within 15
+            minutes; 409 `TOTP_ENABLED` or `TOTP_NOT_BEGUN`.
+    """
+    now = call.now
+
+    def write(conn: Conn) -> tuple[int | None, Millis | None]:
+        user = call.session.refuse_ended(conn)
+        if user.totp_enabled:
+            raise is_on()
+        secret = second_factors.pending(conn, user.id, now)
+        if secret is None:
+            raise not_begun()
+        until = account_failures.blocked_until(conn, user.id, Kind.TOTP, now)
+        if until is not None:
+            return None, until
+        step = one_time_codes.matching_step(secret, text, now)
+        if step is None:
+            account_failures.failed(conn, user.id, Kind.TOTP, now)
+            _note_refusal(conn, call, "wrong code")
+        return step, None
+
+    step, until = await codes.write(call.house, write)
+    if until is not None:
+        raise too_many_until(
+            until,
+            now,
+            "Too many wrong codes for your account; wait as long as Retry-After says",
+        )
+    if step is None:
+        raise invalid([Problem(path, WRONG_FIRST_CODE)])
+    return step
+
+
+def is_on() -> ApiError:
+    """Return the 409 of a second factor that cannot be turned on again."""
+    return conflict(
+        "TOTP_ENABLED", "Your second factor is on already; turn it off before you set another up"
+    )
+
+
+def not_begun() -> ApiError:
+    """Return the 409 of a second factor that was not begun, or too long ago."""
+    return conflict("TOTP_NOT_BEGUN", "Get a secret with POST /v1/auth/2fa/setup first")
 
 
 async def is_fresh(call: Call) -> bool:

@@ -22,6 +22,7 @@ from netpulse.storage.migrations import (
     m0008_sign_ins,
     m0009_audit,
     m0010_status_pages,
+    m0011_accounts,
 )
 
 Step = Callable[[Database], None]
@@ -45,6 +46,7 @@ STEPS: tuple[tuple[str, Step], ...] = (
     ("0008_sign_ins", _script(m0008_sign_ins.SQL)),
     ("0009_audit", _script(m0009_audit.SQL)),
     ("0010_status_pages", _script(m0010_status_pages.SQL)),
+    ("0011_accounts", _script(m0011_accounts.SQL)),
 )
 
 LATEST = len(STEPS)

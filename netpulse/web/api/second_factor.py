@@ -13,7 +13,7 @@ from netpulse.web.api.auth import LongText
 from netpulse.web.call import Call
 from netpulse.web.endpoint import VIEWER, endpoint
 from netpulse.web.envelope import NOTHING, One
-from netpulse.web.errors import ApiError, Problem, conflict, invalid
+from netpulse.web.errors import Problem, conflict, invalid
 from netpulse.web.session import Deed
 
 ShortText = Annotated[str, Meta(max_length=200)]
@@ -93,7 +93,7 @@ async def begin(call: Call) -> SetupAnswer:
     def work(deed: Deed) -> None:
         own_account.refuse_changed(deed, user)
         if not second_factors.begin(deed.conn, user.id, secret, deed.now):
-            raise _is_on()
+            raise own_account.is_on()
         deed.note("auth.second_factor_begun", "user", user.id)
 
     await own_account.quietly(call, work)
@@ -113,7 +113,7 @@ def answer_of(email: str, secret: str) -> SetupAnswer:
     summary="Turn the second factor on with a first code; other sessions end",
     body=CodeGiven,
     answer=RecoveryCodes,
-    errors=(409,),
+    errors=(409, 429),
 )
 async def verify(call: Call) -> One[RecoveryCodes]:
     """Turn it on."""
@@ -125,20 +125,19 @@ async def turn_on(call: Call, path: str, code: str) -> list[str]:
     """Let the secret that was begun count, and return the recovery codes.
 
     Raises:
-        ApiError: 400 at `path` for a wrong code, 409 `TOTP_ENABLED` or `TOTP_NOT_BEGUN`.
+        ApiError: 400 at `path` for a wrong code, 429 after 5 of them for this account within 15
+            minutes; 409 `TOTP_ENABLED` or `TOTP_NOT_BEGUN`.
     """
     user = call.session.user
+    step = await own_account.check_first_code(call, path, code)
     fresh, digests = _new_codes(call)
 
     def work(deed: Deed) -> None:
-        secret = second_factors.secret(deed.conn, user.id)
-        if secret is None:
-            raise conflict("TOTP_NOT_BEGUN", "Get a secret with POST /v1/auth/2fa/setup first")
-        step = one_time_codes.matching_step(secret, code, deed.now)
-        if step is None:
-            raise invalid([Problem(path, "this is not the code that your app should show now")])
+        secret = second_factors.pending(deed.conn, user.id, deed.now)
+        if secret is None or one_time_codes.matching_step(secret, code, deed.now) != step:
+            raise own_account.not_begun()
         if not second_factors.turn_on(deed.conn, user.id, step, deed.now):
-            raise _is_on()
+            raise own_account.is_on()
         second_factors.put_codes(deed.conn, user.id, digests)
         deed.note("auth.second_factor_on", "user", user.id)
 
@@ -223,12 +222,6 @@ def _new_codes(call: Call) -> tuple[list[str], list[str]]:
     """Return fresh recovery codes, and what is stored of them."""
     fresh = one_time_codes.new_recovery_codes()
     return fresh, [codes.digest_of(call.house, code) for code in fresh]
-
-
-def _is_on() -> ApiError:
-    return conflict(
-        "TOTP_ENABLED", "Your second factor is on already; turn it off before you set another up"
-    )
 
 
 ROUTES = (setup, verify, disable, recovery_codes)

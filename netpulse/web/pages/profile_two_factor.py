@@ -71,8 +71,8 @@ async def verify(call: Call) -> Response[bytes]:
     try:
         fresh = await api.turn_on(call, "$.code", form.text("code"))
     except ApiError as error:
-        secret = await call.house.db.read(second_factors.secret, user.id)
-        if error.status != 400 or secret is None:
+        secret = await call.house.db.read(second_factors.pending, user.id, call.now)
+        if error.status not in (400, 429) or secret is None:
             return redirect(HERE, "begin-again")
         made = api.answer_of(user.email, secret)
         return await _setup(call, made, given, forms.problems(error, _LABELS), error)
