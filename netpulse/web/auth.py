@@ -23,7 +23,7 @@ from netpulse.storage.db import Conn
 from netpulse.storage.users import Reach
 from netpulse.web import scopes, tokens
 from netpulse.web.call import actor_of
-from netpulse.web.errors import forbidden, unauthorized
+from netpulse.web.errors import ApiError, forbidden, unauthorized
 from netpulse.web.house import House
 from netpulse.web.proxies import networks, within
 from netpulse.web.session import ENDED, NOT_FROM_HERE, OrgSession
@@ -62,6 +62,19 @@ async def identify(connection: ASGIConnection[Any, Any, Any, Any]) -> OrgSession
     if cookie:
         return await _by_cookie(connection, house, cookie, org_id)
     raise unauthorized("Sign in first: send Authorization: Bearer <access token>, or X-API-Key")
+
+
+async def of_browser(connection: ASGIConnection[Any, Any, Any, Any]) -> OrgSession | None:
+    """Return the page session that the request's cookie stands for, whatever else signs it; None
+    without one that stands."""
+    origin = connection.scope["state"]["origin"]
+    cookie = connection.cookies.get(tokens.session_cookie_name(origin.is_https))
+    if not cookie:
+        return None
+    try:
+        return await _by_cookie(connection, connection.app.state.house, cookie, None)
+    except ApiError:
+        return None
 
 
 async def _by_token(

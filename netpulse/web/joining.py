@@ -33,6 +33,7 @@ from netpulse.web.errors import (
 )
 from netpulse.web.house import House
 from netpulse.web.proxies import bucket
+from netpulse.web.session import OrgSession
 
 MOST_TOKEN = 200
 """Characters; what is longer is no token of ours."""
@@ -50,7 +51,7 @@ class Invited(Struct, frozen=True):
 class Proof(Struct, frozen=True, kw_only=True):
     """How somebody shows that they are the one who was invited."""
 
-    signed_in: User | None = None
+    signed_in: OrgSession | None = None
     """Who is signed in already, whoever that is."""
     password: str | None = None
     totp_code: str | None = None
@@ -100,14 +101,19 @@ async def accept(
         invited = await find(house, token, actor.ip or "", now)
         email = invited.invitation.email
         known = await house.db.read(users.by_email, email)
-        if known is not None and proof.signed_in is not None and proof.signed_in.id == known.id:
-            fresh = ""
-        else:
-            fresh = await _prove(house, actor, email, known, proof)
+        session = proof.signed_in
+        if session is not None and (known is None or session.user.id != known.id):
+            session = None
+        fresh = "" if session is not None else await _prove(house, actor, email, known, proof)
 
         def work(
-            conn: Conn, known: User | None = known, fresh: str = fresh
+            conn: Conn,
+            known: User | None = known,
+            fresh: str = fresh,
+            session: OrgSession | None = session,
         ) -> tuple[User, Invited]:
+            if session is not None:
+                session.refuse_ended(conn)
             return _join(conn, house, actor, token, known, fresh, now)
 
         try:

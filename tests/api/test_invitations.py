@@ -17,7 +17,7 @@ from netpulse.model.letter import Letter
 from netpulse.model.org import Quotas
 from netpulse.model.time import DAY, MINUTE, SECOND, rfc3339
 from netpulse.model.user import Actor, Role
-from netpulse.storage import letters, orgs, second_factors, users
+from netpulse.storage import letters, orgs, second_factors, sessions, users
 from netpulse.storage.db import Conn
 from netpulse.web import joining
 from tests import people
@@ -26,6 +26,7 @@ from tests.api.test_monitors import SPEC, errors, sent
 from tests.cast import PASSWORD, Person
 from tests.clock import START, FakeClock
 from tests.conftest import Opener, Stage
+from tests.sign_ins import browser
 
 DORA = "dora@initech.example"
 FRESH = "nine quiet pelicans"
@@ -691,6 +692,42 @@ class TestPage:
         page = await browser.get("/monitors")
         assert charlie.email in page.text
         assert f'data-org="{house.cast.acme.id}"' in page.text
+
+    async def test_an_access_token_makes_no_session(self, house: Stage) -> None:
+        """Of a program's sign-in a browser's would otherwise be made, which lasts for 30 days."""
+        made = await invite(house.client(headers=house.cast.charlie.headers), "alice@acme.example")
+        url = f"/invitations/{token_of(made)}"
+        thief = house.client(headers=house.cast.alice.headers)
+        shown = await thief.get(url)
+        assert 'name="password"' in shown.text
+        for data in ({"x": "y"}, {"password": "not the password"}):
+            answer = await thief.post(url, data=data)
+            assert answer.status_code in (400, 401)
+            assert "set-cookie" not in answer.headers
+        joined = await people.memberships(house, house.cast.alice.id)
+        assert list(joined) == [house.cast.acme.id]
+        # With the password it is what it would be without the token.
+        answer = await thief.post(url, data={"password": PASSWORD})
+        assert answer.status_code == 303
+        assert "np_session" in thief.cookies
+
+    async def test_a_session_that_ends_meanwhile_joins_nobody(
+        self, house: Stage, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        made = await invite(house.client(headers=house.cast.charlie.headers), "alice@acme.example")
+        client = await browser(house, "alice@acme.example")
+        accepted = joining.accept
+
+        async def late(*args: Any) -> Any:
+            now = house.house.clock.now()
+            await house.house.db.write(sessions.end_all, house.cast.alice.id, now)
+            return await accepted(*args)
+
+        monkeypatch.setattr(joining, "accept", late)
+        answer = await client.post(f"/invitations/{token_of(made)}", data={"x": "y"})
+        assert answer.status_code == 401
+        joined = await people.memberships(house, house.cast.alice.id)
+        assert list(joined) == [house.cast.acme.id]
 
     async def test_another_sites_page_joins_nobody(
         self, house: Stage, alice: httpx.AsyncClient

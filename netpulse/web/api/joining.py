@@ -7,7 +7,6 @@ from typing import Annotated
 from msgspec import Meta, Struct
 
 from netpulse.model.time import rfc3339
-from netpulse.model.user import User
 from netpulse.web import joining
 from netpulse.web.api.auth import LongText, OrgAnswer, Registered, UserAnswer
 from netpulse.web.auth import identify
@@ -16,6 +15,7 @@ from netpulse.web.endpoint import PUBLIC, endpoint
 from netpulse.web.envelope import One
 from netpulse.web.errors import ApiError
 from netpulse.web.joining import Proof
+from netpulse.web.session import OrgSession
 
 
 class Acceptance(Struct, frozen=True, kw_only=True):
@@ -30,12 +30,12 @@ class Acceptance(Struct, frozen=True, kw_only=True):
     """A one-time or recovery code, where the account asks for one."""
 
 
-async def signed_in(call: Call) -> User | None:
+async def signed_in(call: Call) -> OrgSession | None:
     """Return who has signed the request in person; a sign-in that does not stand is none."""
     if "x-api-key" in call.request.headers:
         return None
     try:
-        return (await identify(call.request)).user
+        return await identify(call.request)
     except ApiError:
         return None
 

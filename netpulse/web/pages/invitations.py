@@ -15,14 +15,15 @@ from netpulse.model.time import rfc3339
 from netpulse.model.user import User
 from netpulse.storage import sessions
 from netpulse.web import joining, sign_in, tokens
-from netpulse.web.api import joining as api
 from netpulse.web.api.members import LABELS as ROLE_LABELS
+from netpulse.web.auth import of_browser
 from netpulse.web.call import Call
 from netpulse.web.endpoint import PUBLIC, page
 from netpulse.web.errors import ApiError
 from netpulse.web.joining import Invited, Proof
 from netpulse.web.pages import forms
 from netpulse.web.pages.render import outside, redirect, with_secret_address
+from netpulse.web.session import OrgSession
 
 HERE = "/invitations/{token:str}"
 CODE_NEEDED = (
@@ -35,7 +36,7 @@ LABELS = {"password": "Password", "totp_code": "One-time code"}
 async def ask(call: Call) -> Response[bytes]:
     """Say who invites to what, and offer to join."""
     invited = await _found(call)
-    return _shown(call, invited, await api.signed_in(call), {})
+    return _shown(call, invited, await of_browser(call.request), {})
 
 
 @page("POST", HERE, access=PUBLIC)
@@ -43,7 +44,9 @@ async def join(call: Call) -> Response[bytes]:
     """Join, and be in."""
     form = await forms.read(call)
     invited = await _found(call)
-    signed_in = await api.signed_in(call)
+    # Only what this browser has itself: the page goes on in a session, and a program's access
+    # token must not become one.
+    signed_in = await of_browser(call.request)
     proof = Proof(
         signed_in=signed_in,
         password=form.raw("password"),
@@ -60,7 +63,7 @@ async def join(call: Call) -> Response[bytes]:
         call.headers.update(error.headers)
         call.headers.pop("WWW-Authenticate", None)
         return _shown(call, invited, signed_in, found, status=error.status)
-    await _enter(call, user, invited)
+    await _enter(call, user, invited, signed_in)
     return redirect("/dashboard", "joined")
 
 
@@ -72,14 +75,14 @@ def _token(call: Call) -> str:
     return str(call.request.path_params["token"])
 
 
-async def _enter(call: Call, user: User, invited: Invited) -> None:
+async def _enter(call: Call, user: User, invited: Invited, signed_in: OrgSession | None) -> None:
     """Let this browser act in the organization that was joined, under another token: what it may
-    do has changed (ASVS 7.2.4)."""
+    do has changed (ASVS 7.2.4). A session begins only after the password, and the code where one is
+    asked for; who joined as the one they are signed in as goes on in the session that they have."""
     house, is_https = call.house, call.origin.is_https
     old = call.request.cookies.get(tokens.session_cookie_name(is_https))
     digest = house.digester.digest
-    row = await house.db.read(sessions.find, digest(old), call.now) if old else None
-    if old and row is not None and row.user_id == user.id:
+    if old and signed_in is not None and signed_in.user.id == user.id:
         token = new_token()
         await house.db.write(sessions.renew, digest(old), digest(token))
     else:
@@ -91,7 +94,7 @@ async def _enter(call: Call, user: User, invited: Invited) -> None:
 def _shown(
     call: Call,
     invited: Invited,
-    signed_in: User | None,
+    signed_in: OrgSession | None,
     errors: dict[str, str],
     *,
     status: int = 200,
@@ -106,8 +109,8 @@ def _shown(
         role_label=ROLE_LABELS[invitation.role],
         email=invitation.email,
         expires_at=rfc3339(invitation.expires_at),
-        signed_in=None if signed_in is None else signed_in.email,
-        is_theirs=signed_in is not None and signed_in.email == invitation.email,
+        signed_in=None if signed_in is None else signed_in.user.email,
+        is_theirs=signed_in is not None and signed_in.user.email == invitation.email,
         password_min_length=passwords.MIN_LENGTH,
         form=forms.view({"email": invitation.email}, errors),
     )
