@@ -104,7 +104,15 @@ async def accept(
         session = proof.signed_in
         if session is not None and (known is None or session.user.id != known.id):
             session = None
-        fresh = "" if session is not None else await _prove(house, actor, email, known, proof)
+        try:
+            fresh = "" if session is not None else await _prove(house, actor, email, known, proof)
+        except ApiError:
+            # Who withdraws the invitation meanwhile is told what they are told of an address
+            # without an account, of which there is nothing to prove.
+            digest = house.digester.digest(token)
+            if await house.db.read(_invited, digest, house.clock.now()) is None:
+                raise gone() from None
+            raise
 
         def work(
             conn: Conn,

@@ -13,6 +13,7 @@ from msgspec.structs import replace
 
 from netpulse.channels import Carrier, Mail
 from netpulse.config import Config, Server
+from netpulse.crypto import passwords
 from netpulse.model.letter import Letter
 from netpulse.model.org import Quotas
 from netpulse.model.time import DAY, MINUTE, SECOND, rfc3339
@@ -436,6 +437,40 @@ class TestAccept:
         assert (await client.post("/v1/auth/login", json=credentials)).status_code == 429
         other = house.client(ip="203.0.113.10")
         assert (await accept(other, token_of(made), PASSWORD)).status_code == 201
+
+    async def test_withdrawn_while_a_wrong_password_is_looked_at(
+        self, house: Stage, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The inviter, who has the link, must not learn by it whether the address has an account."""
+        charlie = house.client(headers=house.cast.charlie.headers)
+        hash_password, verify_password = passwords.hash_password, passwords.verify_password
+        made: dict[str, Any] = {}
+
+        async def withdraw() -> None:
+            answer = await charlie.delete(f"/v1/org/invitations/{made['id']}")
+            assert answer.status_code == 200
+
+        async def hashed(password: str) -> str:
+            await withdraw()
+            return await hash_password(password)
+
+        async def verified(stored: str | None, password: str) -> bool:
+            await withdraw()
+            return await verify_password(stored, password)
+
+        monkeypatch.setattr(passwords, "hash_password", hashed)
+        monkeypatch.setattr(passwords, "verify_password", verified)
+        answers = []
+        for email in ("alice@acme.example", "nobody@acme.example"):
+            made = await invite(charlie, email)
+            answers.append(await accept(house.client(), token_of(made), "not the password"))
+            refused(answers[-1], 404, "INVITATION_NOT_FOUND")
+        first, second = answers
+        assert first.content == second.content
+        different = {"x-request-id", "ratelimit-remaining", "ratelimit"}
+        assert {k: v for k, v in first.headers.items() if k not in different} == {
+            k: v for k, v in second.headers.items() if k not in different
+        }
 
     async def test_with_a_second_factor(self, house: Stage, alice: httpx.AsyncClient) -> None:
         charlie = house.cast.charlie
