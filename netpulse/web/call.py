@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, TypeVar, cast
 
 from litestar import Request, Response
@@ -21,6 +22,8 @@ from netpulse.web.session import OrgSession
 S = TypeVar("S", bound=Struct)
 
 USER_AGENT_CHARS = 300
+_VERSION_TAG = re.compile(r'"([0-9]{1,15})"')
+"""The entity tag of a version; what is longer was never one of ours (and no integer of SQLite)."""
 
 
 class Call:
@@ -87,10 +90,10 @@ class Call:
         given = self.request.headers.get("if-match")
         if given is None or given.strip() == "*":
             return None
-        tag = given.strip()
-        if len(tag) > 2 and tag[0] == tag[-1] == '"' and tag[1:-1].isdecimal():
-            return int(tag[1:-1])
-        raise version_conflict()
+        tag = _VERSION_TAG.fullmatch(given.strip())
+        if tag is None:
+            raise version_conflict()
+        return int(tag[1])
 
     def tag(self, version: int) -> None:
         """Name the version of what is answered (ETag)."""

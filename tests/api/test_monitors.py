@@ -134,10 +134,14 @@ class TestVerbs:
         url = f"/v1/monitors/{made['id']}"
         ok = await alice.put(url, json=SPEC, headers={"If-Match": '"1"'})
         assert (ok.status_code, ok.headers["etag"]) == (200, '"2"')
-        for tag in ('"1"', '"99"', 'W/"2"', "2", '"x"', '"2", "3"'):
-            late = await alice.put(url, json=SPEC, headers={"If-Match": tag})
+        for tag in (
+            *('"1"', '"99"', 'W/"2"', "2", '"x"', '"2", "3"', '""', '"-2"', '"²"', '"٢"'),
+            *(f'"{2**63}"', '"' + "9" * 5_000 + '"', '"' + "0" * 5_000 + '2"'),
+        ):
+            sent_tag = {"If-Match": tag.encode()}
+            late = await alice.put(url, json=SPEC, headers=sent_tag)
             assert (late.status_code, late.json()["error"]["code"]) == (412, "VERSION_CONFLICT")
-            late = await alice.delete(url, headers={"If-Match": tag})
+            late = await alice.delete(url, headers=sent_tag)
             assert late.status_code == 412
         assert (await alice.put(url, json=SPEC, headers={"If-Match": "*"})).status_code == 200
         actions = await house.actions(house.cast.acme.id)
