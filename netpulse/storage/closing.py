@@ -33,6 +33,14 @@ from netpulse.storage.maintenances import MaintenanceFilter
 AT_ONCE = 25
 """Monitors that are retired in one transaction: some 50 ms."""
 MOST = 1_000_000
+_LEFT = (
+    ("monitors", " AND t.deleted_at IS NULL"),
+    ("alert_channels", " AND t.deleted_at IS NULL"),
+    ("alert_rules", ""),
+    ("maintenances", " AND t.deleted_at IS NULL"),
+    ("status_pages", ""),
+    ("api_keys", ""),
+)
 _WITHDRAWN = "the organization was deleted"
 
 
@@ -78,13 +86,7 @@ def close(conn: Conn, org_id: Id, now: Millis) -> None:
 
     `retire_some` ends its monitors afterwards.
     """
-    for channel in channels.page(conn, org_id, limit=MOST).rows:
-        channels.delete(conn, org_id, channel.id, now=now)
-    conn.execute("DELETE FROM alert_rules WHERE org_id = ?", (org_id,))
-    for plan in maintenances.page(conn, org_id, MaintenanceFilter(), limit=MOST).rows:
-        maintenances.delete(conn, plan, now)
-    for shown in status_pages.page(conn, org_id, limit=MOST).rows:
-        status_pages.delete(conn, shown)
+    _silence(conn, org_id, now)
     for incident in incidents.page(conn, org_id, IncidentFilter(is_open=True), 0, MOST).rows:
         if incident.origin is not Origin.MANUAL:
             continue  # it ends with its monitor
@@ -102,7 +104,6 @@ def close(conn: Conn, org_id: Id, now: Millis) -> None:
         invitations.delete(conn, org_id, invitation.id)
     for member in users.page(conn, org_id, limit=MOST).rows:
         members.leave(conn, org_id, member.user.id, now)
-    conn.execute("DELETE FROM api_keys WHERE org_id = ?", (org_id,))
     # No slug has a space in it: nobody can take this one.
     conn.execute(
         "UPDATE organizations SET deleted_at = ?1, updated_at = ?1, version = version + 1,"
@@ -111,8 +112,22 @@ def close(conn: Conn, org_id: Id, now: Millis) -> None:
     )
 
 
+def _silence(conn: Conn, org_id: Id, now: Millis) -> None:
+    """Remove what an organization is told through, shown on and entered by with a key."""
+    for channel in channels.page(conn, org_id, limit=MOST).rows:
+        channels.delete(conn, org_id, channel.id, now=now)
+    conn.execute("DELETE FROM alert_rules WHERE org_id = ?", (org_id,))
+    for plan in maintenances.page(conn, org_id, MaintenanceFilter(), limit=MOST).rows:
+        maintenances.delete(conn, plan, now)
+    for shown in status_pages.page(conn, org_id, limit=MOST).rows:
+        status_pages.delete(conn, shown)
+    conn.execute("DELETE FROM api_keys WHERE org_id = ?", (org_id,))
+
+
 def retire_some(conn: Conn, org_id: Id, now: Millis) -> bool:
-    """Retire some monitors of a deleted organization; return whether any are left."""
+    """Retire some monitors of a deleted organization, and what else it still has; return whether
+    any are left."""
+    _silence(conn, org_id, now)
     rows = conn.all(
         "SELECT id FROM monitors WHERE org_id = ? AND deleted_at IS NULL ORDER BY key LIMIT ?",
         (org_id, AT_ONCE),
@@ -123,11 +138,12 @@ def retire_some(conn: Conn, org_id: Id, now: Millis) -> bool:
 
 
 def unfinished(conn: Conn) -> list[Id]:
-    """Return the deleted organizations that still have monitors."""
-    rows = conn.all(
-        "SELECT o.id FROM organizations o WHERE o.deleted_at IS NOT NULL AND EXISTS"
-        " (SELECT 1 FROM monitors m WHERE m.org_id = o.id AND m.deleted_at IS NULL)"
+    """Return the deleted organizations that still have monitors or something to be told through,
+    shown on or entered by."""
+    left = " OR ".join(
+        f"EXISTS (SELECT 1 FROM {table} t WHERE t.org_id = o.id{living})" for table, living in _LEFT
     )
+    rows = conn.all(f"SELECT o.id FROM organizations o WHERE o.deleted_at IS NOT NULL AND ({left})")
     return [row[0] for row in rows]
 
 

@@ -223,6 +223,18 @@ def delete(conn: Conn, item: StatusPage) -> None:
     TABLE.delete(conn, item.org_id, item.id)
 
 
+def clear_way(conn: Conn, slug: str, domain: str | None) -> None:
+    """Remove pages of deleted organizations that hold this address or domain.
+
+    They go with their organization; one that was left behind must not keep its address for ever.
+    """
+    conn.execute(
+        "DELETE FROM status_pages WHERE (slug = ?1 OR domain = ?2) AND org_id IN"
+        " (SELECT id FROM organizations WHERE deleted_at IS NOT NULL)",
+        (slug, domain),
+    )
+
+
 def forget_monitor(conn: Conn, monitor_id: Id) -> None:
     """Take a monitor that is deleted off every page."""
     conn.execute("DELETE FROM status_page_services WHERE monitor_id = ?", (monitor_id,))

@@ -242,6 +242,51 @@ async def test_a_crash_in_between(open_stage: Opener, tmp_path: Path) -> None:
     assert len(stage.house.engine.roster) == 1
 
 
+def left_behind(conn: Conn, org_id: Id) -> None:
+    """Mark an organization as deleted, as if all that it has had come too late for that."""
+    conn.execute("UPDATE organizations SET deleted_at = ? WHERE id = ?", (START, org_id))
+
+
+@pytest.mark.parametrize("other", ["slug", "domain"])
+async def test_what_was_left_behind_keeps_no_address(
+    house: Stage, alice: httpx.AsyncClient, other: str
+) -> None:
+    made = await furnished(house, alice)
+    await house.house.db.write(left_behind, made["id"])
+    shown = {
+        "slug": "corner" if other == "slug" else "ours",
+        "title": "Ours",
+        "custom_domain": "status.corner.example" if other == "domain" else None,
+    }
+    ours = sent(await alice.post("/v1/status-pages", json=shown), 201)
+    assert sent(await alice.get(f"/v1/status-pages/{ours['id']}"))["slug"] == shown["slug"]
+    assert (await house.client().get(f"/status/{shown['slug']}")).status_code == 200
+
+
+async def test_the_next_start_removes_what_was_left_behind(
+    house: Stage, alice: httpx.AsyncClient
+) -> None:
+    made = await furnished(house, alice)
+    body = {"name": "Key", "scopes": ["monitors:read"]}
+    sent(await alice.post("/v1/api-keys", json=body, headers=inside(made)), 201)
+    db = house.house.db
+    await db.write(left_behind, made["id"])
+
+    def only_these(conn: Conn) -> None:
+        conn.execute(
+            "UPDATE monitors SET deleted_at = ? WHERE org_id = ? AND deleted_at IS NULL",
+            (START, made["id"]),
+        )
+
+    await db.write(only_these)
+    assert await db.read(closing.unfinished) == [made["id"]]
+    await house.house.engine.start()
+    await house.house.engine.settled()
+    assert await db.read(closing.unfinished) == []
+    gone = await db.read(closing.holdings, made["id"], START)
+    assert (gone.channels, gone.maintenance, gone.status_pages, gone.keys) == (0, 0, 0, 0)
+
+
 async def test_a_thousand_monitors_keep_nobody_waiting(
     house: Stage, alice: httpx.AsyncClient
 ) -> None:

@@ -294,6 +294,7 @@ def _filled(deed: Deed, page: StatusPage, draft: Draft) -> StatusPage:
     """
     groups = _named(deed, draft.groups)
     logo = _kept_logo(page, draft)
+    status_pages.clear_way(deed.conn, draft.slug, draft.domain)
     if status_pages.slug_taken(deed.conn, draft.slug, page.id):
         raise conflict("SLUG_TAKEN", f"Another status page is at /status/{draft.slug} already")
     hashed = page.password_hash
