@@ -35,7 +35,7 @@ from tests.api.test_clients import CLIENTS, inside, make_in, new_client, org_of,
 from tests.api.test_monitors import fail, make, sent
 from tests.cast import PASSWORD
 from tests.clock import START
-from tests.conftest import Opener, Stage
+from tests.conftest import WITH_MAIL, Opener, Stage
 from tests.home import Home, home, now
 from tests.integration.test_private_targets import client_of
 from tests.receiver import Receiver
@@ -240,6 +240,29 @@ async def test_a_crash_in_between(open_stage: Opener, tmp_path: Path) -> None:
     found = (await db.read(incidents.page, made["id"], IncidentFilter())).rows
     assert [one.resolution for one in found] == ["organization_deleted"]
     assert len(stage.house.engine.roster) == 1
+
+
+async def test_a_link_to_acknowledge_leads_nowhere(open_stage: Opener) -> None:
+    house = await open_stage(config=WITH_MAIL)
+    alice = house.client(headers=house.cast.alice.headers)
+    made = await furnished(house, alice)
+    await fail(house, made["monitor"], START)
+    (incident,) = [
+        one
+        for one in sent(await alice.get("/v1/incidents", headers=inside(made)))
+        if one["title"] != "Announced"
+    ]
+    links, stranger = house.house.links, house.client()
+    url = links.acknowledge(incident["id"], made["channel"], now=START)
+    assert incident["title"] in (await stranger.get(url)).text
+    sent(await alice.delete(f"{CLIENTS}/{made['id']}"))
+    await house.house.engine.settled()
+    unknown = links.acknowledge(made["id"], made["channel"], now=START)
+    for method in ("GET", "POST"):
+        refused = await stranger.request(method, url)
+        assert refused.status_code == 404
+        assert incident["title"] not in refused.text
+        assert refused.text == (await stranger.request(method, unknown)).text
 
 
 def left_behind(conn: Conn, org_id: Id) -> None:

@@ -12,7 +12,7 @@ from msgspec import Struct
 from netpulse.model.ids import Id
 from netpulse.model.incident import Incident
 from netpulse.model.user import Actor
-from netpulse.storage import acknowledging, channels, incidents
+from netpulse.storage import acknowledging, channels, incidents, orgs
 from netpulse.storage.acknowledging import Acknowledged
 from netpulse.storage.db import Conn
 from netpulse.storage.incidents import AlreadyOver
@@ -32,9 +32,12 @@ class _About(Struct, frozen=True):
 
 
 def _about(conn: Conn, incident_id: Id, channel_id: Id) -> _About | None:
-    """Return what a link is about; the token vouches for the organization."""
+    """Return what a link is about, or None; the token vouches for the organization."""
     incident = incidents.anywhere(conn, incident_id)
     if incident is None:
+        return None
+    org = orgs.get(conn, incident.org_id)
+    if org is None or org.deleted_at is not None:
         return None
     channel = channels.get(conn, incident.org_id, channel_id)
     return _About(incident, "a channel that is gone" if channel is None else channel.name)
