@@ -133,6 +133,7 @@ class Masters:
         if known is not None:
             return known
         self.next_path.unlink(missing_ok=True)
+        self._clear()
         return _put(master, self.next_path)
 
     def retire(self) -> None:
@@ -143,6 +144,7 @@ class Masters:
             KeyTrouble: the directory cannot be written.
         """
         try:
+            self._clear()
             self.next_path.replace(self._path)
             _sync(self._path.parent)
         except FileNotFoundError:
@@ -152,6 +154,14 @@ class Masters:
                 f"cannot put the new key in the place of {self._path}: {error.strerror} "
                 f"(uid {os.getuid()})"
             ) from None
+
+    def _clear(self) -> None:
+        """Remove what a process that was killed has left of writing a key: it may be a copy of it.
+        Only one command is at it at a time, and where there is data no start makes a key."""
+        ours = (self._path.name, self.next_path.name)
+        for draft in self._path.parent.glob(f"{self._path.name}.*"):
+            if draft.stem in ours and draft.suffix[1:].isdecimal():
+                draft.unlink(missing_ok=True)
 
 
 def fresh() -> bytes:

@@ -403,7 +403,7 @@ async def test_every_filter_with_an_index_uses_it(house: Stage) -> None:
             )
             found[name] = "; ".join(row[3] for row in rows)
         rows = conn.all(
-            "EXPLAIN QUERY PLAN SELECT min(seq), max(seq) FROM audit_logs"
+            "EXPLAIN QUERY PLAN SELECT min(seq), max(seq), count(*) FROM audit_logs"
             " WHERE org_id = ? AND created_at >= ? AND created_at < ?",
             ("x", 1, 2),
         )

@@ -137,6 +137,19 @@ def test_the_next_key_takes_the_place_of_the_old_one_in_one_step(tmp_path: Path)
     assert masters.load(has_data=True) == (new,), "again is harmless"
 
 
+def test_what_a_killed_command_has_left_of_a_next_key_is_removed(tmp_path: Path) -> None:
+    masters = Masters(None, tmp_path / "secret.key")
+    masters.load(has_data=False)
+    left = [tmp_path / name for name in ("secret.key.7", "secret.key.next.12345")]
+    kept = tmp_path / "secret.key.next.mine"
+    for step in (lambda: masters.propose(fresh()), masters.retire):
+        for path in (*left, kept):
+            path.write_text("00" * 32)
+        step()
+        assert not any(path.exists() for path in left)
+        assert kept.exists(), "what is not ours stays"
+
+
 def test_what_is_no_key_is_no_next_key(tmp_path: Path) -> None:
     masters = Masters(None, tmp_path / "secret.key")
     (old,) = masters.load(has_data=False)
