@@ -101,6 +101,12 @@ async def monitor(side: Side) -> Id:
     )
 
 
+async def bulk(side: Side) -> Id:
+    """A change of many monitors that is done."""
+    body = {"action": "resume", "monitor_ids": [await side.one("monitor")]}
+    return await _id(side, "/v1/monitors/bulk", body)
+
+
 async def alert_channel(side: Side) -> Id:
     """A webhook."""
     config = {"url": f"https://hooks.example/{side.mark}"}
@@ -231,6 +237,7 @@ MAKERS: dict[str, Maker] = {
     "invitation": invitation,
     "client": client,
     "monitor": monitor,
+    "bulk": bulk,
     "alert_channel": alert_channel,
     "alert_rule": alert_rule,
     "incident": incident,
@@ -299,6 +306,12 @@ def _a_monitor(target: dict[str, Any]) -> Callable[[Side], Awaitable[dict[str, A
 
 
 SAMPLES |= {name: _a_monitor(target) for name, target in TARGETS.items()}
+
+
+@sample("BulkSpec")
+async def a_bulk_change(side: Side) -> dict[str, Any]:
+    """Nothing that changes anything; which monitors is put in by whoever asks."""
+    return {"action": "resume"}
 
 
 @sample("RuleSpec")

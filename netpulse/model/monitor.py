@@ -12,6 +12,8 @@ from netpulse.model.time import Millis
 Name = Annotated[str, Meta(min_length=1, max_length=200)]
 Text = Annotated[str, Meta(max_length=4000)]
 Tag = Annotated[str, Meta(min_length=1, max_length=64)]
+MOST_TAGS = 50
+"""Tags of one monitor."""
 Pattern = Annotated[str, Meta(min_length=1, max_length=4000)]
 Port = Annotated[int, Meta(ge=1, le=65535)]
 HeaderName = Annotated[str, Meta(max_length=256)]
@@ -49,7 +51,7 @@ class CommonSpec(
     description: Text = ""
     runbook_url: Annotated[str, Meta(max_length=2048)] = ""
     group: Annotated[str, Meta(max_length=100)] = ""
-    tags: Annotated[tuple[Tag, ...], Meta(max_length=50)] = ()
+    tags: Annotated[tuple[Tag, ...], Meta(max_length=MOST_TAGS)] = ()
     interval_seconds: Annotated[int, Meta(ge=10, le=86_400)] = 60
     timeout_seconds: Annotated[int, Meta(ge=1, le=86_400)] = 10
     confirmations: Annotated[int, Meta(ge=1, le=10)] = 2

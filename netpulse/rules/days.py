@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from msgspec import Struct
 
 from netpulse.model.maintenance import Window
-from netpulse.model.time import DAY, Millis
+from netpulse.model.time import DAY, SECOND, Millis
 from netpulse.model.watch import Gap, Span, Status, UnknownReason
 from netpulse.rules.uptime import Account, account
 
@@ -54,6 +54,10 @@ def days(
         watched_from = max(start, inside[0].at)
         over = [gap for gap in gaps if gap.start < end and gap.end > watched_from]
         windows = [one for one in maintained if one.start < end and one.end > watched_from]
+        if end <= now and watched_from == start and len(inside) == 1 and not over and not windows:
+            # Most days of most monitors are one state from end to end.
+            found.append(_whole(start, inside[0].status))
+            continue
         found.append(_day(start, account(watched_from, end, inside, over, now, windows)))
     return found
 
@@ -67,6 +71,21 @@ def runs(named: Sequence[Day]) -> list[tuple[str, int]]:
         else:
             found.append((day.status, 1))
     return found
+
+
+def _whole(start: Millis, status: Status) -> Day:
+    """Return the day that was in one state all through, as `_day` would."""
+    seconds = DAY // SECOND
+    if status is Status.UP:
+        return Day(start=start, status=status.value, up_seconds=seconds)
+    if status is Status.DOWN:
+        return Day(start=start, status=status.value, down_seconds=seconds, outages=1)
+    if status is Status.DEGRADED:
+        return Day(start=start, status=status.value, degraded_seconds=seconds)
+    if status is Status.PAUSED:
+        return Day(start=start, status=status.value)
+    # Pending and unknown: nobody vouched for any of it.
+    return Day(start=start, status=Status.UNKNOWN.value)
 
 
 def _day(start: Millis, of: Account) -> Day:

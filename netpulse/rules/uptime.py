@@ -93,7 +93,7 @@ def account(
     durations = [0] * len(outages)
     excused = [0] * len(outages)
     pieces = _cut(_pieces(begun, ended, spans, outages), _windows(maintained))
-    for piece in _cut(pieces, _disjoint(gaps)):
+    for piece in _cut(pieces, disjoint(gaps)):
         length = piece.end - piece.start
         parts[piece.status] += length
         if piece.status is Status.UNKNOWN:
@@ -203,7 +203,7 @@ def _shown(span: Span) -> tuple[Status, UnknownReason | None]:
     return span.status, span.reason
 
 
-class _Hole(Struct, frozen=True):
+class Hole(Struct, frozen=True):
     """What lies over the spans, in whole Unix seconds, end excluded: a gap without what an earlier
     one covers already, or (without a reason) maintenance."""
 
@@ -212,31 +212,31 @@ class _Hole(Struct, frozen=True):
     reason: UnknownReason | None
 
 
-def _windows(maintained: Sequence[Window]) -> list[_Hole]:
+def _windows(maintained: Sequence[Window]) -> list[Hole]:
     """Return the stretches in maintenance in the order of time, none over another."""
-    found: list[_Hole] = []
+    found: list[Hole] = []
     covered = 0
     for one in sorted(maintained, key=lambda one: (one.start, one.end)):
         start, end = max(one.start // SECOND, covered), one.end // SECOND
         if start < end:
-            found.append(_Hole(start, end, None))
+            found.append(Hole(start, end, None))
             covered = end
     return found
 
 
-def _disjoint(gaps: Sequence[Gap]) -> list[_Hole]:
+def disjoint(gaps: Sequence[Gap]) -> list[Hole]:
     """Return the gaps in the order of time, none over another: of two, the earlier one counts."""
-    found: list[_Hole] = []
+    found: list[Hole] = []
     covered = 0
     for gap in sorted(gaps, key=lambda gap: (gap.start, gap.end)):
         start, end = max(gap.start // SECOND, covered), gap.end // SECOND
         if start < end:
-            found.append(_Hole(start, end, gap.reason))
+            found.append(Hole(start, end, gap.reason))
             covered = end
     return found
 
 
-def _cut(pieces: Iterator[_Piece], holes: Sequence[_Hole]) -> Iterator[_Piece]:
+def _cut(pieces: Iterator[_Piece], holes: Sequence[Hole]) -> Iterator[_Piece]:
     """Yield the pieces with the holes laid over them. A paused stretch stays paused.
 
     One walk along both: a quarter of flapping has tens of thousands of pieces.

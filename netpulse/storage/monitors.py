@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
 
 import msgspec
 from msgspec import Struct
@@ -32,6 +32,7 @@ __all__ = [
     "SORTS",
     "MonitorFilter",
     "MonitorRow",
+    "bound_to",
     "count",
     "covered",
     "get",
@@ -40,10 +41,13 @@ __all__ = [
     "insert",
     "load_all",
     "load_one",
+    "matching",
     "names",
     "page",
+    "page_by",
     "present",
     "replace",
+    "rows_of",
     "set_deleted",
     "set_paused",
     "status_counts",
@@ -65,6 +69,7 @@ _SEVERITY = (
     " WHEN 'pending' THEN 3 WHEN 'maintenance' THEN 4 WHEN 'up' THEN 5 ELSE 6 END"
 )
 _NAME = "m.name COLLATE NOCASE, m.key"
+_WATCH = f" JOIN watches w ON w.monitor_id = m.id AND w.region = '{LOCAL}'"
 
 SORTS: dict[str, str] = {
     "name": _NAME,
@@ -81,6 +86,8 @@ SORTS: dict[str, str] = {
     "-group": f"m.group_name COLLATE NOCASE DESC, {_NAME}",
     "interval_seconds": f"m.interval_seconds, {_NAME}",
     "-interval_seconds": f"m.interval_seconds DESC, {_NAME}",
+    "status_since": f"w.since, {_NAME}",
+    "-status_since": f"w.since DESC, {_NAME}",
 }
 """The orders a list may be asked in; `status` has the worst first."""
 
@@ -182,14 +189,64 @@ def page(
     order = SORTS[wanted.sort]
     where, params = _where(org_id, wanted)
     counted = conn.one(f"SELECT count(*) FROM monitors m WHERE {where}", params)
-    watch = f" JOIN watches w ON w.monitor_id = m.id AND w.region = '{LOCAL}'"
     # First only the keys: sorting must not drag every configuration along.
     keys = (
-        f"SELECT m.key FROM monitors m{watch if 'w.status' in order else ''} WHERE {where}"
+        f"SELECT m.key FROM monitors m{_WATCH if 'w.' in order else ''} WHERE {where}"
         f" ORDER BY {order} LIMIT ? OFFSET ?"
     )
     rows = conn.all(f"{JOINED} WHERE m.key IN ({keys}) ORDER BY {order}", (*params, limit, offset))
     return Page([joined(conn, row) for row in rows], int(counted[0]) if counted else 0)
+
+
+def page_by(
+    conn: Conn,
+    org_id: Id,
+    wanted: MonitorFilter,
+    figures: Mapping[Id, float],
+    offset: int = 0,
+    limit: int = 20,
+    *,
+    largest_first: bool = False,
+) -> Page[MonitorRow]:
+    """Return a page in the order of a figure that is not in the table; those without one are last,
+    and the same figures go by name. `wanted.sort` is not looked at."""
+    ids = matching(conn, org_id, wanted)
+    sign = -1 if largest_first else 1
+    last = float("inf")
+    ids.sort(key=lambda id_: sign * figures[id_] if id_ in figures else last)
+    return Page(rows_of(conn, org_id, ids[offset : offset + limit]), len(ids))
+
+
+def rows_of(conn: Conn, org_id: Id, ids: Sequence[Id]) -> list[MonitorRow]:
+    """Return those of `ids` that are monitors of the organization, in that order."""
+    found = conn.all(
+        f"{JOINED} WHERE m.org_id = ? AND m.id IN ({_marks(tuple(ids))}) AND m.deleted_at IS NULL",
+        (org_id, *ids),
+    )
+    by_id = {row.monitor.id: row for row in (joined(conn, each) for each in found)}
+    return [by_id[id_] for id_ in ids if id_ in by_id]
+
+
+def matching(conn: Conn, org_id: Id, wanted: MonitorFilter) -> list[Id]:
+    """Return the ids of all monitors that fit the filter, by name."""
+    where, params = _where(org_id, wanted)
+    rows = conn.all(f"SELECT m.id FROM monitors m WHERE {where} ORDER BY {_NAME}", params)
+    return [row[0] for row in rows]
+
+
+def bound_to(conn: Conn, org_id: Id, ids: Sequence[Id]) -> tuple[int, int]:
+    """Return how many incidents are open because one of `ids` is down, and how many rules name one
+    of them alone: what goes with them."""
+    listed = msgspec.json.encode(list(ids)).decode()
+    row = conn.one(
+        "SELECT (SELECT count(*) FROM watches WHERE org_id = ?1 AND incident_id IS NOT NULL"
+        " AND monitor_id IN (SELECT value FROM json_each(?2))),"
+        " (SELECT count(*) FROM alert_rules WHERE org_id = ?1"
+        " AND monitor_id IN (SELECT value FROM json_each(?2)))",
+        (org_id, listed),
+    )
+    assert row is not None, "counting has an answer"
+    return int(row[0]), int(row[1])
 
 
 def insert(conn: Conn, monitor: Monitor) -> Monitor:

@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
+import msgspec
 from msgspec import Struct
 
 from netpulse.model.ids import Id
 from netpulse.model.time import DAY, Millis
 from netpulse.model.watch import Status
 from netpulse.rules import uptime
-from netpulse.storage import alert_rules, channels, incidents, maintenances, monitors, runs, spans
+from netpulse.storage import alert_rules, channels, incidents, monitors, standings
 from netpulse.storage.conn import Conn
 from netpulse.storage.incidents import IncidentFilter
 
 
 class Looked(Struct, frozen=True):
-    """How the last 24 hours went for all monitors together."""
+    """How the time up to now went for all monitors together."""
 
     uptime_percent: float | None
     coverage_percent: float | None
+    """What somebody vouches for, of the time in which somebody was to look: a pause is wanted and
+    takes nothing from how well we looked."""
+
+
+class Lately(Struct, frozen=True):
+    """What went on in the last 24 hours."""
+
     incidents: int
     checks_per_minute: int
 
@@ -30,40 +38,42 @@ class Steps(Struct, frozen=True):
     rule: bool
 
 
-def last_day(conn: Conn, org_id: Id, now: Millis) -> Looked:
-    """Add up the account of every monitor over the last 24 hours."""
-    start = now - DAY
-    gaps = runs.gaps(conn, start, now)
-    maintained = maintenances.of_all(conn, org_id, start, now)
-    up = down = known = period = 0
-    per_minute = 0.0
-    rows = conn.all(
-        "SELECT id, created_at, interval_seconds, is_paused FROM monitors"
-        " WHERE org_id = ? AND deleted_at IS NULL",
-        (org_id,),
+def looked(conn: Conn, org_id: Id, start: Millis, now: Millis) -> Looked:
+    """Add up the account of every monitor from `start` to `now`."""
+    every = standings.of_all(conn, org_id, start, now).values()
+    good = sum(one.good for one in every)
+    down = sum(one.down for one in every)
+    return Looked(
+        uptime_percent=uptime.percent(good, good + down),
+        coverage_percent=uptime.percent(
+            sum(one.known for one in every), sum(one.period - one.paused for one in every)
+        ),
     )
-    for monitor_id, created_at, interval_seconds, is_paused in rows:
-        begun = max(start, created_at)
-        found = spans.between(conn, monitor_id, begun, now)
-        account = uptime.account(begun, now, found, gaps, now, maintained.get(monitor_id, ()))
-        up += account.up_seconds + account.degraded_seconds
-        down += account.down_seconds
-        if not is_paused:
-            # A pause is wanted; it takes nothing from how well we looked.
-            known += account.period_seconds - account.unknown_seconds
-            period += account.period_seconds
-            per_minute += 60 / interval_seconds
-    lately = conn.one(
+
+
+def uptimes(conn: Conn, org_id: Id, start: Millis, now: Millis) -> dict[Id, float]:
+    """Return the uptime of each monitor from `start` to `now` in percent; those that were neither
+    up nor down are left out."""
+    found = standings.of_all(conn, org_id, start, now)
+    told = ((monitor_id, one.uptime_percent) for monitor_id, one in found.items())
+    return {monitor_id: percent for monitor_id, percent in told if percent is not None}
+
+
+def lately(conn: Conn, org_id: Id, now: Millis) -> Lately:
+    """Count incidents that lasted in the last 24 hours, and the checks of a minute."""
+    row = conn.one(
         "SELECT count(*) FROM incidents WHERE org_id = ?"
         " AND (resolved_at IS NULL OR resolved_at > ?)",
-        (org_id, start),
+        (org_id, now - DAY),
     )
-    return Looked(
-        uptime_percent=uptime.percent(up, up + down),
-        coverage_percent=uptime.percent(known, period),
-        incidents=int(lately[0]) if lately else 0,
-        checks_per_minute=round(per_minute),
+    pace = conn.one(
+        "SELECT total(60.0 / interval_seconds) FROM monitors"
+        " WHERE org_id = ? AND deleted_at IS NULL AND NOT is_paused AND type <> 'push'",
+        (org_id,),
     )
+    assert row is not None, "an aggregate has a row"
+    assert pace is not None, "an aggregate has a row"
+    return Lately(incidents=int(row[0]), checks_per_minute=round(pace[0]))
 
 
 def steps(conn: Conn, org_id: Id) -> Steps:
@@ -77,14 +87,23 @@ def steps(conn: Conn, org_id: Id) -> Steps:
 
 def uncovered(conn: Conn, org_id: Id, limit: int) -> tuple[int, list[tuple[Id, str]]]:
     """Return how many monitors nobody is told about, and the first of them (id, name)."""
-    rows = conn.all(
-        "SELECT id, name FROM monitors WHERE org_id = ? AND deleted_at IS NULL AND is_paused = 0"
-        " ORDER BY name, id",
-        (org_id,),
+    rules = alert_rules.telling_of_down(conn, org_id)
+    if any(rule.monitor_id is None and rule.tag is None for rule in rules):
+        return 0, []
+    alone = {rule.monitor_id for rule in rules if rule.monitor_id is not None}
+    tags = {rule.tag for rule in rules if rule.tag is not None and rule.monitor_id is None}
+    where = (
+        "FROM monitors m WHERE m.org_id = ?1 AND m.deleted_at IS NULL AND m.is_paused = 0"
+        " AND m.id NOT IN (SELECT value FROM json_each(?2)) AND m.key NOT IN (SELECT t.monitor_key"
+        " FROM monitor_tags t WHERE t.org_id = ?1 AND t.tag IN (SELECT value FROM json_each(?3)))"
     )
-    covered = monitors.covered(conn, org_id, [row[0] for row in rows])
-    alone = [(row[0], row[1]) for row in rows if row[0] not in covered]
-    return len(alone), alone[:limit]
+    params = (org_id, *(msgspec.json.encode(sorted(each)).decode() for each in (alone, tags)))
+    counted = conn.one(f"SELECT count(*) {where}", params)
+    rows = conn.all(
+        f"SELECT m.id, m.name {where} ORDER BY m.name COLLATE NOCASE, m.key LIMIT ?4",
+        (*params, limit),
+    )
+    return int(counted[0]) if counted else 0, [(row[0], row[1]) for row in rows]
 
 
 def last_end(conn: Conn, org_id: Id) -> Millis | None:

@@ -15,6 +15,8 @@ from netpulse.engine.clock import Clock
 from netpulse.engine.engine import Engine
 from netpulse.storage.db import Database
 from netpulse.storage.raw import Raw
+from netpulse.web.bulk import Jobs
+from netpulse.web.kept import Kept
 from netpulse.web.rates import Rates
 from netpulse.web.setup_token import SetupToken
 from netpulse.web.status.shelf import Shelf
@@ -53,6 +55,10 @@ class House(Struct, kw_only=True):
     """Sign-ins from one address take turns; an address has the lock that its hash picks."""
     shelf: Shelf = field(default_factory=Shelf)
     """Status pages as they were rendered last."""
+    jobs: Jobs = field(default_factory=Jobs)
+    """Changes of many rows that are under way, or were."""
+    kept: Kept = field(default_factory=Kept)
+    """Figures that take long to add up."""
 
     def __post_init__(self) -> None:
         """Have the shelf hear of what changes."""

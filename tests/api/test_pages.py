@@ -60,7 +60,10 @@ async def furnish(client: httpx.AsyncClient) -> dict[str, str]:
     body = {"slug": "acme", "title": "Acme", "groups": [{"monitors": [service]}]}
     page = sent(await client.post("/v1/status-pages", json=body), 201)["id"]
     shop = sent(await client.post("/v1/org/clients", json={"name": "Corner Shop"}), 201)["id"]
+    body = {"action": "resume", "monitor_ids": [monitor]}
+    bulk = sent(await client.post("/v1/monitors/bulk", json=body))["id"]
     return {
+        "bulk": bulk,
         "page": page,
         "key": key,
         "invitation": asked["id"],
@@ -85,7 +88,11 @@ VIEWERS = [
     "/dashboard?part=problems",
     "/dashboard?part=incidents",
     "/dashboard?part=figures",
+    "/dashboard?part=moment",
     "/monitors",
+    "/monitors?sort=uptime_24h&limit=50",
+    "/monitors?sort=-response_time_ms",
+    "/monitors/bulk/{bulk}?part=job",
     "/monitors?q=shop&status=pending&type=http&sort=name",
     "/monitors?q=nothing-like-it",
     "/monitors/{monitor}",
@@ -121,6 +128,7 @@ VIEWERS = [
 ]
 ADMINS = [
     "/monitors/new",
+    "/monitors/add-many",
     "/monitors/{monitor}/edit",
     "/monitors/{monitor}/delete",
     "/alerts/channels/new",
@@ -213,6 +221,10 @@ class TestWhoSeesWhat:
         # Whoever may enter several organizations says which one a form is of, as every page does.
         tried["np_org"] = sent(await client.get("/v1/auth/me"))["organization"]["id"]
         assert "always blocked" in text_of(await client.post("/monitors/new", data=tried))
+        several = {"action": "delete", "all": "true", "np_org": tried["np_org"]}
+        assert "<h1>Delete 1 monitor?</h1>" in text_of(
+            await client.post("/monitors/bulk", data=several)
+        )
         await fail(stage, ids["monitor"], START + MINUTE)
         (event,) = sent(await client.get("/v1/alert-events"))
         text_of(await client.get(f"/alerts/events/{event['id']}"))

@@ -90,6 +90,7 @@ VIEWERS_ROUTES = {
     ("GET", "/v1/org/members"),
     ("GET", "/v1/monitors"),
     ("GET", "/v1/monitors/{id:str}"),
+    ("GET", "/v1/monitors/bulk/{id:str}"),
     ("GET", "/v1/monitors/{id:str}/checks"),
     ("GET", "/v1/monitors/{id:str}/uptime"),
     ("GET", "/v1/incidents"),

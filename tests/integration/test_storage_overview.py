@@ -11,7 +11,7 @@ from netpulse.model.time import DAY, HOUR, MINUTE, SECOND, Millis
 from netpulse.model.watch import Gap, Span, Status, UnknownReason
 from netpulse.storage import edges, incidents, overview, runs, spans
 from netpulse.storage.conn import Conn
-from netpulse.storage.overview import Looked, Steps
+from netpulse.storage.overview import Lately, Looked, Steps
 from tests.store import NOW, add_channel, add_monitor, add_org, add_rule, opened
 
 
@@ -45,7 +45,9 @@ def outage(conn: Conn, org_id: Id, monitor_id: Id, ago: Millis, ended: Millis | 
 async def test_an_empty_house(tmp_path: Path) -> None:
     def look(conn: Conn) -> None:
         org = add_org(conn)
-        assert overview.last_day(conn, org.id, NOW) == Looked(None, None, 0, 0)
+        assert overview.looked(conn, org.id, NOW - DAY, NOW) == Looked(None, None)
+        assert overview.lately(conn, org.id, NOW) == Lately(0, 0)
+        assert overview.uptimes(conn, org.id, NOW - DAY, NOW) == {}
         assert overview.steps(conn, org.id) == Steps(monitor=False, channel=False, rule=False)
         assert overview.uncovered(conn, org.id, 3) == (0, [])
         assert overview.last_end(conn, org.id) is None
@@ -70,13 +72,17 @@ async def test_the_last_day_adds_all_monitors_up(tmp_path: Path) -> None:
         live(conn, gone.id, (5 * DAY, Status.DOWN))
         edges.retire(conn, org.id, gone.id, NOW)
 
-        found = overview.last_day(conn, org.id, NOW)
+        found = overview.looked(conn, org.id, NOW - DAY, NOW)
 
         # 24 h and 1 h, of which 3 h were down.
         assert found.uptime_percent == 88.0
         assert found.coverage_percent == 100.0
-        assert found.checks_per_minute == 2  # 2.5, to the even
-        assert overview.last_day(conn, other.id, NOW).uptime_percent == 0.0
+        assert overview.lately(conn, org.id, NOW).checks_per_minute == 2  # 2.5, to the even
+        assert overview.looked(conn, other.id, NOW - DAY, NOW).uptime_percent == 0.0
+        # Each on its own, and over a longer time.
+        assert overview.uptimes(conn, org.id, NOW - DAY, NOW) == {shop.id: 87.5, mail.id: 100.0}
+        week = overview.uptimes(conn, org.id, NOW - 4 * DAY, NOW)
+        assert week == {shop.id: 96.875, mail.id: 100.0}
 
     async with opened(tmp_path / "data") as db:
         await db.write(look)
@@ -88,16 +94,17 @@ async def test_what_nobody_watched_counts_neither_way(tmp_path: Path) -> None:
         shop = add_monitor(conn, org.id, spec("Shop"), NOW - 10 * DAY)
         live(conn, shop.id, (5 * DAY, Status.UP))
         runs.add_gap(conn, Gap(NOW - 12 * HOUR, NOW - 6 * HOUR, UnknownReason.STOPPED))
-        half = overview.last_day(conn, org.id, NOW)
+        half = overview.looked(conn, org.id, NOW - DAY, NOW)
         assert (half.uptime_percent, half.coverage_percent) == (100.0, 75.0)
 
         # A pause is wanted: it takes nothing from how well we looked, and runs no checks.
         wiki = add_monitor(conn, org.id, spec("Wiki"), NOW - 10 * DAY)
         live(conn, wiki.id, (5 * DAY, Status.UP))
         edges.pause(conn, org.id, wiki.id, NOW - 12 * HOUR)
-        found = overview.last_day(conn, org.id, NOW)
-        assert (found.coverage_percent, found.checks_per_minute) == (75.0, 1)
-        assert found.uptime_percent == 100.0
+        found = overview.looked(conn, org.id, NOW - DAY, NOW)
+        # 18 h of 24 h, and all of the 12 h before the pause.
+        assert (found.uptime_percent, found.coverage_percent) == (100.0, 83.3333)
+        assert overview.lately(conn, org.id, NOW).checks_per_minute == 1
 
     async with opened(tmp_path / "data") as db:
         await db.write(look)
@@ -116,7 +123,7 @@ async def test_incidents_of_the_last_day(tmp_path: Path) -> None:
         outage(conn, other.id, theirs.id, 2 * MINUTE, MINUTE)
 
         # One began before the day and ended in it, one is still open.
-        assert overview.last_day(conn, org.id, NOW).incidents == 3
+        assert overview.lately(conn, org.id, NOW).incidents == 3
         assert overview.open_and_resolved(conn, org.id) == (1, 3)
         assert overview.last_end(conn, org.id) == NOW - HOUR - 5 * SECOND
         assert overview.last_end(conn, other.id) == NOW - MINUTE

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar, Literal
+import asyncio
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Literal, get_args
 
 from msgspec import Meta, Struct
 
+from netpulse.engine import glance
 from netpulse.model.ids import Id, new_id
 from netpulse.model.monitor import TYPES, CommonSpec, Monitor, MonitorSpec, PushSpec
-from netpulse.model.time import rfc3339
+from netpulse.model.time import DAY, rfc3339
 from netpulse.model.user import Role
 from netpulse.model.watch import Status
 from netpulse.rules import monitors as rules
 from netpulse.rules import quotas as quota_rules
-from netpulse.storage import alert_rules, edges, monitors, parents, quotas
+from netpulse.storage import alert_rules, edges, monitors, overview, parents, quotas
 from netpulse.storage.db import Conn
 from netpulse.storage.monitors import MonitorFilter, MonitorRow
 from netpulse.storage.table import Page
@@ -43,7 +46,16 @@ Sort = Literal[
     "-group",
     "interval_seconds",
     "-interval_seconds",
+    "status_since",
+    "-status_since",
+    "response_time_ms",
+    "-response_time_ms",
+    "uptime_24h",
+    "-uptime_24h",
 ]
+FIGURES = frozenset({"response_time_ms", "uptime_24h"})
+"""What is known of monitors beside the table; those without one come last either way."""
+SORTS: frozenset[str] = frozenset(get_args(Sort))
 
 
 class MonitorQuery(ListQuery, frozen=True, kw_only=True):
@@ -148,15 +160,13 @@ class Monitors(Noun[MonitorSpec, MonitorRow, MonitorRow, MonitorQuery]):
 
     def page(self, conn: Conn, org_id: Id, query: MonitorQuery) -> Page[MonitorRow]:
         """Return a page of them."""
-        wanted = MonitorFilter(
-            status=query.status,
-            type=query.type,
-            tag=query.tag,
-            group=query.group,
-            q=query.q,
-            sort=query.sort,
-        )
-        return monitors.page(conn, org_id, wanted, query.offset, query.limit)
+        return monitors.page(conn, org_id, _wanted(query), query.offset, query.limit)
+
+    async def find(
+        self, house: House, session: OrgSession, query: MonitorQuery
+    ) -> Page[MonitorRow]:
+        """Return a page of them, in whatever order there is."""
+        return await found(house, session, _wanted(query), query.offset, query.limit)
 
     def insert(self, deed: Deed, spec: MonitorSpec) -> MonitorRow:
         """Store a new monitor."""
@@ -223,6 +233,46 @@ class Monitors(Noun[MonitorSpec, MonitorRow, MonitorRow, MonitorQuery]):
 
 
 MONITORS = Monitors()
+
+
+def _wanted(query: MonitorQuery) -> MonitorFilter:
+    return MonitorFilter(
+        status=query.status,
+        type=query.type,
+        tag=query.tag,
+        group=query.group,
+        q=query.q,
+        sort=query.sort,
+    )
+
+
+async def found(
+    house: House, session: OrgSession, wanted: MonitorFilter, offset: int, limit: int
+) -> Page[MonitorRow]:
+    """Return a page of the organization's monitors; `wanted.sort` is one of SORTS."""
+    word = wanted.sort.removeprefix("-")
+    if word not in FIGURES:
+        return await session.read(monitors.page, wanted, offset, limit)
+    known: Mapping[Id, float]
+    if word == "uptime_24h":
+        known = await uptimes_of_a_day(house, session)
+    else:
+        roster = house.engine.roster
+        known = await asyncio.to_thread(glance.response_times, roster, session.org_id)
+    largest_first = wanted.sort.startswith("-")
+    return await session.read(
+        monitors.page_by, wanted, known, offset, limit, largest_first=largest_first
+    )
+
+
+async def uptimes_of_a_day(house: House, session: OrgSession) -> dict[Id, float]:
+    """Return the uptime of each monitor over the last 24 hours, as it was added up last."""
+
+    async def make() -> dict[Id, float]:
+        now = house.clock.now()
+        return await session.read(overview.uptimes, now - DAY, now)
+
+    return await house.kept.get((session.org_id, "uptimes"), make)
 
 
 def shown(house: House, session: OrgSession, row: MonitorRow) -> dict[str, Any]:
@@ -306,27 +356,34 @@ async def _switch(house: House, session: OrgSession, monitor_id: Id, *, paused: 
         old = MONITORS.get(deed.conn, deed.org_id, monitor_id)
         if old is None:
             raise not_found("monitor")
-        if old.monitor.spec.is_paused is paused:
+        if not switch(deed, old, paused=paused):
             deed.nothing_changed()
             return old, False
-        act = edges.pause if paused else edges.resume
-        act(deed.conn, deed.org_id, monitor_id, deed.now)
         row = MONITORS.get(deed.conn, deed.org_id, monitor_id)
         assert row is not None, "it was just changed in this transaction"
-        verb = "paused" if paused else "resumed"
-        deed.note(
-            f"monitor.{verb}",
-            "monitor",
-            monitor_id,
-            before={"is_paused": not paused, "status": old.watch.status},
-            after={"is_paused": paused, "status": row.watch.status},
-        )
         return row, True
 
     row, switched = await session.change(work)
     if switched:
         house.engine.changed(monitor_id)
     return row
+
+
+def switch(deed: Deed, old: MonitorRow, *, paused: bool) -> bool:
+    """Pause or resume a stored monitor, with its audit row; False where it is so already."""
+    if old.monitor.spec.is_paused is paused:
+        return False
+    act = edges.pause if paused else edges.resume
+    outcome = act(deed.conn, deed.org_id, old.monitor.id, deed.now)
+    after = old.watch if outcome.watch is None else outcome.watch
+    deed.note(
+        "monitor.paused" if paused else "monitor.resumed",
+        "monitor",
+        old.monitor.id,
+        before={"is_paused": not paused, "status": old.watch.status},
+        after={"is_paused": paused, "status": after.status},
+    )
+    return True
 
 
 ROUTES = verbs(MONITORS, read=VIEWER, write=ADMIN)

@@ -1,4 +1,4 @@
-"""The pages of monitors: the list, and one of them."""
+"""The page of one monitor, and its parts."""
 
 from __future__ import annotations
 
@@ -14,13 +14,12 @@ from netpulse.model.maintenance import State
 from netpulse.model.monitor import Monitor, PushSpec
 from netpulse.model.time import DAY, HOUR, Millis, rfc3339
 from netpulse.model.user import Role
-from netpulse.model.watch import Status
 from netpulse.rules import targets
 from netpulse.storage import alert_rules, channels, incidents, maintenances, monitors, quotas
 from netpulse.storage.db import Conn
 from netpulse.storage.incidents import IncidentFilter
 from netpulse.storage.maintenances import MaintenanceFilter
-from netpulse.storage.monitors import SORTS, MonitorFilter, MonitorRow
+from netpulse.storage.monitors import MonitorRow
 from netpulse.web.api import checks as checks_api
 from netpulse.web.api import monitors as api
 from netpulse.web.api.checks import CheckAnswer, ChecksQuery
@@ -28,85 +27,15 @@ from netpulse.web.api.uptime import UptimeQuery, uptime_of
 from netpulse.web.call import Call
 from netpulse.web.endpoint import VIEWER, page
 from netpulse.web.errors import not_found
-from netpulse.web.pages import chart, monitor_form, render
+from netpulse.web.pages import chart, render
 from netpulse.web.pages.monitor_facts import facts
 from netpulse.web.pages.rows import bars, incident_row, is_system, monitor_rows
 
-LIMIT = 20
 RECENT_CHECKS = 12
 RECENT_INCIDENTS = 5
 NEW_FOR = HOUR
 """How long a monitor's page fetches its figures again after checks, and not only after changes."""
-ORDERS = [
-    {"value": "status", "label": "Trouble first"},
-    {"value": "name", "label": "By name"},
-    {"value": "-created_at", "label": "Newest first"},
-]
 FIGURES = (("24h", "24 hours"), ("7d", "7 days"), ("30d", "30 days"), ("90d", "90 days"))
-
-
-class _Listed(Struct, frozen=True):
-    rows: list[MonitorRow]
-    fitting: int
-    total: int
-    counts: dict[Status, int]
-    covered: set[Id]
-    bars: dict[Id, dict[str, Any]]
-    tags: list[str]
-    groups: list[str]
-
-
-def _listed(conn: Conn, org_id: Id, wanted: MonitorFilter, offset: int, now: Millis) -> _Listed:
-    found = monitors.page(conn, org_id, wanted, offset, LIMIT)
-    ids = [(row.monitor.id, row.monitor.created_at) for row in found.rows]
-    return _Listed(
-        rows=found.rows,
-        fitting=found.total,
-        total=monitors.count(conn, org_id),
-        counts=monitors.status_counts(conn, org_id),
-        covered=monitors.covered(conn, org_id, [id_ for id_, _ in ids]),
-        bars=bars(conn, org_id, ids, now),
-        tags=monitors.tags(conn, org_id),
-        groups=monitors.groups(conn, org_id),
-    )
-
-
-@page("GET", "/monitors", access=VIEWER)
-async def list_all(call: Call) -> Response[bytes]:
-    """List them, filtered and paged on the server."""
-    given = call.request.query_params
-    filters = {name: str(given.get(name, ""))[:200] for name in _FILTERS}
-    sort = filters["sort"] if filters["sort"] in SORTS else "status"
-    status = filters["status"] if filters["status"] in set(Status) else ""
-    number = given.get("page", "1")
-    at = min(max(int(number), 1), 100_000) if number.isdecimal() and len(number) < 8 else 1
-    wanted = MonitorFilter(
-        status=Status(status) if status else None,
-        type=filters["type"] or None,
-        tag=filters["tag"] or None,
-        group=filters["group"] or None,
-        q=filters["q"] or None,
-        sort=sort,
-    )
-    seen = await call.session.read(_listed, wanted, (at - 1) * LIMIT, call.now)
-    active = {name: value for name, value in filters.items() if value and name != "sort"}
-    return await render.page(
-        call,
-        "monitors/list.html",
-        active="Monitors",
-        monitors=monitor_rows(call.house, seen.rows, seen.covered, seen.bars),
-        monitors_total=seen.total,
-        counts={each.value: seen.counts.get(each, 0) for each in Status},
-        filters=filters | {"sort": sort, "status": status, "active": bool(active)},
-        types=monitor_form.TYPES,
-        tags=seen.tags,
-        groups=seen.groups,
-        sorts=ORDERS,
-        pager=pager("/monitors", filters, at, LIMIT, seen.fitting),
-    )
-
-
-_FILTERS = ("q", "status", "type", "tag", "group", "sort")
 
 
 def pager(path: str, filters: dict[str, str], at: int, limit: int, total: int) -> dict[str, Any]:
@@ -123,9 +52,6 @@ def pager(path: str, filters: dict[str, str], at: int, limit: int, total: int) -
         "prev_url": address(at - 1) if at > 1 else None,
         "next_url": address(at + 1) if at * limit < total else None,
     }
-
-
-# One monitor
 
 
 async def stored(call: Call) -> MonitorRow:
@@ -225,7 +151,7 @@ def _seen(conn: Conn, org_id: Id, row: MonitorRow, now: Millis) -> _Seen:
         )
     return _Seen(
         covered=monitors.covered(conn, org_id, [monitor.id]),
-        bar=bars(conn, org_id, [(monitor.id, monitor.created_at)], now)[monitor.id],
+        bar=bars(conn, org_id, [(monitor.id, monitor.created_at)], now, in_words=True)[monitor.id],
         incidents=_incidents(conn, org_id, monitor.id),
         rules=telling,
         maintenance=_maintenance(conn, org_id, monitor.id, now),
@@ -315,4 +241,4 @@ def _pinging(call: Call, monitor: Monitor) -> dict[str, Any] | None:
     }
 
 
-ROUTES = (list_all, detail, *chart.ROUTES)
+ROUTES = (detail, *chart.ROUTES)

@@ -26,6 +26,17 @@ _TEMPLATES = Path(__file__).resolve().parent.parent / "templates"
 FLASH = {
     "saved": ("success", "Saved."),
     "watching": ("success", "Saved. The first check runs now."),
+    "watching-many": ("success", "Added. The first checks run now."),
+    "none-chosen": ("warning", "Nothing was done: tick the monitors first, or all that fit."),
+    "no-tag": ("warning", "Nothing was done: say which tag, in at most 64 characters."),
+    "chosen-gone": (
+        "warning",
+        "Nothing was done: of what was chosen, something is not there any more. Choose again.",
+    ),
+    "bulk-running": (
+        "warning",
+        "Nothing was done: another change of many monitors is under way. Wait until it is done.",
+    ),
     "checked": ("success", "Checked. The result is among the recent checks, marked “by hand”."),
     "paused": ("success", "Paused. It is not checked, and nobody is told of it."),
     "resumed": ("success", "Resumed. It is checked now."),

@@ -97,10 +97,11 @@ def monitor_rows(
 
 
 def bars(
-    conn: Conn, org_id: Id, rows: list[tuple[Id, Millis]], now: Millis
+    conn: Conn, org_id: Id, rows: list[tuple[Id, Millis]], now: Millis, *, in_words: bool = False
 ) -> dict[Id, dict[str, Any]]:
-    """Return the 90-day bar and uptime of each (monitor id, created at). Days before those that
-    the organization may look back to are days without data."""
+    """Return the 90-day bar and uptime of each (monitor id, created at), and if they are to be
+    read `in_words` what each day was. Days before those that the organization may look back to are
+    days without data."""
     shown_from = quotas.shown_from(conn, org_id, now)
     first = (now // DAY - BAR_DAYS + 1) * DAY
     gaps = running.gaps(conn, first, now)
@@ -113,7 +114,7 @@ def bars(
         account = uptime.account(begun, now, known, gaps, now, maintained)
         found[monitor_id] = {
             "bar": {"days": BAR_DAYS, "runs": [list(run) for run in runs(named)]},
-            "days": [{"text": _day_text(day)} for day in named],
+            "days": [{"text": _day_text(day)} for day in named] if in_words else [],
             "uptime_percent": account.uptime_percent_time,
         }
     return found

@@ -154,6 +154,32 @@ function bars(within = document) {
   }
 }
 
+/** Boxes before the rows of a list: all of a page at once, and how many are ticked. */
+function choosing() {
+  for (const form of document.querySelectorAll("form[data-choose]")) {
+    const page = form.querySelector("[data-choose-page]");
+    const every = form.querySelector("[data-choose-all]");
+    const out = form.querySelector("[data-choose-count]");
+    const boxes = [...form.elements].filter((element) => element.name === "monitor_ids");
+    const tell = () => {
+      const ticked = boxes.filter((box) => box.checked).length;
+      page.checked = ticked === boxes.length;
+      page.indeterminate = ticked > 0 && ticked < boxes.length;
+      const count = every?.checked ? Number(every.dataset.chooseAll) : ticked;
+      out.textContent = count ? `${count} chosen` : "None chosen";
+      for (const box of boxes) box.closest("tr").classList.toggle("is-chosen", box.checked || Boolean(every?.checked));
+    };
+    page.addEventListener("change", () => {
+      for (const box of boxes) box.checked = page.checked;
+      tell();
+    });
+    every?.addEventListener("change", tell);
+    // The boxes are not inside the form: they belong to it by their attribute.
+    for (const box of boxes) box.addEventListener("change", tell);
+    tell();
+  }
+}
+
 /** On a phone the navigation is a row that scrolls; where we are must be in sight. */
 function navigation() {
   const nav = document.querySelector(".np-nav");
@@ -178,5 +204,6 @@ export function startUi() {
   generating();
   asking();
   bars();
+  choosing();
   document.addEventListener("np:swapped", ({ detail }) => bars(detail));
 }

@@ -1,0 +1,121 @@
+"""Adding many monitors: a pasted list, what each line becomes, and making them in one go."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from litestar import Response
+
+from netpulse.storage import monitors
+from netpulse.web import reading
+from netpulse.web.api import monitor_import as api
+from netpulse.web.api.monitor_import import ImportListAnswer, ImportListSpec
+from netpulse.web.call import Call
+from netpulse.web.endpoint import ADMIN, page
+from netpulse.web.errors import ApiError
+from netpulse.web.pages import forms, monitor_form, render
+from netpulse.web.pages.forms import Form
+from netpulse.web.pages.render import redirect
+
+LABELS = {
+    "text": "List",
+    "host_type": "A host alone",
+    "interval_seconds": "Check every",
+    "group": "Group",
+    "tags": "Tags",
+}
+HOST_TYPES = [
+    {"value": "icmp", "label": "is pinged"},
+    {"value": "https", "label": "is asked for its page at https://"},
+]
+FRESH: dict[str, Any] = {"interval_seconds": "60", "host_type": "icmp"}
+WORDS = {each["value"]: each["label"] for each in monitor_form.TYPES}
+
+
+@page("GET", "/monitors/add-many", access=ADMIN)
+async def show(call: Call) -> Response[bytes]:
+    """Show an empty form."""
+    return await _form(call, FRESH)
+
+
+@page("POST", "/monitors/add-many", access=ADMIN)
+async def send(call: Call) -> Response[bytes]:
+    """Say what the lines become, or make them."""
+    form = await forms.read(call)
+    entered = form.again(("is_paused",), ())
+    previewed: ImportListAnswer | None = None
+    try:
+        spec = reading.into(ImportListSpec, _values(form, dry_run=True))
+        previewed = await api.create(call, spec)
+        errors = _problems(previewed)
+        if form.text("action") != "save" or errors or any(x.problems for x in previewed.lines):
+            status = 400 if errors or form.text("action") == "save" else 200
+            return await _form(call, entered, errors, previewed, status=status)
+        made = await api.create(call, reading.into(ImportListSpec, _values(form, dry_run=False)))
+    except ApiError as error:
+        found = forms.problems(error, LABELS)
+        call.headers.update(error.headers)
+        return await _form(call, entered, found, previewed, status=error.status)
+    told = "saved" if form.checked("is_paused") else "watching-many"
+    return redirect(f"/monitors?sort=-created_at&limit={50 if made.created > 20 else 20}", told)
+
+
+def _values(form: Form, *, dry_run: bool) -> dict[str, Any]:
+    return {
+        "text": form.raw("text"),
+        "host_type": form.text("host_type") or "icmp",
+        "interval_seconds": form.number("interval_seconds") or 60,
+        "group": form.text("group"),
+        "tags": [each.strip() for each in form.text("tags").split(",") if each.strip()],
+        "is_paused": form.checked("is_paused"),
+        "dry_run": dry_run,
+    }
+
+
+def _problems(previewed: ImportListAnswer) -> dict[str, str]:
+    """Return what is wrong with all of it, by field."""
+    found: dict[str, str] = {}
+    for each in previewed.problems:
+        field = each.path.removeprefix("$.").partition("[")[0]
+        found.setdefault(field, f"{LABELS[field]}: {each.message}.")
+    return found
+
+
+async def _form(
+    call: Call,
+    entered: dict[str, Any],
+    errors: dict[str, str] | None = None,
+    previewed: ImportListAnswer | None = None,
+    *,
+    status: int = 200,
+) -> Response[bytes]:
+    lines = [] if previewed is None else previewed.lines
+    return await render.page(
+        call,
+        "monitors/add_many.html",
+        active="Monitors",
+        status=status,
+        form=forms.view(entered, errors),
+        host_types=HOST_TYPES,
+        groups=await call.session.read(monitors.groups),
+        lines=[
+            {
+                "line": each.line,
+                "type_label": WORDS[each.type],
+                "name": each.name,
+                "target": each.target,
+                "problems": [_said(problem.path, problem.message) for problem in each.problems],
+            }
+            for each in lines
+        ],
+        wrong=sum(bool(each.problems) for each in lines),
+    )
+
+
+def _said(path: str, message: str) -> str:
+    field = path.removeprefix("$.")
+    label = monitor_form.LABELS.get(field)
+    return message if field == "target" or label is None else f"{label}: {message}"
+
+
+ROUTES = (show, send)

@@ -1,0 +1,143 @@
+"""The list of monitors: filtered, sorted and paged on the server, however many there are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import urlencode
+
+from litestar import Response
+from msgspec import Struct
+
+from netpulse.model.ids import Id
+from netpulse.model.time import Millis
+from netpulse.model.watch import Status
+from netpulse.storage import monitors
+from netpulse.storage.db import Conn
+from netpulse.storage.monitors import MonitorFilter, MonitorRow
+from netpulse.web.api import monitors as api
+from netpulse.web.call import Call
+from netpulse.web.endpoint import VIEWER, page
+from netpulse.web.pages import monitor_form, render
+from netpulse.web.pages.monitors import pager
+from netpulse.web.pages.rows import bars, monitor_rows
+
+LIMITS = (20, 50, 100)
+"""Monitors of one page of the list."""
+ORDERS = [
+    {"value": "status", "label": "Trouble first"},
+    {"value": "name", "label": "By name"},
+    {"value": "-response_time_ms", "label": "Slowest first"},
+    {"value": "response_time_ms", "label": "Fastest first"},
+    {"value": "uptime_24h", "label": "Worst uptime of 24 h first"},
+    {"value": "-status_since", "label": "Latest change first"},
+    {"value": "-created_at", "label": "Newest first"},
+]
+FILTERS = ("q", "status", "type", "tag", "group")
+"""What says which monitors a list has; beside it, `sort` and `limit`."""
+
+
+class _Listed(Struct, frozen=True):
+    total: int
+    covered: set[Id]
+    bars: dict[Id, dict[str, Any]]
+    tags: list[str]
+    groups: list[str]
+
+
+def _listed(conn: Conn, org_id: Id, rows: list[MonitorRow], now: Millis) -> _Listed:
+    ids = [(row.monitor.id, row.monitor.created_at) for row in rows]
+    return _Listed(
+        total=monitors.count(conn, org_id),
+        covered=monitors.covered(conn, org_id, [id_ for id_, _ in ids]),
+        bars=bars(conn, org_id, ids, now),
+        tags=monitors.tags(conn, org_id),
+        groups=monitors.groups(conn, org_id),
+    )
+
+
+def filters_of(given: Mapping[str, str]) -> dict[str, str]:
+    """Return what an address or a form says of which monitors, in which order and how many; what
+    there is no such thing of is left out."""
+    filters = {name: str(given.get(name, ""))[:200] for name in (*FILTERS, "sort", "limit")}
+    if filters["status"] not in set(Status):
+        filters["status"] = ""
+    if filters["sort"] not in api.SORTS:
+        filters["sort"] = "status"
+    if filters["limit"] not in {str(each) for each in LIMITS}:
+        filters["limit"] = str(LIMITS[0])
+    return filters
+
+
+@page("GET", "/monitors", access=VIEWER)
+async def list_all(call: Call) -> Response[bytes]:
+    """List them, filtered, sorted and paged on the server."""
+    given = call.request.query_params
+    filters = filters_of(given)
+    number = given.get("page", "1")
+    at = min(max(int(number), 1), 100_000) if number.isdecimal() and len(number) < 8 else 1
+    limit = int(filters["limit"])
+    wanted = MonitorFilter(
+        status=Status(filters["status"]) if filters["status"] else None,
+        type=filters["type"] or None,
+        tag=filters["tag"] or None,
+        group=filters["group"] or None,
+        q=filters["q"] or None,
+        sort=filters["sort"],
+    )
+    found = await api.found(call.house, call.session, wanted, (at - 1) * limit, limit)
+    seen = await call.session.read(_listed, found.rows, call.now)
+    counts = call.house.engine.roster.counts(call.session.org_id)
+    usual = {"sort": "status", "limit": str(LIMITS[0])}
+    kept = {name: value for name, value in filters.items() if value != usual.get(name, "")}
+    return await render.page(
+        call,
+        "monitors/list.html",
+        active="Monitors",
+        monitors=monitor_rows(call.house, found.rows, seen.covered, seen.bars),
+        monitors_total=seen.total,
+        counts={status.value: count for status, count in counts.items()},
+        filters=filters | {"active": any(filters[name] for name in FILTERS)},
+        types=monitor_form.TYPES,
+        tags=seen.tags,
+        groups=seen.groups,
+        sorts=ORDERS,
+        limits=LIMITS,
+        pager=pager("/monitors", kept, at, limit, found.total),
+        job=job_of(call, given.get("job", "")),
+        here="/monitors?" + urlencode(kept | {"page": at}),
+    )
+
+
+VERBS = {
+    "pause": "paused",
+    "resume": "resumed",
+    "add_tag": "given the tag",
+    "remove_tag": "freed from the tag",
+    "delete": "deleted",
+    "check": "checked",
+}
+"""What a change of many did to each, in words."""
+
+
+def job_of(call: Call, job_id: str) -> dict[str, Any] | None:
+    """Return a change of many monitors as the pages show it; None where there is none."""
+    job = call.house.jobs.get(call.session.org_id, job_id)
+    if job is None:
+        return None
+    return {
+        "id": job.id,
+        "verb": VERBS[job.action],
+        "tag": job.tag,
+        "total": job.total,
+        "done": job.done,
+        "changed": job.changed,
+        "same": job.done - job.changed - job.left_total,
+        "left": [{"id": one.id, "name": one.name, "message": one.message} for one in job.left],
+        "left_total": job.left_total,
+        "is_done": job.is_done,
+        "stopped": job.stopped,
+    }
+
+
+ROUTES = (list_all,)
