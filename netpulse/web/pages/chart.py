@@ -26,9 +26,11 @@ PERIODS: dict[str, tuple[str, Millis]] = {
     "24h": ("24 h", DAY),
     "7d": ("7 days", 7 * DAY),
     "30d": ("30 days", 30 * DAY),
+    "90d": ("90 days", 90 * DAY),
 }
 POINTS = 360
 SHORTEST = 10 * MINUTE
+LONGEST = 90 * DAY
 
 _PARTS = ("DNS", "Connect", "TLS", "First byte")
 
@@ -59,15 +61,14 @@ def period_of(call: Call) -> str:
 
 @page("GET", "/monitors/{id:str}/chart.json", access=VIEWER)
 async def chart(call: Call) -> Response[bytes]:
-    """Give the figures of a period as JSON."""
+    """Give the figures of a period, or of a stretch of one that somebody looks at closely, as
+    JSON."""
     monitor = await call.session.read(monitors.get, call.id("id", "monitor"))
     if monitor is None:
         raise not_found("monitor")
-    _, length = PERIODS[period_of(call)]
-    end = call.now
-    shown_from = await call.session.read(quotas.shown_from, end)
-    # The few points of a new monitor would hide at the end of an empty month.
-    start = max(end - length, min(max(monitor.created_at, shown_from), end - SHORTEST))
+    shown_from = await call.session.read(quotas.shown_from, call.now)
+    first = max(monitor.created_at, shown_from)
+    start, end = _stretch(call, first)
     step = max(monitor.spec.interval_seconds * SECOND, (end - start) // POINTS)
     points = max(1, (end - start) // step)
     buckets = await call.house.raw.series(monitor.key, start, end, points)
@@ -75,6 +76,24 @@ async def chart(call: Call) -> Response[bytes]:
     # Building and encoding a few hundred points takes about a millisecond; off the loop anyway.
     body = await asyncio.to_thread(_encoded, monitor, buckets, seen, start, end)
     return Response(body, media_type="application/json")
+
+
+def _stretch(call: Call, first: Millis) -> tuple[Millis, Millis]:
+    """Return what the address asks for: `from` and `to` in Unix seconds, or the period up to now.
+
+    `first` is the earliest moment of which there can be figures. What is asked for is moved and
+    widened to a stretch that is in the past and not too short to have a shape.
+    """
+    now = call.now
+    # The few points of a new monitor would hide at the end of an empty month.
+    earliest = min(first, now - SHORTEST)
+    given = [call.request.query_params.get(name, "") for name in ("from", "to")]
+    if all(text.isdecimal() and len(text) < 12 for text in given):
+        start, end = (int(text) * SECOND for text in given)
+        end = min(max(end, earliest + SHORTEST), now)
+        return min(max(start, earliest, end - LONGEST), end - SHORTEST), end
+    _, length = PERIODS[period_of(call)]
+    return max(now - length, earliest), now
 
 
 class _Seen(Struct, frozen=True):

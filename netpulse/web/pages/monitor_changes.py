@@ -6,7 +6,7 @@ from typing import Any
 
 from litestar import Response
 
-from netpulse.model.ids import Id
+from netpulse.model.ids import Id, is_id
 from netpulse.model.monitor import MonitorSpec
 from netpulse.storage import alert_rules, monitors, parents
 from netpulse.storage.db import Conn
@@ -15,17 +15,29 @@ from netpulse.web import limits, resource
 from netpulse.web.api import monitors as api
 from netpulse.web.call import Call
 from netpulse.web.endpoint import ADMIN, page
-from netpulse.web.errors import ApiError
+from netpulse.web.errors import ApiError, not_found
 from netpulse.web.pages import forms, monitor_form, render
 from netpulse.web.pages.monitor_tested import tested
 from netpulse.web.pages.monitors import in_full, stored
 from netpulse.web.pages.render import redirect
 
+NAME_CHARS = 180
+"""Of the name of a monitor that is copied: with what is added it still is one."""
+
 
 @page("GET", "/monitors/new", access=ADMIN)
 async def new_form(call: Call) -> Response[bytes]:
-    """Show an empty form."""
-    return await _form(call, None, monitor_form.FRESH)
+    """Show an empty form, or one with what the monitor has that `copy` names: all but secrets,
+    which are never shown again."""
+    wanted = call.request.query_params.get("copy")
+    if wanted is None:
+        return await _form(call, None, monitor_form.FRESH)
+    row = await call.session.read(api.MONITORS.get, wanted) if is_id(wanted) else None
+    if row is None:
+        raise not_found("monitor")
+    entered = monitor_form.entered(row.monitor.spec)
+    name = f"{row.monitor.spec.name[:NAME_CHARS]} (copy)"
+    return await _form(call, None, entered | {"name": name}, copied=row)
 
 
 @page("POST", "/monitors/new", access=ADMIN)
@@ -103,6 +115,7 @@ async def _form(
     errors: dict[str, str] | None = None,
     *,
     result: dict[str, Any] | None = None,
+    copied: MonitorRow | None = None,
     status: int = 200,
 ) -> Response[bytes]:
     stored = () if row is None else monitor_form.stored_secrets(row.monitor.spec)
@@ -116,6 +129,12 @@ async def _form(
         active="Monitors",
         status=status,
         monitor=monitor,
+        copy_of=None
+        if copied is None
+        else {
+            "name": copied.monitor.spec.name,
+            "has_secrets": bool(monitor_form.stored_secrets(copied.monitor.spec)),
+        },
         form=forms.view(shown, errors, stored),
         types=monitor_form.TYPES,
         methods=monitor_form.METHODS,

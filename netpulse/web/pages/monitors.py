@@ -15,11 +15,20 @@ from netpulse.model.monitor import Monitor, PushSpec
 from netpulse.model.time import DAY, HOUR, Millis, rfc3339
 from netpulse.model.user import Role
 from netpulse.rules import targets
-from netpulse.storage import alert_rules, channels, incidents, maintenances, monitors, quotas
+from netpulse.storage import (
+    alert_rules,
+    channels,
+    incidents,
+    maintenances,
+    monitors,
+    notices,
+    quotas,
+)
 from netpulse.storage.db import Conn
 from netpulse.storage.incidents import IncidentFilter
 from netpulse.storage.maintenances import MaintenanceFilter
 from netpulse.storage.monitors import MonitorRow
+from netpulse.storage.table import Page
 from netpulse.web.api import checks as checks_api
 from netpulse.web.api import monitors as api
 from netpulse.web.api.checks import CheckAnswer, ChecksQuery
@@ -29,10 +38,11 @@ from netpulse.web.endpoint import VIEWER, page
 from netpulse.web.errors import not_found
 from netpulse.web.pages import chart, render
 from netpulse.web.pages.monitor_facts import facts
-from netpulse.web.pages.rows import bars, incident_row, is_system, monitor_rows
+from netpulse.web.pages.rows import bars, incident_row, is_system, monitor_rows, notice_rows
 
 RECENT_CHECKS = 12
 RECENT_INCIDENTS = 5
+RECENT_NOTICES = 5
 NEW_FOR = HOUR
 """How long a monitor's page fetches its figures again after checks, and not only after changes."""
 FIGURES = (("24h", "24 hours"), ("7d", "7 days"), ("30d", "30 days"), ("90d", "90 days"))
@@ -79,6 +89,11 @@ async def detail(call: Call) -> Response[bytes]:
         recent = await call.session.read(_incidents, monitor.id)
         listed = [incident_row(one, call.now) for one in recent]
         return await render.page(call, "monitors/_incidents.html", incidents=listed)
+    if part == "notices":
+        told = await call.session.read(_notices, monitor.id)
+        return await render.page(
+            call, "monitors/_notices.html", notices=told.rows, notices_total=told.total
+        )
     seen = await call.session.read(_seen, row, call.now)
     account = {
         "figures": await _figures(call, monitor),
@@ -97,6 +112,8 @@ async def detail(call: Call) -> Response[bytes]:
         checks=await _checks(call, row),
         incidents=[incident_row(one, call.now) for one in seen.incidents],
         facts=facts(monitor.spec),
+        notices=seen.notices.rows,
+        notices_total=seen.notices.total,
         rules=seen.rules,
         maintenance=seen.maintenance,
         certificate=_certificate(call, monitor.id),
@@ -129,6 +146,7 @@ class _Seen(Struct, frozen=True):
     covered: set[Id]
     bar: dict[str, Any]
     incidents: list[Incident]
+    notices: Page[dict[str, Any]]
     rules: list[dict[str, Any]]
     maintenance: list[dict[str, Any]]
 
@@ -153,6 +171,7 @@ def _seen(conn: Conn, org_id: Id, row: MonitorRow, now: Millis) -> _Seen:
         covered=monitors.covered(conn, org_id, [monitor.id]),
         bar=bars(conn, org_id, [(monitor.id, monitor.created_at)], now, in_words=True)[monitor.id],
         incidents=_incidents(conn, org_id, monitor.id),
+        notices=_notices(conn, org_id, monitor.id),
         rules=telling,
         maintenance=_maintenance(conn, org_id, monitor.id, now),
     )
@@ -178,6 +197,11 @@ def _maintenance(conn: Conn, org_id: Id, monitor_id: Id, now: Millis) -> list[di
 def _incidents(conn: Conn, org_id: Id, monitor_id: Id) -> list[Incident]:
     wanted = IncidentFilter(monitor_id=monitor_id)
     return incidents.page(conn, org_id, wanted, 0, RECENT_INCIDENTS).rows
+
+
+def _notices(conn: Conn, org_id: Id, monitor_id: Id) -> Page[dict[str, Any]]:
+    found = notices.page(conn, org_id, monitor_id=monitor_id, limit=RECENT_NOTICES)
+    return Page(notice_rows(conn, org_id, found.rows), found.total)
 
 
 async def _checks(call: Call, row: MonitorRow) -> list[CheckAnswer]:

@@ -1,9 +1,11 @@
-// A chart by keyboard: the arrows go from figure to figure, and each is told in words.
+// A chart by keyboard: the arrows go from figure to figure, and each is told in words; + and - look closer
+// at the figure and less closely, 0 shows all.
 const A_PAGE = 10;
 
 export class Reader {
-  constructor(box) {
+  constructor(box, zoom) {
     this.box = box;
+    this.zoom = zoom;
     this.at = null;
     box.addEventListener("focus", () => this.tell(this.places().at(-1)));
     box.addEventListener("blur", () => this.leave());
@@ -73,6 +75,10 @@ export class Reader {
     else if (event.key === "End") next = places.length - 1;
     else if (event.key in steps) next = here + steps[event.key];
     else if (event.key === "Escape") return this.leave();
+    else if (["+", "=", "-", "0"].includes(event.key) && !event.ctrlKey && !event.metaKey) {
+      event.preventDefault();
+      return this.zoom({ "+": 0.5, "=": 0.5, "-": 2, 0: 0 }[event.key], this.at);
+    }
     else return;
     event.preventDefault();
     this.tell(places[Math.min(places.length - 1, Math.max(0, next))]);

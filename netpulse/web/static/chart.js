@@ -5,6 +5,8 @@
 //    "bands": [{"from": s, "to": s, "status": "down" | "unknown" | …}], "threshold_ms": ms | null}
 // Seconds are Unix time. Status bands say when there was no answer, or nobody was looking. Phases, in
 // their order, add up to the total: they are drawn as areas one upon the other.
+// With &from= and &to= the answer is about that stretch, in as many points: a drag over the drawing asks
+// for it, and so do + and - by keyboard; 0, a double click and [data-chart-back] show all again.
 import { Reader } from "./chart-reader.js";
 import { headersFor } from "./page.js";
 import { now } from "./time.js";
@@ -101,12 +103,12 @@ function beginning(data) {
   return Math.max(data.from, data.to - Math.max(1.1 * (data.to - known), SHORTEST));
 }
 
-function draw(box, data) {
+function draw(box, data, zoom) {
   const colour = colours(box);
   const readout = document.getElementById(box.dataset.out);
   const moment = moments();
   const single = data.phases.length === 0;
-  const from = beginning(data);
+  const from = zoom.range ? data.from : beginning(data);
   // A value between two gaps has no line; while there are few of any, each is a dot.
   const few = data.total.values.filter((value) => value !== null).length < 60;
   const limit = document.getElementById(box.dataset.threshold);
@@ -123,9 +125,10 @@ function draw(box, data) {
     legend: { show: !single, markers: {
       width: 1, stroke: (u, i) => tone(i), fill: (u, i) => (i === shown.length ? tone(i) : faded(tone(i))),
     } },
-    cursor: { y: false, points: { size: 6 } },
+    // The stretch that is dragged over is fetched: it has more to show than what is drawn already.
+    cursor: { y: false, points: { size: 6 }, drag: { setScale: false, x: true, y: false } },
     scales: {
-      x: { time: true, range: (u, min, max) => (u.zoomed ? [min, max] : [from, data.to]) },
+      x: { time: true, range: () => [from, data.to] },
       y: { range: (u, min, max) => [0, Math.max(1, (max ?? 1) * 1.1)] },
     },
     axes: [
@@ -158,7 +161,12 @@ function draw(box, data) {
     hooks: {
       drawClear: [(u) => paintBands(u, data, colour)],
       draw: [(u) => paintThreshold(u, data, colour)],
-      setSelect: [(u) => (u.zoomed = u.select.width > 0)],
+      setSelect: [(u) => {
+        const { left, width } = u.select;
+        if (width < 4) return;
+        u.setSelect({ left: 0, top: 0, width: 0, height: 0 }, false);
+        zoom.to(u.posToVal(left, "x"), u.posToVal(left + width, "x"));
+      }],
       setCursor: [(u) => {
         if (!readout || !single) return;
         const i = u.cursor.idx;
@@ -171,19 +179,61 @@ function draw(box, data) {
   const chart = new window.uPlot(options, [data.at, ...tops(data), data.total.values], box);
   // Without one of its phases a sum would be none: the legend tells and does not switch.
   chart.root.querySelector(".u-legend")?.addEventListener("click", (event) => event.stopPropagation(), true);
-  chart.over.addEventListener("dblclick", () => {
-    chart.zoomed = false;
-    chart.setScale("x", { min: from, max: data.to });
-  });
+  chart.over.addEventListener("dblclick", () => zoom.back());
   return chart;
+}
+
+/** The stretch of the period that is looked at closely; without one it is all of it. */
+class Zoom {
+  constructor(chart) {
+    this.chart = chart;
+    this.range = null;
+    this.button = document.querySelector(`[data-chart-back="${CSS.escape(chart.box.id)}"]`);
+    this.button?.addEventListener("click", () => this.back());
+  }
+
+  /** Look at the stretch between two moments, as far as the period has it. */
+  to(from, to) {
+    const { first, last } = this.chart;
+    const half = Math.max((to - from) / 2, SHORTEST / 2);
+    const middle = Math.min(Math.max((from + to) / 2, first + half), last - half);
+    if (middle - half <= first && middle + half >= last) return this.back();
+    this.range = [Math.max(first, Math.floor(middle - half)), Math.min(last, Math.ceil(middle + half))];
+    this.show();
+  }
+
+  /** Half or twice as much as is in sight, around a moment. */
+  by(factor, around) {
+    const { data } = this.chart;
+    if (!data) return;
+    const half = ((data.to - (this.range ? data.from : beginning(data))) / 2) * factor;
+    this.to(around - half, around + half);
+  }
+
+  back() {
+    if (!this.range) return;
+    this.range = null;
+    this.show();
+  }
+
+  show() {
+    if (this.button) this.button.hidden = !this.range;
+    this.chart.load();
+  }
+
+  address(url) {
+    return this.range ? `${url}&from=${this.range[0]}&to=${this.range[1]}` : url;
+  }
 }
 
 class Chart {
   constructor(box) {
-    this.reader = new Reader(box);
+    this.reader = new Reader(box, (factor, around) => (factor ? this.zoom.by(factor, around) : this.zoom.back()));
     this.box = box;
     this.data = null;
     this.chart = null;
+    this.first = this.last = 0; // of the period, whatever is in sight of it
+    this.zoom = new Zoom(this);
     this.fetched = 0;
     this.width = 0;
     new ResizeObserver(() => {
@@ -197,9 +247,13 @@ class Chart {
   async load(quiet = false) {
     if (!quiet) this.box.setAttribute("aria-busy", "true");
     try {
-      const response = await fetch(this.box.dataset.chart, { headers: headersFor("application/json") });
+      const url = this.zoom.address(this.box.dataset.chart);
+      const response = await fetch(url, { headers: headersFor("application/json") });
       if (!response.ok) throw new Error(String(response.status));
-      this.data = await response.json();
+      const data = await response.json();
+      if (url !== this.zoom.address(this.box.dataset.chart)) return; // something else is wanted by now
+      this.data = data;
+      if (!this.zoom.range) [this.first, this.last] = [data.from, data.to];
       this.fetched = now();
       this.redraw();
     } catch {
@@ -224,7 +278,7 @@ class Chart {
     if (!this.data.at.length) return this.say(this.box.dataset.empty ?? "No figures for this time.");
     this.chart?.destroy();
     this.width = this.box.clientWidth;
-    this.chart = draw(this.box, this.data);
+    this.chart = draw(this.box, this.data, this.zoom);
     const moment = moments();
     this.reader.take(this.chart, this.data, (i) => words(this.data, i, moment));
   }
@@ -236,7 +290,7 @@ export function startCharts() {
     chart.load();
     document.documentElement.addEventListener("np:theme", () => chart.redraw());
     document.addEventListener("np:check", ({ detail }) => {
-      if (box.dataset.chartFor !== detail.id || document.hidden || chart.chart?.zoomed) return;
+      if (box.dataset.chartFor !== detail.id || document.hidden || chart.zoom.range) return;
       if (detail.edge || now() - chart.fetched > REFRESH_MS) chart.load(true);
     });
     for (const link of document.querySelectorAll(`[data-chart-src][data-for="${CSS.escape(box.id)}"]`)) {
@@ -246,7 +300,8 @@ export function startCharts() {
         link.setAttribute("aria-current", "true");
         box.dataset.chart = link.dataset.chartSrc;
         history.replaceState(null, "", link.href);
-        chart.load();
+        chart.zoom.range = null;
+        chart.zoom.show();
       });
     }
   }
