@@ -219,9 +219,10 @@ def page_by(
 
 def rows_of(conn: Conn, org_id: Id, ids: Sequence[Id]) -> list[MonitorRow]:
     """Return those of `ids` that are monitors of the organization, in that order."""
+    wanted = tuple(ids)
     found = conn.all(
-        f"{JOINED} WHERE m.org_id = ? AND m.id IN ({_marks(tuple(ids))}) AND m.deleted_at IS NULL",
-        (org_id, *ids),
+        f"{JOINED} WHERE m.org_id = ? AND m.id IN ({_marks(wanted)}) AND m.deleted_at IS NULL",
+        (org_id, *wanted),
     )
     by_id = {row.monitor.id: row for row in (joined(conn, each) for each in found)}
     return [by_id[id_] for id_ in ids if id_ in by_id]

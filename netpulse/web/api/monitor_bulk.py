@@ -57,7 +57,9 @@ class BulkSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What to do, and with which monitors: `monitor_ids` or `filter`."""
 
     action: Action
-    monitor_ids: Annotated[tuple[Id, ...], Meta(min_length=1, max_length=MOST_IDS)] | None = None
+    monitor_ids: (
+        Annotated[tuple[Annotated[Id, Meta(max_length=100)], ...], Meta(max_length=MOST_IDS)] | None
+    ) = None
     filter: BulkFilter | None = None
     tag: Annotated[str, Meta(max_length=64)] | None = None
     """With add_tag and remove_tag."""
@@ -157,6 +159,8 @@ async def begin(call: Call, spec: BulkSpec) -> Job:
 
 def _tag(spec: BulkSpec) -> str | None:
     problems = []
+    if spec.monitor_ids == ():
+        problems.append(Problem("$.monitor_ids", "name at least one"))
     if (spec.monitor_ids is None) == (spec.filter is None):
         problems.append(Problem("$.monitor_ids", "give monitor_ids or filter, and not both"))
     tag = (spec.tag or "").strip() or None

@@ -8,7 +8,7 @@ from litestar import Response
 from msgspec import Meta, Struct
 
 from netpulse.model.ids import Id
-from netpulse.model.monitor import MonitorSpec
+from netpulse.model.monitor import MOST_TAGS, MonitorSpec, Tag
 from netpulse.rules import pasted, targets
 from netpulse.rules import quotas as quota_rules
 from netpulse.rules.pasted import HostType, Line
@@ -32,9 +32,9 @@ class ImportListSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     its own. Lines that begin with # are passed over."""
     host_type: HostType = "icmp"
     """What a host alone becomes: something to ping, or the page at https://."""
-    interval_seconds: int = 60
-    group: str = ""
-    tags: tuple[str, ...] = ()
+    interval_seconds: Annotated[int, Meta(ge=10, le=86_400)] = 60
+    group: Annotated[str, Meta(max_length=100)] = ""
+    tags: Annotated[tuple[Tag, ...], Meta(max_length=MOST_TAGS)] = ()
     is_paused: bool = False
     dry_run: bool = False
     """Only say what each line would become."""
