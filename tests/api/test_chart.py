@@ -8,9 +8,10 @@ import httpx
 import pytest
 
 from netpulse.model.check import Check, Result, Timings
-from netpulse.model.time import MINUTE
+from netpulse.model.time import DAY, MINUTE, SECOND
 from netpulse.storage import monitors
 from tests.api.test_monitors import make
+from tests.clock import START
 from tests.conftest import Stage
 
 FULL = Timings(dns_ms=1.5, connect_ms=10.0, tls_ms=20.0, first_byte_ms=30.0, total_ms=70.0)
@@ -94,3 +95,38 @@ async def test_some_times_have_no_parts(
     assert chart["total"]["label"] == label
     assert measured(chart["total"]["values"]) == [12.0]
     assert chart["phases"] == []
+
+
+async def test_a_stretch_is_looked_at_closely(house: Stage, alice: httpx.AsyncClient) -> None:
+    made = await make(alice, is_paused=True)
+    url = f"/monitors/{made['id']}/chart.json"
+    now = house.house.clock.now() // SECOND
+
+    async def stretch(query: str) -> tuple[int, int, int]:
+        found = (await alice.get(f"{url}?{query}")).json()
+        assert len(found["at"]) <= 500
+        return found["from"] - now, found["to"] - now, len(found["at"])
+
+    # Before its making there is nothing: ten minutes are the least that has a shape.
+    for query in ("period=90d", f"from={now - 9_000}&to={now - 6_000}", f"from={now}&to={now}"):
+        assert (await stretch(query))[:2] == (-600, 0), query
+
+    await house.house.db.write(
+        lambda conn: conn.execute(
+            "UPDATE monitors SET created_at = ? WHERE id = ?", (START - 200 * DAY, made["id"])
+        )
+    )
+    day = DAY // SECOND
+    for query, begins, ends in (
+        ("period=90d", -90 * day, 0),
+        (f"period=90d&from={now - 7_200}&to={now - 3_600}", -7_200, -3_600),
+        # As much as anybody may see at once, not the future, and no shorter than ten minutes.
+        (f"from=0&to={now}", -90 * day, 0),
+        (f"from={now - 900}&to={now + 900}", -900, 0),
+        (f"from={now - 3_000}&to={now - 2_990}", -3_590, -2_990),
+        (f"from={now - 100}&to={now - 3_000}", -3_600, -3_000),
+        # What is no moment at all is not looked at.
+        ("period=1h&from=x&to=1", -3_600, 0),
+        ("period=1h&from=5", -3_600, 0),
+    ):
+        assert (await stretch(query))[:2] == (begins, ends), query

@@ -100,6 +100,9 @@ VIEWERS = [
     "/monitors/{monitor}?part=checks",
     "/monitors/{monitor}?part=incidents",
     "/monitors/{monitor}?part=figures",
+    "/monitors/{monitor}?part=notices",
+    "/monitors/{monitor}/checks",
+    "/monitors/{monitor}/checks?status=down&from=2026-01-01T00:00",
     "/incidents",
     "/incidents?status=open",
     "/incidents?status=resolved&part=list",
@@ -128,6 +131,7 @@ VIEWERS = [
 ]
 ADMINS = [
     "/monitors/new",
+    "/monitors/new?copy={monitor}",
     "/monitors/add-many",
     "/monitors/{monitor}/edit",
     "/monitors/{monitor}/delete",
