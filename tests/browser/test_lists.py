@@ -142,6 +142,9 @@ def test_a_chart_is_looked_at_closely(peopled: Instance, window: Opener) -> None
         assert last is not None
         lengths.append(last[1] - last[0])
     assert lengths == [HOUR // 2, HOUR // 4, HOUR // 2]
+    # The new drawing is read on where the old one was.
+    expect(page.locator("#chart-readout")).to_have_text(re.compile(r": 100 ms$"))
+    expect(chart).to_have_attribute("aria-valuetext", re.compile(r": 100 ms$"))
     assert (asked[-1] or (0, 0))[1] == END
     expect(chart).to_be_focused()
     with page.expect_response("**/chart.json*"):

@@ -18,14 +18,18 @@ export class Reader {
     this.data = data;
     this.words = words;
     // Only the script can read it out, so only the script makes it something to focus.
-    const places = this.places();
     this.box.setAttribute("role", "slider");
     this.box.setAttribute("aria-readonly", "true");
     this.box.setAttribute("aria-valuemin", "1");
     this.box.tabIndex = 0;
-    const near = places.filter((i) => data.at[i] <= this.at).at(-1) ?? places.at(-1);
-    if (document.activeElement === this.box) this.tell(near);
-    else this.describe(near);
+    // A chart knows what is in sight once it has drawn itself, in a microtask that was queued before.
+    queueMicrotask(() => {
+      if (this.chart !== chart) return;
+      const places = this.places();
+      const near = places.filter((i) => data.at[i] <= this.at).at(-1) ?? places.at(-1);
+      if (document.activeElement === this.box) this.tell(near);
+      else this.describe(near);
+    });
   }
 
   /** Nothing is drawn: there is nothing to read. */
