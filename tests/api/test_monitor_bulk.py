@@ -241,7 +241,11 @@ async def test_it_ends_when_a_right_is_taken_away(house: Stage, alice: httpx.Asy
     house.house.db.write = lowered  # type: ignore[method-assign]
     done = await do(alice, "pause", ids)
     assert (done["is_done"], done["done"], done["changed"]) == (True, 25, 25)
-    assert done["stopped"] == "whoever began it may not change monitors here any more"
+    assert done["stopped"] == (
+        "whoever began it has signed out, or may not change monitors here any more"
+    )
+    paused = [each for each in await house.actions(cast.acme.id) if each == "monitor.paused"]
+    assert len(paused) == 25
 
 
 # The page

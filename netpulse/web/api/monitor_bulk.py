@@ -15,10 +15,9 @@ from msgspec.structs import replace
 from netpulse.model.ids import Id, new_id
 from netpulse.model.monitor import MOST_TAGS, MonitorSpec
 from netpulse.model.time import rfc3339
-from netpulse.model.user import Role
 from netpulse.model.watch import Status
-from netpulse.storage import api_keys, monitors, users
-from netpulse.storage.db import Conn, StorageTrouble
+from netpulse.storage import monitors
+from netpulse.storage.db import StorageTrouble
 from netpulse.storage.monitors import MonitorFilter, MonitorRow
 from netpulse.web.api import monitors as api
 from netpulse.web.bulk import Job, Left, Step, Stopped
@@ -32,6 +31,7 @@ from netpulse.web.session import Deed, OrgSession
 Action = Literal["pause", "resume", "add_tag", "remove_tag", "delete", "check"]
 MOST_IDS = 1_000
 """Monitors that may be named one by one; a filter has no such bound."""
+ENDED = "whoever began it has signed out, or may not change monitors here any more"
 PATIENCE_SECONDS = 2.0
 """How long an answer waits for the work to be done before it says how far it is."""
 
@@ -182,7 +182,6 @@ async def _change(
     session = replace(session, now=house.clock.now())
 
     def work(deed: Deed) -> tuple[list[Id], list[Left]]:
-        _may_still(deed.conn, session)
         deed.nothing_changed()
         changed, left = [], []
         for monitor_id in some:
@@ -199,6 +198,11 @@ async def _change(
 
     try:
         changed, left = await session.change(work)
+    except ApiError as refused:
+        # Each transaction asks anew whether the sign-in stands and the role is as high.
+        if refused.status not in {401, 403}:
+            raise
+        raise Stopped(ENDED) from None
     except StorageTrouble as trouble:
         raise Stopped(f"NetPulse cannot write its data: {trouble}") from None
     for monitor_id in changed:
@@ -219,7 +223,8 @@ def _one(deed: Deed, row: MonitorRow, action: str, tag: str | None) -> bool:
     if spec is None:
         return False
     if row.monitor.damage is not None:
-        raise conflict("MONITOR_DAMAGED", f"It cannot be changed: {row.monitor.damage}")
+        # What stands in its place is not what to store.
+        raise invalid([Problem("$", row.monitor.damage)])
     after = api.MONITORS.replace(deed, row, spec)
     deed.note(
         "monitor.updated",
@@ -247,21 +252,6 @@ def _tagged(spec: MonitorSpec, action: str, tag: str) -> MonitorSpec | None:
     if len(tags) > MOST_TAGS:
         raise invalid([Problem("$.tags", f"a monitor has at most {MOST_TAGS}")])
     return replace(spec, tags=tags)
-
-
-def _may_still(conn: Conn, session: OrgSession) -> None:
-    """Make sure that whoever began the work may still do it.
-
-    Raises:
-        Stopped: they may not.
-    """
-    user = users.get(conn, session.user.id)
-    role = None if user is None or not user.is_active else users.reach(conn, user, session.org_id)
-    key = session.key
-    if key is not None and api_keys.find(conn, key.prefix) is None:
-        role = None
-    if role is None or role < Role.ADMIN:
-        raise Stopped("whoever began it may not change monitors here any more")
 
 
 async def _check(house: House, session: OrgSession, some: Sequence[Id]) -> Step:
@@ -298,7 +288,10 @@ def reason(error: ApiError) -> str:
     listed = error.details.get("errors")
     if not listed:
         return error.message
-    return "; ".join(f"{each['path'].removeprefix('$.')}: {each['message']}" for each in listed)
+    return "; ".join(
+        each["message"] if each["path"] == "$" else f"{each['path'][2:]}: {each['message']}"
+        for each in listed
+    )
 
 
 @endpoint(
