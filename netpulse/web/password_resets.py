@@ -176,7 +176,10 @@ async def reset(house: House, actor: Actor, token: str, password: str, code: str
     address = bucket(actor.ip or "")
     # Attempts of one address wait for each other, as at a sign-in: a burst of codes is counted.
     async with sign_in.turn(house, address):
-        await sign_in.refuse_blocked(house, address)
+        if user.totp_enabled:
+            # Where no code is asked for there is nothing to guess: whoever has forgotten their
+            # password has mostly tried what it might be.
+            await sign_in.refuse_blocked(house, address)
         hashed = await passwords.hash_password(password)
         now = house.clock.now()
 

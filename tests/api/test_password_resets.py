@@ -485,6 +485,19 @@ class TestSecondFactor:
         assert error(blocked) == (429, "TOO_MANY_REQUESTS")
         assert (await login(stage.client(ip="203.0.113.10"), BOB)).status_code == 200
 
+    async def test_failed_sign_ins_close_it_only_where_a_code_is_asked_for(
+        self, stage: Stage
+    ) -> None:
+        for _ in range(5):
+            await login(stage.client(ip="203.0.113.9"), ALICE, "wrong wrong")
+        assert (await use(stage, await link(stage), ip="203.0.113.9")).status_code == 200
+        await arm(stage, stage.cast.bob)
+        clock_of(stage).advance(1)
+        await stage.house.db.write(lambda conn: conn.execute("DELETE FROM letters"))
+        token = await link(stage, BOB)
+        held = await use(stage, token, totp_code=code(stage), ip="203.0.113.9")
+        assert error(held) == (429, "TOO_MANY_REQUESTS")
+
     async def test_one_code_of_twenty_uses(self, stage: Stage) -> None:
         await arm(stage, stage.cast.alice)
         token, good = await link(stage), code(stage)
