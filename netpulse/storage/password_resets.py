@@ -13,6 +13,10 @@ KEPT = DAY
 """How long it is known that a link was written: the limits look back an hour."""
 
 
+MOST_WRONG_CODES = 5
+"""So many wrong one-time codes with one link, and it takes no further ones."""
+
+
 def begin(conn: Conn, user_id: Id, digest: str, now: Millis) -> None:
     """Let the link with this digest set the user's password, once; every earlier one ends."""
     conn.execute(
@@ -48,6 +52,22 @@ def use(conn: Conn, digest: str, now: Millis) -> bool:
         (now, digest),
     )
     return conn.changes == 1
+
+
+def wrong_codes(conn: Conn, digest: str) -> tuple[int, Millis]:
+    """Return how many wrong one-time codes came with the link, and when it ends."""
+    row = conn.one(
+        "SELECT wrong_codes, expires_at FROM password_resets WHERE digest = ?", (digest,)
+    )
+    return (0, 0) if row is None else (int(row[0]), int(row[1]))
+
+
+def code_failed(conn: Conn, digest: str) -> int:
+    """Note a wrong one-time code with the link; return how many there are by now."""
+    conn.execute(
+        "UPDATE password_resets SET wrong_codes = wrong_codes + 1 WHERE digest = ?", (digest,)
+    )
+    return wrong_codes(conn, digest)[0]
 
 
 def written(conn: Conn, user_id: Id, now: Millis) -> list[Millis]:

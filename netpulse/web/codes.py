@@ -56,10 +56,30 @@ def spend(conn: Conn, house: House, user: User, text: str, actor: Actor, now: Mi
     Raises:
         SealBroken: the stored secret does not open.
     """
+    if is_recovery(text):
+        return Spent(use(conn, house, user, text, actor, now))
+    until = account_failures.blocked_until(conn, user.id, Kind.TOTP, now)
+    if until is not None:
+        return Spent(blocked_until=until)
+    what = use(conn, house, user, text, actor, now)
+    if what is None:
+        count = account_failures.failed(conn, user.id, Kind.TOTP, now)
+        if count >= account_failures.LIMIT:
+            security_notes.tell(conn, house, user, GUESSED, actor, now)
+    return Spent(what)
+
+
+def use(conn: Conn, house: House, user: User, text: str, actor: Actor, now: Millis) -> What | None:
+    """Use up a code of the user's in the caller's transaction; None for a wrong one, which is the
+    caller's to count.
+
+    Raises:
+        SealBroken: the stored secret does not open.
+    """
     recovery = one_time_codes.plain_recovery_code(text)
     if recovery is not None:
         if not second_factors.spend_code(conn, user.id, digest_of(house, recovery), now):
-            return Spent()
+            return None
         left = second_factors.codes_left(conn, user.id)
         who = replace(actor, user_id=user.id, label=user.email)
         org_id, after = users.audited_in(conn, user), {"left": left}
@@ -68,18 +88,17 @@ def spend(conn: Conn, house: House, user: User, text: str, actor: Actor, now: Mi
         )
         said = f"A recovery code of your account was used; {left} of them are left."
         security_notes.tell(conn, house, user, said, who, now)
-        return Spent(What.RECOVERY)
-    until = account_failures.blocked_until(conn, user.id, Kind.TOTP, now)
-    if until is not None:
-        return Spent(blocked_until=until)
+        return What.RECOVERY
     secret = second_factors.secret(conn, user.id)
     step = None if secret is None else one_time_codes.matching_step(secret, text, now)
     if step is not None and second_factors.spend_step(conn, user.id, step):
-        return Spent(What.CODE)
-    count = account_failures.failed(conn, user.id, Kind.TOTP, now)
-    if count >= account_failures.LIMIT:
-        security_notes.tell(conn, house, user, GUESSED, actor, now)
-    return Spent()
+        return What.CODE
+    return None
+
+
+def is_recovery(text: str) -> bool:
+    """Tell whether this has the shape of a recovery code."""
+    return one_time_codes.plain_recovery_code(text) is not None
 
 
 def digest_of(house: House, code: str) -> str:
@@ -90,7 +109,7 @@ def digest_of(house: House, code: str) -> str:
 
 
 async def write(house: House, work: Callable[[Conn], R]) -> R:
-    """Run `work`, which calls `spend`, in one transaction.
+    """Run `work`, which uses up a code, in one transaction.
 
     Raises:
         ApiError: 503, if the stored secret is damaged.

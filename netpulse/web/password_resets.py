@@ -45,7 +45,15 @@ ANSWER_SECONDS = 0.25
 INVALID = "RESET_TOKEN_INVALID"
 """The code of the error for a link that is none (any more)."""
 
+GUESSED = (
+    "Wrong one-time codes were entered for your account, with a link for a new password that was "
+    "sent to this address."
+)
+"""What its owner is told when a link takes no further codes: somebody may read their mail."""
+
 RESET = "Your password was set anew, with a link that was sent to this address."
+
+TOO_MANY_CODES = "Too many wrong codes with this link; use a recovery code, or ask for another link"
 
 NOT_POSSIBLE = (
     "This NetPulse cannot send you a link. Ask one of its administrators: on its machine, netpulse "
@@ -162,8 +170,8 @@ async def reset(house: House, actor: Actor, token: str, password: str, code: str
     Raises:
         ApiError: 400 for a link that is none (any more), or a password that is not taken; 401
             `TOTP_REQUIRED` without a code where the account asks for one, `LOGIN_FAILED` with a
-            wrong one, which counts as at a sign-in; 403 from an address that the account does not
-            allow; 429 after too many wrong codes.
+            wrong one, which counts for the address as at a sign-in, and for the link; 403 from an
+            address that the account does not allow; 429 after too many wrong codes.
     """
     user = await holder(house, actor, token)
     if not sign_in.allowed(user, actor.ip or ""):
@@ -207,7 +215,7 @@ def _reset(
         return _no_link()
     who = replace(actor, user_id=user.id, label=user.email)
     if user.totp_enabled:
-        refusal = _refuse_code(conn, house, who, user, code, now)
+        refusal = _refuse_code(conn, house, actor, user, digest, code, now)
         if refusal is not None:
             return refusal
     if not password_resets.use(conn, digest, now):
@@ -221,19 +229,36 @@ def _reset(
 
 
 def _refuse_code(
-    conn: Conn, house: House, who: Actor, user: User, code: str | None, now: Millis
+    conn: Conn,
+    house: House,
+    actor: Actor,
+    user: User,
+    digest: str,
+    code: str | None,
+    now: Millis,
 ) -> ApiError | None:
-    """Use a code up, or count a wrong one and return why nothing is done."""
+    """Use a code up, or count a wrong one and return why nothing is done.
+
+    They are counted by link, apart from those of sign-ins: whoever reads the owner's mail must not
+    hold up the codes of the owner, who has the password. Recovery codes are looked at all the same.
+    """
     if not code:
         return unauthorized(sign_in.CODE_NEEDED, "TOTP_REQUIRED")
-    spent = codes.spend(conn, house, user, code, who, now)
-    if spent.blocked_until is not None:
-        return codes.too_many_codes(spent.blocked_until, now)
-    if spent.what is not None:
+    is_recovery = codes.is_recovery(code)
+    count, until = password_resets.wrong_codes(conn, digest)
+    if count >= password_resets.MOST_WRONG_CODES and not is_recovery:
+        return too_many_until(until, now, TOO_MANY_CODES)
+    if codes.use(conn, house, user, code, actor, now) is not None:
         return None
-    login_attempts.failed(conn, bucket(who.ip or ""), now)
+    if not is_recovery and (
+        password_resets.code_failed(conn, digest) >= password_resets.MOST_WRONG_CODES
+    ):
+        security_notes.tell(conn, house, user, GUESSED, actor, now)
+    login_attempts.failed(conn, bucket(actor.ip or ""), now)
     org_id, why = users.audited_in(conn, user), {"reason": "wrong code"}
     action = "auth.password_reset_refused"
+    # A stranger, as at a sign-in that failed: the label says whose account it was about.
+    who = replace(actor, label=user.email)
     audit.append(conn, org_id, who, action, "user", user.id, None, why, now)
     return unauthorized(sign_in.WRONG_CODE, "LOGIN_FAILED")
 
