@@ -79,6 +79,16 @@ def written(conn: Conn, user_id: Id, now: Millis) -> list[Millis]:
     return [int(row[0]) for row in rows]
 
 
+def one_holds(conn: Conn, user_id: Id, now: Millis) -> bool:
+    """Tell whether the user has a link that can still be used, with a one-time code too."""
+    row = conn.one(
+        "SELECT 1 FROM password_resets WHERE user_id = ?1 AND used_at IS NULL"
+        " AND expires_at > ?2 AND expires_at <= ?3 AND wrong_codes < ?4",
+        (user_id, now, now + LASTS, MOST_WRONG_CODES),
+    )
+    return row is not None
+
+
 def asked(conn: Conn, address: str, now: Millis) -> Millis | None:
     """Count that somebody asks for a new password from `address` (the bucket, as for sign-ins).
 

@@ -114,8 +114,9 @@ def _ask(
     org_id = None if user is None else users.landing(conn, user)
     if user is None or org_id is None:
         return _Asked("nobody has this address, or may come in")
-    if not may_write(password_resets.written(conn, user.id, now), now):
-        return _Asked("the last letters hold still")
+    written = password_resets.written(conn, user.id, now)
+    if not may_write(written, now, one_holds=password_resets.one_holds(conn, user.id, now)):
+        return _Asked("enough letters were written")
     password_resets.begin(conn, user.id, house.digester.digest(token), now)
     _write_letter(conn, house, actor, user, token, now)
     who = replace(actor, label=user.email)

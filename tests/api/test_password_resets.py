@@ -206,6 +206,24 @@ class TestAsking:
         for minute in range(300):
             assert sum(minute < at <= minute + 60 for at in written) <= 3
 
+    async def test_who_has_used_the_last_one_gets_another(self, stage: Stage) -> None:
+        clock = clock_of(stage)
+        await forget(stage, ip="203.0.113.66")
+        token = await link(stage)
+        assert (await use(stage, token)).status_code == 200
+        clock.advance(60)
+        page = await stage.client(ip="192.0.2.11").post("/forgot", data={"email": ALICE})
+        assert (
+            "If you asked before, look for the latest letter: there are at most three an hour."
+        ) in page.text
+        (other,) = await links(stage)
+        assert other != token
+        assert (await use(stage, other, PASSWORD)).status_code == 200
+        # That was the third in this hour.
+        clock.advance(60)
+        await forget(stage)
+        assert await links(stage) == [other]
+
     async def test_five_requests_in_ten_minutes_from_an_address(
         self, stage: Stage, open_stage: Opener
     ) -> None:
