@@ -20,7 +20,7 @@ MOST_WRONG_CODES = 5
 def begin(conn: Conn, user_id: Id, digest: str, now: Millis) -> None:
     """Let the link with this digest set the user's password, once; every earlier one ends."""
     conn.execute(
-        "UPDATE password_resets SET expires_at = ?1 WHERE user_id = ?2 AND expires_at > ?1",
+        "UPDATE password_resets SET used_at = ? WHERE user_id = ? AND used_at IS NULL",
         (now, user_id),
     )
     conn.execute(
@@ -30,14 +30,13 @@ def begin(conn: Conn, user_id: Id, digest: str, now: Millis) -> None:
 
 
 def find(conn: Conn, digest: str, now: Millis) -> User | None:
-    """Return whose password the link with this digest may set; None where it is none, was used,
-    has expired, is older than the password, or where that person may not come in anyway."""
+    """Return whose password the link with this digest may set; None where it is none, was used or
+    ended (by a newer one, or with the password: `users.set_password`), has expired, or where that
+    person may not come in anyway."""
     row = conn.one(
-        "SELECT r.user_id FROM password_resets r JOIN users u ON u.id = r.user_id"
-        " WHERE r.digest = ?1 AND r.used_at IS NULL"
+        "SELECT r.user_id FROM password_resets r WHERE r.digest = ?1 AND r.used_at IS NULL"
         # The latter: a clock that was set back makes no link last longer.
-        " AND r.expires_at > ?2 AND r.expires_at <= ?3"
-        " AND r.created_at > coalesce(u.password_changed_at, 0)",
+        " AND r.expires_at > ?2 AND r.expires_at <= ?3",
         (digest, now, now + LASTS),
     )
     user = None if row is None else users.get(conn, row[0])

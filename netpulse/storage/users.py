@@ -122,7 +122,8 @@ def drop_membership(conn: Conn, user_id: Id, org_id: Id) -> None:
 
 def set_password(conn: Conn, user_id: Id, password_hash: str, now: Millis) -> None:
     """Set another password hash. A second factor that was begun, and does not count yet, ends with
-    the password that began it. Ending the user's sessions is the caller's part.
+    the password that began it, and so do open links for a new one: at once, and not by a comparison
+    of times, of which one may be wrong. Ending the user's sessions is the caller's part.
 
     Raises:
         Missing: there is no such user.
@@ -135,6 +136,10 @@ def set_password(conn: Conn, user_id: Id, password_hash: str, now: Millis) -> No
     )
     if not conn.changes:
         raise Missing("user")
+    conn.execute(
+        "UPDATE password_resets SET used_at = ? WHERE user_id = ? AND used_at IS NULL",
+        (now, user_id),
+    )
 
 
 def set_ip_whitelist(conn: Conn, user_id: Id, networks: Sequence[str], now: Millis) -> None:

@@ -406,6 +406,25 @@ class TestSetting:
         await stage.house.db.write(users.set_password, stage.cast.alice.id, "x", now)
         assert error(await use(stage, token)) == (400, "RESET_TOKEN_INVALID")
 
+    async def test_after_the_clock_was_ahead(self, stage: Stage) -> None:
+        """The password was set in what is the future now."""
+        clock, year = clock_of(stage), 365 * 24 * HOUR
+        clock.set_wall(year)
+        alice = await signed_in(stage, ALICE)
+        body = {"current_password": PASSWORD, "new_password": "eight patient herons"}
+        assert (await alice.post("/v1/auth/password", json=body)).status_code == 200
+        clock.set_wall(-year)
+        assert (await use(stage, await link(stage))).status_code == 200
+
+    async def test_a_clock_that_is_set_back_brings_none_back(self, stage: Stage) -> None:
+        first = await link(stage)
+        clock = clock_of(stage)
+        await stage.house.db.write(lambda conn: conn.execute("DELETE FROM letters"))
+        clock.advance(60)
+        await link(stage)
+        clock.set_wall(-30_000)
+        assert error(await use(stage, first)) == (400, "RESET_TOKEN_INVALID")
+
     async def test_disabled_meanwhile(self, stage: Stage) -> None:
         token = await link(stage)
         await stage.house.db.write(users.set_active, stage.cast.alice.id, False, 1)
