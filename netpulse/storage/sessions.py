@@ -44,6 +44,8 @@ class Rotation(Struct, frozen=True, kw_only=True):
     outcome: Rotated
     family_id: Id | None = None
     user_id: Id | None = None
+    revoked: bool = False
+    """Whether this was what revoked the family: of REUSED, only the first time."""
 
 
 def create(
@@ -189,10 +191,10 @@ def rotate(
     if row is None:
         return Rotation(outcome=Rotated.UNKNOWN)
     family_id, used_at, expired_at, user_id, revoked_at, is_active = row
-    outcome = Rotated.OK
+    outcome, revoked = Rotated.OK, False
     if used_at is not None:
         outcome = Rotated.REUSED
-        revoke_family(conn, family_id, now)
+        revoked = revoke_family(conn, family_id, now) is not None
     elif revoked_at is not None or not is_active:
         outcome = Rotated.REVOKED
     elif expired_at <= now:
@@ -201,7 +203,7 @@ def rotate(
         conn.execute("UPDATE refresh_tokens SET used_at = ? WHERE digest = ?", (now, old_digest))
         conn.execute("UPDATE refresh_families SET last_used_at = ? WHERE id = ?", (now, family_id))
         _add_token(conn, new_digest, family_id, now, expires_at)
-    return Rotation(outcome=outcome, family_id=family_id, user_id=user_id)
+    return Rotation(outcome=outcome, family_id=family_id, user_id=user_id, revoked=revoked)
 
 
 def family_of(conn: Conn, digest: str) -> Id | None:

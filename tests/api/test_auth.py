@@ -326,6 +326,10 @@ class TestRefresh:
         # The whole family is dead now: the honest one's cookie and access token too.
         assert (await client.post("/v1/auth/refresh")).status_code == 401
         assert (await client.get("/v1/monitors", headers=headers)).status_code == 401
+        # Shown again and again it ends nothing further, and fills no log.
+        for _ in range(3):
+            again = await thief.post("/v1/auth/refresh", headers={"Cookie": f"np_refresh={stolen}"})
+            assert again.json()["error"]["message"] == reused.json()["error"]["message"]
         actions = await house.actions(house.cast.acme.id)
         assert actions == ["auth.logged_in", "auth.refresh_reused"]
 

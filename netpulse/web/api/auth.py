@@ -222,7 +222,8 @@ async def refresh(call: Call) -> One[Granted]:
         digest = house.digester.digest
         rotation = sessions.rotate(conn, digest(old), digest(new), now, now + tokens.REFRESH_MS)
         user = users.get(conn, rotation.user_id) if rotation.user_id is not None else None
-        if rotation.outcome is sessions.Rotated.REUSED and user is not None:
+        if rotation.revoked and user is not None:
+            # Shown again and again it changes nothing, and fills no log.
             _note(conn, user, actor, "auth.refresh_reused", now)
         if rotation.outcome is sessions.Rotated.OK and user is not None:
             # Raised in here, so that the token is not used up: an address or a membership may
