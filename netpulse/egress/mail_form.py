@@ -13,6 +13,8 @@ from email.message import EmailMessage
 from email.policy import SMTP
 from email.utils import format_datetime, parseaddr
 
+import idna
+
 from netpulse.model.channel import Smtp
 from netpulse.model.ids import Id
 from netpulse.model.time import SECOND, Millis
@@ -94,8 +96,17 @@ def _address(text: str) -> Address:
     return Address("", user, _idna(domain))
 
 
+def has_name(domain: str) -> bool:
+    """Tell whether name servers can know a domain: all of ASCII, or one that IDNA 2008 allows."""
+    return _idna(domain).isascii()
+
+
 def _idna(domain: str) -> str:
+    """Return a domain as RFC 5891 has it, or as it is where that has no name for it. The `idna` of
+    Python's own codec is that of 2003, which takes other people's domains for some: ß for ss."""
+    if domain.isascii():
+        return domain
     try:
-        return domain.encode("idna").decode("ascii")
-    except UnicodeError:
+        return idna.encode(domain.lower()).decode("ascii")
+    except idna.IDNAError:
         return domain

@@ -7,6 +7,7 @@ import unicodedata
 
 from msgspec.structs import replace
 
+from netpulse.egress.mail_form import has_name
 from netpulse.model.ids import new_id
 from netpulse.model.org import Org
 from netpulse.model.time import Millis
@@ -72,7 +73,8 @@ def normal_email(text: str) -> str | None:
     """Return an email address trimmed and in lower case, or None for what is none.
 
     It is not asked more than that there is something on both sides of the last @ and that nothing
-    in it could break a line or a header: whether it works, only a letter could tell.
+    in it could break a line or a header, and that its domain can have a name: whether it works,
+    only a letter could tell.
     """
     email = text.strip().lower()
     local, at, domain = email.rpartition("@")
@@ -80,7 +82,9 @@ def normal_email(text: str) -> str | None:
         return None
     if any(char.isspace() or not char.isprintable() or char in '<>,;"' for char in email):
         return None
-    return None if domain.startswith(".") or domain.endswith(".") or ".." in domain else email
+    if domain.startswith(".") or domain.endswith(".") or ".." in domain or not has_name(domain):
+        return None
+    return email
 
 
 def slug_for(conn: Conn, name: str) -> str:
