@@ -14,17 +14,18 @@ from netpulse.model.monitor import type_of
 from netpulse.model.time import SECOND
 from netpulse.model.watch import Status
 from netpulse.storage import notices, orgs
-from netpulse.web import auth, scopes
+from netpulse.web import auth, hosts, scopes
 from netpulse.web.call import Call
 from netpulse.web.endpoint import PUBLIC, page
 from netpulse.web.errors import ApiError, forbidden
 from netpulse.web.house import House
 from netpulse.web.proxies import networks, within
+from netpulse.web.session import OrgSession
 
 MAX_LAG_MS = 5_000
 """Scheduling lag (p99 over the last minute) from which on the process is not ready."""
 _PER_TURN = 250
-_TEXT = "text/plain; version=0.0.4; charset=utf-8"
+_TEXT = "text/plain; version=0.0.4"
 
 _encode = msgspec.json.encode
 
@@ -59,7 +60,7 @@ async def readyz(call: Call) -> Response[bytes]:
 
 
 async def _is_known(call: Call) -> bool:
-    if _is_allowed(call):
+    if _is_near(call) and _is_called_by_our_name(call):
         return True
     try:
         await auth.identify(call.request)
@@ -68,23 +69,39 @@ async def _is_known(call: Call) -> bool:
     return True
 
 
-def _is_allowed(call: Call) -> bool:
+def _is_near(call: Call) -> bool:
     return within(call.origin.ip, networks(call.house.config.metrics.allow))
+
+
+def _is_called_by_our_name(call: Call) -> bool:
+    return hosts.is_ours(call.origin.host, call.house.config.server.public_url)
 
 
 @page("GET", "/metrics", access=PUBLIC)
 async def metrics(call: Call) -> Response[bytes]:
-    """Give the figures: all of them to the networks of `metrics.allow`, and to somebody who is
-    signed in those of their own organization."""
-    if _is_allowed(call):
+    """Give the figures: all of them to the networks of `metrics.allow`, under a name that no page
+    of a stranger can have; and to somebody who is signed in those of their own organization."""
+    if _is_near(call) and _is_called_by_our_name(call):
         lines = await _of_monitors(call.house, None)
         lines += await _of_the_process(call.house)
     else:
-        session = await auth.identify(call.request)
+        session = await _signed(call)
         if session.key is not None and not session.key.allows(scopes.METRICS):
             raise forbidden(f"This API key lacks the scope {scopes.METRICS}")
         lines = await _of_monitors(call.house, session.org_id)
     return Response("".join(lines).encode(), media_type=_TEXT)
+
+
+async def _signed(call: Call) -> OrgSession:
+    try:
+        return await auth.identify(call.request)
+    except ApiError:
+        if not _is_near(call):
+            raise
+    raise forbidden(
+        "Figures without a sign-in are given under an address of this machine or the name in "
+        "server.public_url, not under the one you asked for; or send an API key"
+    )
 
 
 async def _of_monitors(house: House, org_id: Id | None) -> list[str]:
