@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import re
 import secrets
 from collections.abc import Mapping
 from typing import Any
@@ -105,6 +106,7 @@ class Border:
         if method == "HEAD":
             scope["method"] = "GET"
         try:
+            _refuse_unclear(scope)
             found = {key: value.decode("latin-1") for key, value in headers if key in _ASKED}
             other = None
             if cors.applies(scope["path"]):
@@ -163,6 +165,28 @@ class Border:
                 await answer(message)
 
         return send
+
+
+def _refuse_unclear(scope: Scope) -> None:
+    """Refuse what a proxy in front of us may have understood otherwise (RFC 9112, sections 3.2 and
+    6.1); the server below has refused the rest: it takes no two lengths, no folded lines, and of
+    a length beside chunks the chunks alone, closing the connection after them."""
+    hosts = [value for key, value in scope["headers"] if key == b"host"]
+    # HTTP/1.0 knows no Host, and the server below gives it an empty one.
+    if scope["http_version"] in ("1", "1.0") and hosts in ([], [b""]):
+        hosts = [b"none"]
+    if len(hosts) != 1 or not _HOST.fullmatch(hosts[0]):
+        raise _unclear("Send one Host field, with the name or the address that you ask")
+    codings = [value for key, value in scope["headers"] if key == b"transfer-encoding"]
+    if codings and [coding.strip().lower() for coding in codings] != [b"chunked"]:
+        raise _unclear("Send a body with Content-Length, or in chunks without another coding")
+
+
+def _unclear(message: str) -> ApiError:
+    return ApiError(400, "BAD_REQUEST", message, headers={"Connection": "close"})
+
+
+_HOST = re.compile(rb"(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._~%-]+)(:[0-9]{0,5})?")
 
 
 def _refuse_foreign(found: Mapping[bytes, str], *, is_let_in: bool) -> None:
@@ -230,7 +254,10 @@ class _Body:
                 message = await self._receive()
         except TimeoutError:
             raise of_status(408, {"Connection": "close"}) from None
-        self._complete = message["type"] != "http.request" or not message.get("more_body", False)
+        if message["type"] == "http.disconnect":
+            # The client left, or what it sends are no chunks.
+            raise _unclear("The request's body was cut short")
+        self._complete = not message.get("more_body", False)
         return message
 
     async def drain(self) -> None:

@@ -26,6 +26,10 @@ from netpulse.web.status.door import Door
 log = logging.getLogger(__name__)
 
 HEADER_READ_MS = 10_000
+"""How long the head of a request may take, and how long a connection may stay open unused."""
+MAX_HEAD = 32 * 1024
+"""How much of a head is kept for a connection (bytes). A larger one is answered 431; granian's own
+figure is 13 times as much, which for all connections at once would be 1.7 GB."""
 MAX_CONNECTIONS = 4096
 """granian's `backpressure` counts connections: at its default of 128, as many open event streams
 lock everybody out."""
@@ -122,7 +126,7 @@ async def serve_embedded(app: ASGIApp, host: str, port: int, stop: asyncio.Event
         http=HTTPModes.http1,
         backlog=BACKLOG,
         backpressure=MAX_CONNECTIONS,
-        http1_settings=HTTP1Settings(header_read_timeout=HEADER_READ_MS),
+        http1_settings=HTTP1Settings(header_read_timeout=HEADER_READ_MS, max_buffer_size=MAX_HEAD),
         websockets=False,
         log_enabled=False,
         log_level=LogLevels.warning,
