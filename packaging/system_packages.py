@@ -4,8 +4,9 @@
 
 Only as root, or where `sudo -n true` works, and only with apt-get; the list is printed first.
 Elsewhere the missing ones are named, with the command that installs them and what is skipped
-without them. Exit status: 0 when all are there, 1 when one that matters is missing (0 all the
-same with --optional).
+without them. Some are unpacked below build/debian instead, because installing them would begin a
+service; that needs no rights. Exit status: 0 when all are there, 1 when one that matters is
+missing (0 all the same with --optional).
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 LIST = Path(__file__).with_name("system-packages.txt")
+UNPACKED = LIST.parents[1] / "build" / "debian"
 FONTS = [
     Path("/usr/share/fonts"),
     Path("/usr/local/share/fonts"),
@@ -41,10 +43,19 @@ class Package(NamedTuple):
         """Tell whether something is skipped without it."""
         return not self.skipped.startswith("nothing")
 
+    @property
+    def unpacks(self) -> str | None:
+        """The program within the package, where that is unpacked and not installed."""
+        kind, _, program = self.presence.partition(":")
+        return program if kind == "unpacked" else None
+
     def is_there(self) -> bool:
         """Tell whether what the package brings is on this machine, wherever it came from."""
         if self.presence == "libpython":
             return has_libpython()
+        if self.unpacks is not None:
+            there = UNPACKED / self.name / self.unpacks
+            return shutil.which(there.name) is not None or there.exists()
         if self.presence.startswith("font:"):
             family = self.presence.removeprefix("font:")
             return any(next(folder.rglob(f"{family}*"), None) for folder in FONTS)
@@ -108,6 +119,20 @@ def install(names: list[str], before: list[str]) -> None:
         succeeds(command, errors=None)
 
 
+def unpack(name: str, before: list[str] | None) -> None:
+    """Fetch a package and lay its files below UNPACKED; a failure shows in what is missing."""
+    print(f"Unpacking system package: {name}", flush=True)
+    folder = UNPACKED / name
+    folder.mkdir(parents=True, exist_ok=True)
+    download = ["sh", "-c", 'cd "$1" && apt-get -qq download "$2"', "sh", str(folder), name]
+    if not succeeds(download) and before is not None:
+        succeeds([*before, "apt-get", "-qq", "update"])
+        succeeds(download, errors=None)
+    for archive in folder.glob("*.deb"):
+        succeeds(["dpkg-deb", "-x", str(archive), str(folder)], errors=None)
+        archive.unlink()
+
+
 def main() -> int:
     """Install or name what is missing."""
     options = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
@@ -118,9 +143,13 @@ def main() -> int:
     wanted = [package for package in read() if package.purpose in arguments.purposes]
     missing = [package for package in wanted if not package.is_there()]
     before = prefix()
-    if missing and before is not None:
-        install([package.name for package in missing], before)
-        missing = [package for package in missing if not package.is_there()]
+    usual = [package.name for package in missing if package.unpacks is None]
+    if usual and before is not None:
+        install(usual, before)
+    for package in missing:
+        if package.unpacks is not None and shutil.which("apt-get"):
+            unpack(package.name, before)
+    missing = [package for package in missing if not package.is_there()]
     for package in missing:
         print(f"Missing: {package.name}. Skipped without it: {package.skipped}.")
     if missing and shutil.which("apt-get"):

@@ -7,7 +7,7 @@ bin=.venv/bin
 
 make --no-print-directory check
 
-$bin/python packaging/system_packages.py --optional browser binary network clients
+$bin/python packaging/system_packages.py --optional browser binary network clients proxy
 # The tests of the executable need it built; they skip, and say so, where it cannot be.
 if [ -d tests/executable ] && $bin/python packaging/system_packages.py binary >/dev/null; then
     make --no-print-directory binary

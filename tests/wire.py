@@ -34,27 +34,28 @@ class Heard:
         return None
 
 
-async def say(port: int, data: bytes, *, quiet: float = 0.3) -> Heard:
-    """Send `data` and return what comes back until the far side closes, or is quiet for so many
-    seconds."""
+async def say(port: int, data: bytes, *, answers: int = 1, quiet: float = 0.3) -> Heard:
+    """Send `data` and return what comes back: until the far side closes, or until there were so
+    many answers and then silence for `quiet` seconds. For the answers it waits a while."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    raw, is_closed = b"", False
+    heard = Heard(b"", is_closed=False)
     try:
         with suppress(ConnectionError):
             writer.write(data)
             await writer.drain()
-        while not is_closed:
+        while not heard.is_closed:
+            patience = quiet if answers and len(heard.statuses) >= answers else 5.0
             try:
-                async with asyncio.timeout(quiet):
+                async with asyncio.timeout(patience):
                     piece = await reader.read(65_536)
             except TimeoutError:
                 break
             except ConnectionError:
                 piece = b""
-            raw, is_closed = raw + piece, not piece
+            heard = Heard(heard.raw + piece, is_closed=not piece)
     finally:
         writer.close()
-    return Heard(raw, is_closed)
+    return heard
 
 
 class Log:
