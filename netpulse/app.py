@@ -30,6 +30,7 @@ from netpulse.engine import systemd
 from netpulse.engine.clock import Clock
 from netpulse.engine.engine import Engine
 from netpulse.log import configure
+from netpulse.model.time import rfc3339
 from netpulse.model.user import Actor
 from netpulse.rules.addresses import AddressPolicy
 from netpulse.storage import directory, restore, rotation, users
@@ -39,10 +40,13 @@ from netpulse.storage.lock import ROTATION, DataLock
 from netpulse.storage.opening import open_database
 from netpulse.storage.raw import Raw
 from netpulse.web import accounts, pages
+from netpulse.web.certificate import Unusable
 from netpulse.web.house import House
+from netpulse.web.listening import CannotListen, PortTaken, probe_port, serve_embedded
 from netpulse.web.rates import Rates
-from netpulse.web.server import CannotListen, PortTaken, build_app, probe_port, serve_embedded
+from netpulse.web.server import build_app
 from netpulse.web.setup_token import SetupToken
+from netpulse.web.tls import Tls
 from netpulse.web.tokens import Signer
 
 log = logging.getLogger(__name__)
@@ -71,7 +75,7 @@ def serve(loaded: Loaded) -> int:
     try:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
             runner.run(_run(loaded))
-    except (StartRefused, KeyTrouble, PortTaken, CannotListen, AdminRefused) as refusal:
+    except (StartRefused, KeyTrouble, Unusable, PortTaken, CannotListen, AdminRefused) as refusal:
         sys.stderr.write(f"netpulse: {refusal}\n")
         return 1
     except StorageTrouble as trouble:
@@ -84,6 +88,7 @@ def serve(loaded: Loaded) -> int:
 async def _run(loaded: Loaded) -> None:
     config = loaded.config
     data = Path(config.storage.data_dir)
+    tls = Tls.of(config.server)
     directory.prepare(data)
     with DataLock.acquire(data):
         if restore.is_under_way(data):
@@ -95,7 +100,7 @@ async def _run(loaded: Loaded) -> None:
         address = probe_port(config.server.host, config.server.port)
         async with contextlib.AsyncExitStack() as stack:
             house = await _build(config, loaded.secrets, data, address, stack)
-            await _serve(house, address)
+            await _serve(house, address, tls)
 
 
 async def _build(
@@ -150,11 +155,12 @@ async def _build(
     )
 
 
-async def _serve(house: House, address: str) -> None:
+async def _serve(house: House, address: str, tls: Tls | None) -> None:
     """Watch and answer until a signal asks to stop."""
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, house.stopping.set)
+    loop.add_signal_handler(signal.SIGHUP, _hang_up, house, tls, _terminals())
     await house.engine.start()
     try:
         server = asyncio.create_task(
@@ -163,10 +169,12 @@ async def _serve(house: House, address: str) -> None:
                 address,
                 house.config.server.port,
                 house.stopping,
+                tls,
+                house.clock.now,
             ),
             name="server",
         )
-        _announce(house, address)
+        _announce(house, address, tls)
         systemd.notify("READY=1")
         stopping = asyncio.create_task(house.stopping.wait(), name="stopping")
         await asyncio.wait({server, stopping}, return_when=asyncio.FIRST_COMPLETED)
@@ -178,6 +186,22 @@ async def _serve(house: House, address: str) -> None:
     finally:
         house.stopping.set()
         await house.engine.stop()
+
+
+def _terminals() -> frozenset[int]:
+    """Return which of the standard streams are a terminal, as long as it is there."""
+    return frozenset(number for number in (0, 1, 2) if os.isatty(number))
+
+
+def _hang_up(house: House, tls: Tls | None, terminals: frozenset[int]) -> None:
+    """Take SIGHUP: of a terminal that was closed as the wish to stop, else as that to look at the
+    certificate again (`systemctl reload`)."""
+    if terminals - _terminals():
+        house.stopping.set()
+    elif tls is not None:
+        tls.again.set()
+    else:
+        log.info("SIGHUP: without a certificate of our own there is nothing to read again")
 
 
 def own_addresses(address: str, port: int) -> frozenset[tuple[str, int]]:
@@ -219,7 +243,7 @@ async def _first_administrator(db: Database, secrets: Secrets, clock: Clock) -> 
         )
 
 
-def _announce(house: House, address: str) -> None:
+def _announce(house: House, address: str, tls: Tls | None) -> None:
     """Print what to open, and how to get in and reach it."""
     server = house.config.server
     numeric = ipaddress.ip_address(address)
@@ -227,7 +251,8 @@ def _announce(house: House, address: str) -> None:
     if numeric.is_unspecified:
         here = "127.0.0.1" if numeric.version == 4 else "::1"
     host = f"[{here}]" if ":" in here else here
-    base = server.public_url.rstrip("/") or f"http://{host}:{server.port}"
+    scheme = "http" if tls is None else "https"
+    base = server.public_url.rstrip("/") or f"{scheme}://{host}:{server.port}"
     lines = [f"NetPulse {house.version} is watching."]
     if house.setup_token.value is not None:
         lines += [
@@ -236,13 +261,23 @@ def _announce(house: House, address: str) -> None:
         ]
     else:
         lines.append(f"  Open         {base}")
+    if tls is not None:
+        until = rfc3339(tls.pair.not_after)[:10]
+        lines.append(
+            f"  Certificate  {', '.join(tls.pair.names) or 'without names'}, until {until}"
+        )
     if numeric.is_loopback:
         lines += [
             "  It answers on this machine only. To open it from yours:",
             f"    ssh -L {server.port}:{host}:{server.port} {_login()}",
-            "  To let others in: --host 0.0.0.0, or better a reverse proxy with TLS in front of it",
-            "  (docs/operating.md).",
         ]
+        if tls is None:
+            lines += [
+                "  To let others in: --host 0.0.0.0 with TLS, or a reverse proxy in front of it",
+                "  (docs/operating.md).",
+            ]
+        else:
+            lines.append("  To let others in: --host 0.0.0.0")
     sys.stdout.write("\n".join(lines) + "\n")
     sys.stdout.flush()
 

@@ -39,6 +39,12 @@ class Server(Struct, frozen=True, forbid_unknown_fields=True):
     """Networks (CIDR) whose X-Forwarded-* headers are believed."""
     cors_origins: tuple[str, ...] = ()
     """Origins of other sites whose pages may use the API with a token of their own."""
+    tls_certificate: str = ""
+    """A PEM file with the server's certificate and those that issued it; empty: no TLS of ours."""
+    tls_key: str = ""
+    """The PEM file with its key; the two may be one file."""
+    tls_minimum: Literal["1.3", "1.2"] = "1.3"
+    """The oldest version of TLS that is spoken."""
 
 
 class Storage(Struct, frozen=True, forbid_unknown_fields=True):
@@ -207,6 +213,8 @@ def load(
         twilio_phone=environ.get("TWILIO_PHONE", ""),
     )
     _check_secrets(secrets)
+    if config.server.tls_certificate and config.server.public_url.startswith("http://"):
+        warnings.append("server.public_url begins with http://, and NetPulse serves https only")
     return Loaded(config, secrets, (*warnings, *_advice(config)))
 
 
@@ -305,6 +313,8 @@ def _check_values(config: Config) -> None:
     for text in config.server.cors_origins:
         _check_origin(text)
     _check_smtp(config.smtp)
+    if bool(config.server.tls_certificate) != bool(config.server.tls_key):
+        raise ConfigError("set both server.tls_certificate and server.tls_key, or neither")
     if not config.server.host:
         raise ConfigError("server.host is empty; 127.0.0.1 listens locally, 0.0.0.0 everywhere")
 

@@ -9,6 +9,7 @@ import os
 import re
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import threading
@@ -47,12 +48,18 @@ class Instance:
     """One `netpulse serve` on a port and a data directory."""
 
     def __init__(
-        self, data: Path, *, command: list[str] | None = None, port: int | None = None
+        self,
+        data: Path,
+        *,
+        command: list[str] | None = None,
+        port: int | None = None,
+        encrypted: bool = False,
     ) -> None:
         self.data = data
         self.command = command or SOURCE
         self.port = port or free_port()
-        self.base = f"http://127.0.0.1:{self.port}"
+        self.encrypted = encrypted
+        self.base = f"{'https' if encrypted else 'http'}://127.0.0.1:{self.port}"
         self.process: subprocess.Popen[str] | None = None
         self._listener = threading.Thread()
         self.output: list[str] = []
@@ -110,6 +117,13 @@ class Instance:
     ) -> tuple[int, dict[str, str], Any]:
         """Make one request and return status, headers and the decoded body."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=15)
+        if self.encrypted:
+            # Any certificate will do: tests look at it themselves.
+            trusting = ssl.create_default_context()
+            trusting.check_hostname, trusting.verify_mode = False, ssl.CERT_NONE
+            connection = http.client.HTTPSConnection(
+                "127.0.0.1", self.port, timeout=15, context=trusting
+            )
         sent = dict(headers or {})
         if self.token and "Authorization" not in sent:
             sent["Authorization"] = f"Bearer {self.token}"

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from netpulse.cli import settings
-from netpulse.config import HIDDEN
+from netpulse.config import HIDDEN, Config
 
 
 def register(commands: Any) -> None:
@@ -26,6 +26,8 @@ def run(arguments: argparse.Namespace) -> int:
     loaded = settings.read(arguments)
     if loaded is None:
         return 1
+    if loaded.config.server.tls_certificate and not _has_certificate(loaded.config):
+        return 1
     lines = []
     for section, values in msgspec.to_builtins(loaded.config).items():
         lines.append(f"[{section}]")
@@ -39,3 +41,21 @@ def run(arguments: argparse.Namespace) -> int:
     sys.stdout.write("\n".join(lines))
     sys.stdout.write("# usable\n")
     return 0
+
+
+def _has_certificate(config: Config) -> bool:
+    """Tell whether the certificate can be served; what is wrong with it is said."""
+    import time
+
+    from netpulse.web.certificate import Unusable, date_problem
+    from netpulse.web.tls import Tls
+
+    try:
+        ours = Tls.of(config.server)
+    except Unusable as refusal:
+        settings.complain(str(refusal))
+        return False
+    problem = None if ours is None else date_problem(ours.pair, time.time_ns() // 1_000_000)
+    if problem is not None:
+        settings.complain(f"warning: {problem}")
+    return True

@@ -79,9 +79,18 @@ def is_ours(name: str, public_name: str) -> bool:
     every one is ours. With one, so are addresses, names without a dot and names of networks of
     one's own: they are how machines behind a proxy, probes and tunnels reach us.
     """
-    if not public_name or name in {"", public_name} or "." not in name or name.startswith("["):
-        return True
-    if name.rpartition(".")[2].isdigit():
+    return not public_name or name == public_name or is_local(name)
+
+
+def is_local(name: str) -> bool:
+    """Tell whether no stranger can own a name (as `hostname` returns it): an address, a name
+    without a dot, or one of a network of one's own.
+
+    A page of the internet can have its own name point at a machine of the network it is looked at
+    in (DNS rebinding), and then speak to that machine as if it were its own site; but it still
+    says that name as Host.
+    """
+    if "." not in name or name.startswith("[") or name.rpartition(".")[2].isdigit():
         return True
     return any(name == ending or name.endswith(f".{ending}") for ending in _OWN_ENDINGS)
 

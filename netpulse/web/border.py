@@ -297,6 +297,10 @@ class _Answer:
             if state["origin"].is_https:
                 headers.append(_HSTS)
             headers.append((b"x-request-id", state["request_id"].encode()))
+            leaving = state.get("leaving")
+            if leaving is not None and leaving.is_set() and b"connection" not in names:
+                # Another listener has taken over; the next request of this client is for that one.
+                headers.append((b"connection", b"close"))
             if cors.applies(self._scope["path"]):
                 headers += limits.headers(self._scope)
             # What everybody may read, the sites that were let in may read too.

@@ -67,7 +67,8 @@ async def _frames(call: Call, subscription: Subscription) -> AsyncIterator[bytes
             raise Ended
         return found.ends_at
 
-    stream = streams.Stream(session.user.id, session.ends_at, again, subscription.end)
+    leaving = call.request.scope["state"].get("leaving")
+    stream = streams.Stream(session.user.id, session.ends_at, again, subscription.end, leaving)
     # Many that are asked for at once have all found room for one more.
     if not house.streams.enter(stream, house.db, house.clock, house.stopping):
         subscription.end()

@@ -33,7 +33,7 @@ class Ended(Exception):
 class Stream:
     """One open stream, and its reader's right to it."""
 
-    __slots__ = ("again", "asked_at", "end", "ends_at", "seen", "user_id")
+    __slots__ = ("again", "asked_at", "end", "ends_at", "leaving", "seen", "user_id")
 
     def __init__(
         self,
@@ -41,13 +41,16 @@ class Stream:
         ends_at: Millis | None,
         again: Callable[[], Awaitable[Millis | None]],
         end: Callable[[], None],
+        leaving: asyncio.Event | None = None,
     ) -> None:
         """Take whose it is; when the sign-in ends by itself; what asks again and returns the new
-        such moment, or raises Ended; and what ends the stream."""
+        such moment, or raises Ended; what ends the stream; and what is set when its listener gives
+        way to another one."""
         self.user_id = user_id
         self.ends_at = ends_at
         self.again = again
         self.end = end
+        self.leaving = leaving
         self.asked_at = float("-inf")
         self.seen: int | None = None
         """The database's version when it was asked last."""
@@ -109,6 +112,10 @@ class Streams:
 
 async def _ask(stream: Stream, version: int, clock: Clock) -> None:
     """Ask the reader again if that may have another answer by now."""
+    if stream.leaving is not None and stream.leaving.is_set():
+        # The browser comes back by itself, to the listener that took over.
+        stream.end()
+        return
     now = asyncio.get_running_loop().time()
     is_changed = stream.seen != version and now - stream.asked_at >= AGAIN_SECONDS
     is_over = stream.ends_at is not None and stream.ends_at <= clock.now()

@@ -270,7 +270,7 @@ class TestHealth:
         assert made.status_code == 201
         await stage.house.engine.settled()
         assert bad.status_code in (201, 400)
-        known = await stage.client(ip="127.0.0.1").get("/metrics")
+        known = await stage.client(ip="127.0.0.1", base="http://localhost").get("/metrics")
         assert known.status_code == 200
         assert known.headers["content-type"].startswith("text/plain; version=0.0.4")
         for family in (

@@ -15,8 +15,8 @@ import pytest
 
 from netpulse.engine.clock import Clock
 from netpulse.storage import sessions, users
-from netpulse.web import server as web_server
-from netpulse.web.server import PortTaken, probe_port, serve_embedded
+from netpulse.web import listening
+from netpulse.web.listening import PortTaken, probe_port, serve_embedded
 from tests.api.test_monitors import SPEC, fresh, sent
 from tests.conftest import Opener, Stage
 from tests.servers import HttpServer, answer, free_port
@@ -211,7 +211,7 @@ class TestConnections:
     async def test_those_that_ask_nothing_are_closed(
         self, open_stage: Opener, monkeypatch: pytest.MonkeyPatch, said: bytes
     ) -> None:
-        monkeypatch.setattr(web_server, "HEADER_READ_MS", 200)
+        monkeypatch.setattr(listening, "HEADER_READ_MS", 200)
         stage = await open_stage(clock=Clock())
         async with served(stage) as base, asyncio.timeout(3):
             reader, writer = await asyncio.open_connection("127.0.0.1", httpx.URL(base).port)

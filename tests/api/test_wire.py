@@ -17,8 +17,7 @@ import httpx
 import pytest
 
 from netpulse.engine.clock import Clock
-from netpulse.web import border
-from netpulse.web import server as web_server
+from netpulse.web import border, listening
 from tests.api.test_server import served
 from tests.conftest import Opener
 from tests.wire import Log, say
@@ -372,12 +371,12 @@ async def drip(port: int, begin: bytes, piece: bytes, every: float) -> tuple[flo
 
 def short(monkeypatch: pytest.MonkeyPatch) -> None:
     """Make the deadlines ten times as short: it is they that are tried, not patience."""
-    monkeypatch.setattr(web_server, "HEADER_READ_MS", 1000)
+    monkeypatch.setattr(listening, "HEADER_READ_MS", 1000)
     monkeypatch.setattr(border, "BODY_SECONDS", 1.0)
 
 
 async def test_deadlines(open_stage: Opener, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert web_server.HEADER_READ_MS == 10_000
+    assert listening.HEADER_READ_MS == 10_000
     assert border.BODY_SECONDS == 20.0
     short(monkeypatch)
     stage = await open_stage(clock=Clock())
@@ -430,7 +429,7 @@ async def test_more_than_fit_wait_their_turn(
 ) -> None:
     """All places taken by silent ones: who comes then is served when they are thrown out."""
     short(monkeypatch)
-    monkeypatch.setattr(web_server, "MAX_CONNECTIONS", 50)
+    monkeypatch.setattr(listening, "MAX_CONNECTIONS", 50)
     stage = await open_stage(clock=Clock())
     async with served(stage) as base:
         port = httpx.URL(base).port

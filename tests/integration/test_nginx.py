@@ -15,7 +15,7 @@ import pytest
 
 from netpulse.config import Config, Limits, Server
 from netpulse.engine.clock import Clock
-from netpulse.web.server import serve_embedded
+from netpulse.web.listening import serve_embedded
 from tests.api.test_wire import AMBIGUOUS
 from tests.cast import PASSWORD
 from tests.conftest import Opener, Stage

@@ -65,7 +65,7 @@ def test_unknown_variables_and_service_links_warn() -> None:
 REFUSED = [
     (
         "[server]\nprot = 1\n",
-        "unknown key server.prot; [server] has host, port, public_url, trusted_proxies, cors_origins",
+        "unknown key server.prot; [server] has host, port, public_url, trusted_proxies, cors_origins, tls_certificate, tls_key, tls_minimum",
     ),
     (
         "[sever]\nport = 1\n",
@@ -91,6 +91,11 @@ REFUSED = [
         '[server]\npublic_url = "https://a.example/x"\n',
         "server.public_url: 'https://a.example/x' has a path; NetPulse lives at the root of its host",
     ),
+    (
+        '[server]\ntls_certificate = "a.pem"\n',
+        "set both server.tls_certificate and server.tls_key, or neither",
+    ),
+    ('[server]\ntls_minimum = "1.1"\n', "server.tls_minimum: '1.1' is none of 1.3, 1.2"),
     ("[limits]\nrequests_per_minute = -1\n", "limits.requests_per_minute: must be at least 0"),
     *(
         (f'[server]\ncors_origins = ["{origin}"]\n', f"server.cors_origins: {origin!r} {message}")
@@ -111,6 +116,17 @@ REFUSED = [
         )
     ),
 ]
+
+
+def test_an_address_without_tls_beside_a_certificate_warns() -> None:
+    environ = {
+        "NETPULSE_SERVER_TLS_CERTIFICATE": "a.pem",
+        "NETPULSE_SERVER_TLS_KEY": "a.key",
+        "NETPULSE_SERVER_PUBLIC_URL": "http://status.example.com",
+    }
+    said = "server.public_url begins with http://, and NetPulse serves https only"
+    assert load(None, environ).warnings == (said,)
+    assert load(None, {**environ, "NETPULSE_SERVER_TLS_CERTIFICATE": "", "NETPULSE_SERVER_TLS_KEY": ""}).warnings == ()  # fmt: skip
 
 
 def test_origins_as_browsers_send_them(tmp_path: Path) -> None:

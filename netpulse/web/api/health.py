@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from typing import Any
+from urllib.parse import urlsplit
 
 import msgspec
 from litestar import Response
@@ -13,8 +14,9 @@ from netpulse.model.ids import Id
 from netpulse.model.monitor import type_of
 from netpulse.model.time import SECOND
 from netpulse.model.watch import Status
+from netpulse.rules.status_pages import hostname, is_local
 from netpulse.storage import notices, orgs
-from netpulse.web import auth, hosts, scopes
+from netpulse.web import auth, scopes
 from netpulse.web.call import Call
 from netpulse.web.endpoint import PUBLIC, page
 from netpulse.web.errors import ApiError, forbidden
@@ -74,7 +76,8 @@ def _is_near(call: Call) -> bool:
 
 
 def _is_called_by_our_name(call: Call) -> bool:
-    return hosts.is_ours(call.origin.host, call.house.config.server.public_url)
+    name = hostname(call.origin.host)
+    return is_local(name) or name == urlsplit(call.house.config.server.public_url).hostname
 
 
 @page("GET", "/metrics", access=PUBLIC)
