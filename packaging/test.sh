@@ -30,7 +30,7 @@ for folder in $alone; do
     ignore="$ignore --ignore=$folder"
 done
 
-# The time limits stop a run that hangs or crawls; a whole run takes a few minutes.
-pytest -n 2 --dist worksteal -o session_timeout=600 $ignore tests "$@"
-[ -z "$alone" ] || pytest -o session_timeout=540 $alone "$@"
+# The time limits stop a run that hangs or crawls; a whole run takes a quarter of an hour.
+pytest -n 2 --dist worksteal -o session_timeout=900 $ignore tests "$@"
+[ -z "$alone" ] || pytest -o session_timeout=660 $alone "$@"
 exit $failed
