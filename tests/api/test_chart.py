@@ -120,6 +120,8 @@ async def test_a_stretch_is_looked_at_closely(house: Stage, alice: httpx.AsyncCl
     for query, begins, ends in (
         ("period=90d", -90 * day, 0),
         (f"period=90d&from={now - 7_200}&to={now - 3_600}", -7_200, -3_600),
+        (f"period=90d&from={now - 30 * day}&to={now}", -30 * day, 0),
+        ("period=30d", -30 * day, 0),
         # As much as anybody may see at once, not the future, and no shorter than ten minutes.
         (f"from=0&to={now}", -90 * day, 0),
         (f"from={now - 900}&to={now + 900}", -900, 0),
