@@ -37,7 +37,7 @@ from netpulse.web.endpoint import PUBLIC
 from tests.api.test_server import served
 from tests.cast import SIGNER, Cast, Person
 from tests.conftest import Opener, Stage
-from tests.makers import Side
+from tests.makers import Side, random_id
 from tests.tenancy import routes_of
 
 HOOKS = Path(__file__).with_name("hooks.py")
@@ -107,7 +107,14 @@ class Dispenser:
         self.side.admin.token = await self._fresh(self.side.admin)
         # What it hangs on may have been deleted meanwhile.
         self.side.made.clear()
-        return web.Response(text=await self.side.fresh(request.match_info["noun"]))
+        try:
+            made = await self.side.fresh(request.match_info["noun"])
+        except AssertionError as refused:
+            # Fifty invitations an hour are the most.
+            if "429" not in str(refused):
+                raise
+            made = random_id()
+        return web.Response(text=made)
 
     async def _fresh(self, person: Person) -> str:
         now = self.stage.house.clock.now()
