@@ -164,7 +164,7 @@ def _made_of_ours(name: str, function: ast.AST) -> bool:
                 values += _given(name, target, node.value)
         elif isinstance(node, ast.AnnAssign | ast.AugAssign) and node.value is not None:
             values += _given(name, node.target, node.value)
-        elif isinstance(node, ast.For):
+        elif isinstance(node, ast.For | ast.comprehension):
             values += _given(name, node.target, node.iter)
         elif (
             isinstance(node, ast.Call)

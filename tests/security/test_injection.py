@@ -179,7 +179,7 @@ async def test_what_strangers_send_is_one_line_each(
 # Spreadsheets
 
 FORMULAS = ["=1+1", "+1", "-1+1", "@SUM(A1)", "\t=1+1", "\r=1+1", '=HYPERLINK("http://evil")']
-EXPORTS = {"/v1/audit-logs", "/settings/audit/export"}
+EXPORTS = {"/v1/audit-logs/export"}
 """What answers in CSV when it is asked for it."""
 
 
@@ -204,5 +204,4 @@ async def test_no_cell_of_an_export_is_a_formula(house: Stage) -> None:
                 for row in csv.reader(io.StringIO(answer.text)):
                     for cell in row:
                         assert not cell.startswith(("=", "+", "-", "@", "\t", "\r")), (route, cell)
-    known = {route.path for route in routes_of(routes.ROUTES)}
-    assert found == EXPORTS & known, "an export is missing in EXPORTS, or answers no CSV"
+    assert found == EXPORTS, "an export is missing in EXPORTS, or answers no CSV"

@@ -233,6 +233,8 @@ async def test_every_page_has_the_elements_it_has_with_plain_words(towns: list[T
         "MaintenanceSpec.description",
     } <= foreign.taken
     pages, expected = await foreign.pages(), await plain.pages()
+    usual = {what: Shape(answer.text).parts for what, answer in expected.items()}
+    known = {part for parts in usual.values() for part in parts}
     assert pages.keys() == expected.keys()
     shown = 0
     for what, answer in pages.items():
@@ -241,8 +243,12 @@ async def test_every_page_has_the_elements_it_has_with_plain_words(towns: list[T
         if not kind.startswith("text/html"):
             assert answer.header("x-content-type-options") == "nosniff", what
             continue
-        shape, usual = Shape(answer.text), Shape(expected[what].text)
-        assert shape.parts == usual.parts, what
+        shape = Shape(answer.text)
+        if "{text}" in what:
+            # What a filter finds hangs on its text: no element of another kind, then.
+            assert set(shape.parts) <= known, what
+        else:
+            assert shape.parts == usual[what], what
         assert shape.handlers == [], what
         assert all(src and src.startswith("/static/") for src in shape.scripts), what
         for link in shape.links:
