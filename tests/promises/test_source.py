@@ -35,7 +35,6 @@ _CONDITION = "a condition written in the caller, its values bound beside it"
 _MARKS = "question marks, one for each value that is bound"
 _COLUMN = "a column of the list of sealed columns, which is written in the source"
 OURS = {
-    ("closing.py", "living"): _CONDITION,
     ("audit.py", "where.sql"): _CONDITION,
     ("claims.py", "which"): _CONDITION,
     ("clients.py", "where"): _CONDITION,
