@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from netpulse.model.time import Millis
 from netpulse.model.user import Actor, User
-from netpulse.storage import audit, second_factors, sessions, users
+from netpulse.storage import audit, known_addresses, second_factors, sessions, users
 from netpulse.storage.conn import Conn
 from netpulse.web import security_notes
 
@@ -23,6 +23,7 @@ def password(hashed: str) -> Reset:
     def reset(conn: Conn, user: User, has_mail: bool, now: Millis) -> str:
         users.set_password(conn, user.id, hashed, now)
         sessions.end_all(conn, user.id, now)
+        known_addresses.forget(conn, user.id)
         actor = Actor(kind="cli", label="user password")
         _note(conn, user, actor, "user.password_changed", now)
         if has_mail:

@@ -33,6 +33,15 @@ def is_known(conn: Conn, user_id: Id, address: str) -> bool:
     return row is not None
 
 
+def forget(conn: Conn, user_id: Id, *, keep: str | None = None) -> None:
+    """Forget from where the user has signed in, but for the address `keep`: with the password that
+    a stranger knew ends what the stranger signed in from."""
+    conn.execute(
+        "DELETE FROM known_addresses WHERE user_id = ?1 AND (?2 IS NULL OR address <> ?2)",
+        (user_id, keep),
+    )
+
+
 def forget_before(conn: Conn, at: Millis) -> None:
     """Remove the addresses that were last used before `at`."""
     conn.execute("DELETE FROM known_addresses WHERE last_at < ?", (at,))

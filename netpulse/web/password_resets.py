@@ -20,7 +20,15 @@ from netpulse.model.time import MINUTE, Millis
 from netpulse.model.user import Actor, User
 from netpulse.rules import letters as words
 from netpulse.rules.password_resets import LASTS, may_write
-from netpulse.storage import audit, letters, login_attempts, password_resets, sessions, users
+from netpulse.storage import (
+    audit,
+    known_addresses,
+    letters,
+    login_attempts,
+    password_resets,
+    sessions,
+    users,
+)
 from netpulse.storage.db import Conn
 from netpulse.web import codes, security_notes, sign_in
 from netpulse.web.accounts import normal_email
@@ -223,6 +231,7 @@ def _reset(
         return _no_link()
     users.set_password(conn, user.id, hashed, now)
     sessions.end_all(conn, user.id, now)
+    known_addresses.forget(conn, user.id)
     org_id = users.audited_in(conn, user)
     audit.append(conn, org_id, who, "auth.password_reset", "user", user.id, None, None, now)
     security_notes.tell(conn, house, user, RESET, who, now)

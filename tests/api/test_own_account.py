@@ -9,7 +9,7 @@ from netpulse.config import Config, Server
 from netpulse.model.org import Org
 from netpulse.model.time import rfc3339
 from netpulse.model.user import Membership, Role
-from netpulse.storage import orgs, users
+from netpulse.storage import known_addresses, orgs, users
 from netpulse.storage.db import Conn
 from tests.cast import PASSWORD
 from tests.clock import START
@@ -94,6 +94,16 @@ class TestMe:
             ("acme", "super_admin"),
             ("globex", "super_admin"),
         ]
+
+
+async def test_another_password_leaves_only_the_address_it_came_from(house: Stage) -> None:
+    for ip in ("203.0.113.66", "192.0.2.10"):
+        client = await signed_in(house, ALICE, ip=ip)
+    body = {"current_password": PASSWORD, "new_password": "nine patient herons"}
+    assert (await client.post("/v1/auth/password", json=body)).status_code == 200
+    alice = house.cast.alice.id
+    assert await house.house.db.read(known_addresses.is_known, alice, "192.0.2.10")
+    assert not await house.house.db.read(known_addresses.is_known, alice, "203.0.113.66")
 
 
 class TestAddresses:

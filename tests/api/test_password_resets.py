@@ -16,7 +16,7 @@ from msgspec.structs import replace
 from netpulse.config import Config, Smtp
 from netpulse.model.letter import LetterKind
 from netpulse.model.time import HOUR, MINUTE
-from netpulse.storage import password_resets, sessions, users
+from netpulse.storage import known_addresses, password_resets, sessions, users
 from netpulse.storage.db import Conn
 from netpulse.web import password_resets as web
 from tests.cast import PASSWORD
@@ -323,6 +323,17 @@ class TestSetting:
         # Somebody else's sign-in goes on.
         bob = stage.client(headers=stage.cast.bob.headers)
         assert (await bob.get("/v1/monitors")).status_code == 200
+
+    async def test_it_forgets_from_where_anybody_signed_in(self, stage: Stage) -> None:
+        """Else whoever knew the old password would be let in unnoticed with a new one."""
+        thief = "203.0.113.66"
+        for ip in ("192.0.2.10", thief):
+            await browser(stage, ALICE, ip=ip)
+        clock_of(stage).advance(1)
+        assert (await use(stage, await link(stage))).status_code == 200
+        alice = stage.cast.alice.id
+        for ip in ("192.0.2.10", thief):
+            assert not await stage.house.db.read(known_addresses.is_known, alice, ip)
 
     async def test_a_link_works_once(self, stage: Stage) -> None:
         token = await link(stage)

@@ -13,7 +13,18 @@ from netpulse.storage import audit, audit_chains, known_addresses, second_factor
 from tests.api.test_auth import cookie
 from tests.conftest import Stage
 from tests.instance import ROOT
-from tests.sign_ins import RECOVERY, arm, browser, code, error, login, signed_in, user_of, written
+from tests.sign_ins import (
+    RECOVERY,
+    arm,
+    browser,
+    code,
+    error,
+    login,
+    signed_in,
+    told,
+    user_of,
+    written,
+)
 
 ALICE = "alice@acme.example"
 
@@ -113,6 +124,8 @@ async def test_password(house: Stage) -> None:
     done = await user(house, "password", ALICE, "--password-stdin", typed="brave new walruses\n")
     assert done == (0, f"{ALICE} has a new password; all their sessions have ended\n", "")
     assert (await page.get("/v1/auth/me")).status_code == 401
+    alice = house.cast.alice.id
+    assert not await house.house.db.read(known_addresses.is_known, alice, "192.0.2.10")
     assert error(await login(house.client(), ALICE)) == (401, "LOGIN_FAILED")
     # The second factor is asked for all the same.
     assert error(await login(house.client(), ALICE, "brave new walruses")) == (
@@ -122,8 +135,7 @@ async def test_password(house: Stage) -> None:
     right = await login(house.client(), ALICE, "brave new walruses", totp_code=RECOVERY[0])
     assert right.status_code == 200
     assert cookie(right, "np_refresh")
-    (letter,) = await written(house)
-    assert letter.text.startswith("Your password was changed.\n")
+    assert "Your password was changed." in await told(house)
     rows = await house.payloads(house.cast.acme.id)
     assert "walruses" not in repr(rows)
 

@@ -12,7 +12,7 @@ from netpulse.model.org import Org
 from netpulse.model.time import rfc3339
 from netpulse.model.user import Role, User
 from netpulse.rules import allowlist
-from netpulse.storage import orgs, second_factors, users
+from netpulse.storage import known_addresses, orgs, second_factors, users
 from netpulse.storage.db import Conn
 from netpulse.web import own_account
 from netpulse.web.api.auth import LongText
@@ -20,7 +20,7 @@ from netpulse.web.call import Call
 from netpulse.web.endpoint import VIEWER, endpoint
 from netpulse.web.envelope import NOTHING, One
 from netpulse.web.errors import Problem, invalid
-from netpulse.web.proxies import networks, within
+from netpulse.web.proxies import bucket, networks, within
 from netpulse.web.reading import at_least_one
 from netpulse.web.session import Deed
 
@@ -202,6 +202,7 @@ async def set_password(call: Call, given: PasswordChange) -> None:
 
     def work(deed: Deed) -> None:
         users.set_password(deed.conn, user.id, hashed, deed.now)
+        known_addresses.forget(deed.conn, user.id, keep=bucket(call.origin.ip))
         deed.note("user.password_changed", "user", user.id)
 
     await own_account.change(call, PASSWORD_CHANGED, work)
