@@ -75,8 +75,9 @@ class Signer:
         }
         return jwt.encode(claims, self._key, algorithm=_ALGORITHM, headers={"typ": _TYPE})
 
-    def read(self, token: str, now: Millis) -> Claims | None:
+    def read(self, token: str, now: Millis, *, may_be_over: bool = False) -> Claims | None:
         """Return what `token` says, or None if it is not ours, altered, of another type or over.
+        `may_be_over`: one that has expired still says which sign-in it is of, so that it can end.
 
         Only HS256 is taken, whatever the token's header says; `kid`, `jku`, `jwk` and the like are
         never looked at, and a header with `crit` is refused (RFC 7515, section 4.1.11).
@@ -104,7 +105,8 @@ class Signer:
         expires, issued = claims["exp"], claims["iat"]
         if not isinstance(expires, int) or not isinstance(issued, int):
             return None
-        if now // SECOND >= expires or now // SECOND < issued - LEEWAY_SECONDS:
+        is_over = now // SECOND >= expires and not may_be_over
+        if is_over or now // SECOND < issued - LEEWAY_SECONDS:
             return None
         return Claims(claims["sub"], claims["sid"], expires * SECOND)
 

@@ -370,6 +370,22 @@ class TestRefresh:
         assert await house.actions(house.cast.acme.id) == ["auth.logged_in", "auth.logged_out"]
         assert (await house.client().post("/v1/auth/logout")).status_code == 200
 
+    async def test_logout_with_a_token_that_is_over(self, house: Stage) -> None:
+        """The family of its refresh tokens is not, and whoever leaves means all of it."""
+        client = house.client()
+        first = await login(client, "alice@acme.example")
+        token = first.json()["data"]["access_token"]
+        clock = house.house.clock
+        assert isinstance(clock, FakeClock)
+        clock.advance(15 * MINUTE / 1000)
+        headers = {"Authorization": f"Bearer {token}"}
+        assert (await house.client().get("/v1/monitors", headers=headers)).status_code == 401
+        left = await house.client().post("/v1/auth/logout", headers=headers)
+        assert left.status_code == 200
+        assert (await client.post("/v1/auth/refresh")).status_code == 401
+        actions = await house.actions(house.cast.acme.id)
+        assert actions == ["auth.logged_in", "auth.logged_out"]
+
     async def test_logout_by_token_alone(self, house: Stage, alice: httpx.AsyncClient) -> None:
         assert (await alice.post("/v1/auth/logout")).status_code == 200
         assert (await alice.get("/v1/monitors")).status_code == 401
