@@ -217,7 +217,7 @@ async def open_page_session(
     def write(conn: Conn) -> None:
         org_id = _admit(conn, house, user, actor, "page", now)
         if replacing:
-            sessions.end(conn, house.digester.digest(replacing))
+            _end_replaced(conn, house.digester.digest(replacing), user, actor, now)
         sessions.create(
             conn,
             house.digester.digest(token),
@@ -232,6 +232,17 @@ async def open_page_session(
     await house.db.write(write)
     house.engine.letters_written()
     return token
+
+
+def _end_replaced(conn: Conn, digest: str, user: User, actor: Actor, now: Millis) -> None:
+    """End the session that a browser had before; of somebody else's it is noted that it ended."""
+    row = sessions.find(conn, digest, now)
+    sessions.end(conn, digest)
+    other = None if row is None or row.user_id == user.id else users.get(conn, row.user_id)
+    if other is not None:
+        who = replace(actor, user_id=other.id, label=other.email)
+        org_id = users.audited_in(conn, other)
+        audit.append(conn, org_id, who, "auth.logged_out", "user", other.id, None, None, now)
 
 
 def _admit(conn: Conn, house: House, user: User, actor: Actor, via: str, now: Millis) -> Id:

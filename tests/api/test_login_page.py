@@ -45,6 +45,20 @@ def fields(answer: httpx.Response) -> Iterator[dict[str, str]]:
         yield dict(re.findall(r'([\w-]+)="([^"]*)"', tag))
 
 
+async def test_the_end_of_somebody_elses_session_is_noted(house: Stage) -> None:
+    client = house.client()
+    acme, cast = house.cast.acme.id, house.cast
+    for email in (cast.alice.email, cast.alice.email, cast.bob.email):
+        answer = await client.post("/login", data={"email": email, "password": PASSWORD})
+        assert answer.status_code == 303
+    assert await house.audit(acme) == [
+        ("auth.logged_in", cast.alice.id, cast.alice.email),
+        ("auth.logged_in", cast.alice.id, cast.alice.email),
+        ("auth.logged_in", cast.bob.id, cast.bob.email),
+        ("auth.logged_out", cast.alice.id, cast.alice.email),
+    ]
+
+
 class TestTwoSteps:
     async def test_the_way_in(self, armed: Stage) -> None:
         client = armed.client()
