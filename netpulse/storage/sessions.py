@@ -7,8 +7,12 @@ from enum import StrEnum
 from msgspec import Struct
 
 from netpulse.model.ids import Id, new_id
-from netpulse.model.time import Millis
+from netpulse.model.time import DAY, Millis
 from netpulse.storage.conn import Conn
+
+
+FAMILY_LASTS = 90 * DAY
+"""How long a sign-in of a program lasts at most, however often its token is renewed."""
 
 
 class SessionRow(Struct, frozen=True, kw_only=True):
@@ -178,31 +182,34 @@ def start_family(
 def rotate(
     conn: Conn, old_digest: str, new_digest: str, now: Millis, expires_at: Millis
 ) -> Rotation:
-    """Use a refresh token up and put the next one, which lasts until `expires_at`, in its place.
+    """Use a refresh token up and put the next one, which lasts until `expires_at`, in its place;
+    no longer than FAMILY_LASTS after the sign-in.
 
     Atomic: of two calls with one token the second is REUSED, and the family revoked.
     """
     row = conn.one(
-        "SELECT t.family_id, t.used_at, t.expires_at, f.user_id, f.revoked_at, u.is_active"
+        "SELECT t.family_id, t.used_at, t.expires_at, f.user_id, f.revoked_at, u.is_active,"
+        " f.created_at"
         " FROM refresh_tokens t JOIN refresh_families f ON f.id = t.family_id"
         " JOIN users u ON u.id = f.user_id WHERE t.digest = ?",
         (old_digest,),
     )
     if row is None:
         return Rotation(outcome=Rotated.UNKNOWN)
-    family_id, used_at, expired_at, user_id, revoked_at, is_active = row
+    family_id, used_at, expired_at, user_id, revoked_at, is_active, began_at = row
+    ends_at = began_at + FAMILY_LASTS
     outcome, revoked = Rotated.OK, False
     if used_at is not None:
         outcome = Rotated.REUSED
         revoked = revoke_family(conn, family_id, now) is not None
     elif revoked_at is not None or not is_active:
         outcome = Rotated.REVOKED
-    elif expired_at <= now:
+    elif expired_at <= now or ends_at <= now:
         outcome = Rotated.EXPIRED
     else:
         conn.execute("UPDATE refresh_tokens SET used_at = ? WHERE digest = ?", (now, old_digest))
         conn.execute("UPDATE refresh_families SET last_used_at = ? WHERE id = ?", (now, family_id))
-        _add_token(conn, new_digest, family_id, now, expires_at)
+        _add_token(conn, new_digest, family_id, now, min(expires_at, ends_at))
     return Rotation(outcome=outcome, family_id=family_id, user_id=user_id, revoked=revoked)
 
 

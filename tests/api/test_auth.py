@@ -12,11 +12,11 @@ import jwt
 import pytest
 
 from netpulse.config import Auth, Config
-from netpulse.model.time import DAY, MINUTE
+from netpulse.model.time import DAY, MINUTE, rfc3339
 from netpulse.storage import orgs, users
 from netpulse.web import sign_in
 from tests.cast import PASSWORD, SIGNER
-from tests.clock import FakeClock
+from tests.clock import START, FakeClock
 from tests.conftest import Opener, Stage
 
 OWNER = {"email": "Dora@Initech.example", "password": "nine quiet pelicans", "org_name": "Initech"}
@@ -332,6 +332,23 @@ class TestRefresh:
             assert again.json()["error"]["message"] == reused.json()["error"]["message"]
         actions = await house.actions(house.cast.acme.id)
         assert actions == ["auth.logged_in", "auth.refresh_reused"]
+
+    async def test_ninety_days_however_often_it_is_renewed(self, house: Stage) -> None:
+        client, clock = house.client(), house.house.clock
+        assert isinstance(clock, FakeClock)
+        await login(client, "alice@acme.example")
+        for _ in range(14):
+            clock.advance(6 * DAY / 1000)
+            assert (await client.post("/v1/auth/refresh")).status_code == 200
+        clock.advance(6 * DAY / 1000 - 1)
+        last = await client.post("/v1/auth/refresh")
+        assert last.status_code == 200
+        headers = {"Authorization": f"Bearer {last.json()['data']['access_token']}"}
+        listed = (await client.get("/v1/auth/sessions", headers=headers)).json()["data"]
+        (own,) = [each for each in listed if each["is_current"]]
+        assert own["expires_at"] == rfc3339(START + 90 * DAY)
+        clock.advance(1)
+        assert (await client.post("/v1/auth/refresh")).status_code == 401
 
     async def test_twenty_at_once_rotate_once(self, house: Stage) -> None:
         client = house.client()
