@@ -10,7 +10,6 @@ from netpulse.model.ids import Id, new_id
 from netpulse.model.time import DAY, Millis
 from netpulse.storage.conn import Conn
 
-
 FAMILY_LASTS = 90 * DAY
 """How long a sign-in of a program lasts at most, however often its token is renewed."""
 
