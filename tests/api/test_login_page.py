@@ -45,6 +45,12 @@ def fields(answer: httpx.Response) -> Iterator[dict[str, str]]:
         yield dict(re.findall(r'([\w-]+)="([^"]*)"', tag))
 
 
+async def test_each_step_says_that_it_is_not_encrypted(armed: Stage) -> None:
+    said = "This page is not encrypted: whoever is on the way to this server can read your "
+    assert f"{said}password." in (await armed.client().get("/login")).text
+    assert f"{said}code." in (await first(armed.client())).text
+
+
 async def test_the_end_of_somebody_elses_session_is_noted(house: Stage) -> None:
     client = house.client()
     acme, cast = house.cast.acme.id, house.cast

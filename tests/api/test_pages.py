@@ -276,6 +276,8 @@ class TestWhoSeesWhat:
         assert PASSWORD not in refused.text
         assert 'value="ann@example.com"' in refused.text
         form["setup_token"] = stage.house.setup_token.value or ""
+        long = await stage.client().post("/setup", data=form | {"org_name": "x" * 60_000})
+        assert problems(long, 400) == ["Organization: must have at most 200 characters."]
         client = stage.client()
         assert led_to(await client.post("/setup", data=form)) == "/dashboard"
         text_of(await client.get("/dashboard"))

@@ -588,6 +588,9 @@ class TestPages:
         assert '<a href="/forgot">Forgot your password?</a>' in (await client.get("/login")).text
         form = await client.get("/forgot")
         assert form.status_code == 200
+        assert "This page is not encrypted: whoever is on the way to this server can read what" in (
+            form.text
+        )
         assert 'name="email"' in form.text
         sent = await client.post("/forgot", data={"email": ALICE})
         unknown = await stage.client().post("/forgot", data={"email": "nobody@acme.example"})

@@ -10,7 +10,7 @@ from litestar import Response
 from netpulse.crypto import passwords
 from netpulse.model.user import User
 from netpulse.storage import users
-from netpulse.web import password_resets, sign_in, tickets, tokens
+from netpulse.web import password_resets, reading, sign_in, tickets, tokens
 from netpulse.web.api import auth as api
 from netpulse.web.auth import identify
 from netpulse.web.call import Call
@@ -49,13 +49,16 @@ async def setup_form(call: Call) -> Response[bytes]:
 async def setup(call: Call) -> Response[bytes]:
     """Make the first administrator and sign them in."""
     form = await forms.read(call)
-    wanted = api.Registration(
-        email=form.text("email"),
-        password=form.raw("password"),
-        org_name=form.text("org_name"),
-        setup_token=form.text("setup_token"),
-    )
+    if await call.house.db.read(users.count) > 0:
+        return redirect("/login")
+    given = {
+        "email": form.text("email"),
+        "password": form.raw("password"),
+        "org_name": form.text("org_name"),
+        "setup_token": form.text("setup_token"),
+    }
     try:
+        wanted = reading.into(api.Registration, given)
         user, _, _ = await api.found(call.house, call.stranger, wanted)
     except ApiError as error:
         if error.code == "REGISTRATION_CLOSED":
