@@ -150,22 +150,31 @@ async def _add(db: Database, arguments: argparse.Namespace, *, has_mail: bool) -
         raise Refused("the first person founds an organization: leave out --org and --role")
     if arguments.org_name and not is_first:
         raise Refused("--org-name is for the first person only; name an organization with --org")
+    name = (arguments.org_name or email.rpartition("@")[2]).strip()
+    flaw = accounts.org_name_problem(name)
+    if flaw is not None:
+        raise Refused(f"--org-name: {flaw}")
     hashed = None
     if await db.read(users.by_email, email) is None:
         hashed = await passwords.hash_password(_new_password(arguments, email))
     now = Clock().now()
     if is_first:
-        assert hashed is not None, "nobody has this address where there is nobody"
-        name = arguments.org_name or email.rpartition("@")[2]
-        await db.write(
-            accounts.found,
-            email=email,
-            password_hash=hashed,
-            org_name=name,
-            actor=user_adding.ACTOR,
-            now=now,
-            first=True,
-        )
+        try:
+            if hashed is None:
+                raise accounts.NotFirst
+            await db.write(
+                accounts.found,
+                email=email,
+                password_hash=hashed,
+                org_name=name,
+                actor=user_adding.ACTOR,
+                now=now,
+                first=True,
+            )
+        except accounts.NotFirst:
+            raise Refused(
+                "somebody else has just founded the first organization; try again"
+            ) from None
         sys.stdout.write(f"{email} is super admin of the new organization {name}\n")
         return
     wanted = user_adding.Joining(
@@ -184,8 +193,11 @@ async def _reset(db: Database, arguments: argparse.Namespace, *, has_mail: bool)
     from netpulse.crypto import passwords
     from netpulse.engine.clock import Clock
     from netpulse.storage import users
+    from netpulse.web import accounts
 
-    user = await db.read(users.by_email, arguments.email)
+    # What is no address (it may hold bytes that are no text) nobody has.
+    email = accounts.normal_email(arguments.email)
+    user = None if email is None else await db.read(users.by_email, email)
     if user is None:
         raise Refused(f"there is nobody with the address {arguments.email!r}")
     if arguments.action == "password":
@@ -195,7 +207,15 @@ async def _reset(db: Database, arguments: argparse.Namespace, *, has_mail: bool)
         work = user_resets.second_factor
     else:
         work = user_resets.addresses
-    sys.stdout.write(await db.write(work, user, has_mail, Clock().now()) + "\n")
+    now = Clock().now()
+
+    def write(conn: Conn) -> str:
+        current = users.get(conn, user.id)
+        if current is None:
+            raise Refused(f"somebody has just removed {user.email}; there is nothing to do")
+        return work(conn, current, has_mail, now)
+
+    sys.stdout.write(await db.write(write) + "\n")
 
 
 def _new_password(arguments: argparse.Namespace, email: str) -> str:

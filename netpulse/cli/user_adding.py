@@ -116,7 +116,8 @@ def _org_of(conn: Conn, slug: str | None) -> Org:
         Refused: there is none, or which one is meant must be said.
     """
     if slug is not None:
-        org = orgs.by_slug(conn, slug)
+        # It may hold bytes that are no text.
+        org = orgs.by_slug(conn, slug) if slug.isprintable() else None
         if org is None:
             raise Refused(f"there is no organization {slug!r}")
         return org

@@ -69,6 +69,16 @@ def found(
     return user, org
 
 
+MOST_ORG_NAME = 200
+
+
+def org_name_problem(name: str) -> str | None:
+    """Return what is wrong with the name of an organization, or None. It is trimmed before."""
+    if not name or not name.isprintable():
+        return "the organization needs a name in one line"
+    return f"must have at most {MOST_ORG_NAME} characters" if len(name) > MOST_ORG_NAME else None
+
+
 def normal_email(text: str) -> str | None:
     """Return an email address trimmed and in lower case, or None for what is none.
 

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import argparse
 import asyncio
+import io
 import subprocess
 import sys
 from typing import Any
 
 import pytest
 
+from netpulse.cli import user as cli
+from netpulse.crypto import passwords
 from netpulse.storage import audit, audit_chains, known_addresses, second_factors, users
 from tests.api.test_auth import cookie
-from tests.conftest import Stage
+from tests.conftest import Opener, Stage
 from tests.instance import ROOT
 from tests.sign_ins import (
     RECOVERY,
@@ -179,6 +183,62 @@ async def test_the_known_addresses_stay(house: Stage) -> None:
     assert known
 
 
+@pytest.mark.parametrize("action", ["reset-2fa", "reset-addresses", "password"])
+async def test_an_address_that_is_no_text(house: Stage, action: str) -> None:
+    status, out, err = await user(house, action, "\udcff@x.example", typed="")
+    assert (status, out) == (1, "")
+    assert err == "netpulse: there is nobody with the address '\\udcff@x.example'\n"
+
+
+async def test_who_is_removed_meanwhile(house: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    hash_password, bob = passwords.hash_password, house.cast.bob
+
+    async def held(password: str) -> str:
+        await house.house.db.write(users.delete, bob.id)
+        return await hash_password(password)
+
+    monkeypatch.setattr(passwords, "hash_password", held)
+    monkeypatch.setattr(sys, "stdin", io.StringIO("brave new walruses\n"))
+    asked = argparse.Namespace(action="password", email=bob.email, password_stdin=True)
+    with pytest.raises(cli.Refused) as refusal:
+        await cli._reset(house.house.db, asked, has_mail=True)
+    assert str(refusal.value) == f"somebody has just removed {bob.email}; there is nothing to do"
+
+
+async def test_who_is_not_the_first_any_more(
+    open_stage: Opener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stage = await open_stage(people=False)
+    hash_password = passwords.hash_password
+
+    async def held(password: str) -> str:
+        await stage.house.db.write(stage.cast.enter, 1)
+        return await hash_password(password)
+
+    monkeypatch.setattr(passwords, "hash_password", held)
+    monkeypatch.setattr(sys, "stdin", io.StringIO("brave new walruses\n"))
+    asked = argparse.Namespace(
+        email="root@x.example", org=None, role=None, org_name="X", password_stdin=True
+    )
+    with pytest.raises(cli.Refused) as refusal:
+        await cli._add(stage.house.db, asked, has_mail=False)
+    assert str(refusal.value) == "somebody else has just founded the first organization; try again"
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("A\x1b[31mB", "the organization needs a name in one line"),
+        (" ", "the organization needs a name in one line"),
+        ("x" * 201, "must have at most 200 characters"),
+    ],
+)
+async def test_names_of_the_first_organization(open_stage: Opener, name: str, said: str) -> None:
+    stage = await open_stage(people=False)
+    done = await user(stage, "add", "root@x.example", "--org-name", name, typed="")
+    assert done == (1, "", f"netpulse: --org-name: {said}\n")
+
+
 class TestAdd:
     async def test_somebody_new(self, house: Stage) -> None:
         typed = "nine quiet pelicans\n"
@@ -271,6 +331,7 @@ class TestAdd:
                 "there are several organizations; choose one with --org: acme, globex",
             ),
             (("alice@acme.example", "--org", "x"), "there is no organization 'x'"),
+            (("alice@acme.example", "--org", "\udcff"), "there is no organization '\\udcff'"),
             (
                 ("alice@acme.example", "--org-name", "X"),
                 "--org-name is for the first person only; name an organization with --org",

@@ -32,7 +32,7 @@ class Registration(Struct, frozen=True, kw_only=True):
     email: Annotated[str, Meta(max_length=254)]
     password: LongText
     """At least 12 characters, at most 1,024 bytes, and not a common one."""
-    org_name: Annotated[str, Meta(min_length=1, max_length=200)]
+    org_name: Annotated[str, Meta(min_length=1, max_length=accounts.MOST_ORG_NAME)]
     setup_token: Annotated[str, Meta(max_length=200)] | None = None
     """What the start printed; asked of the first registration, always."""
 
@@ -138,8 +138,9 @@ async def found(house: House, actor: Actor, wanted: Registration) -> tuple[User,
     flaw = passwords.policy_problem(wanted.password, email=email or "")
     if flaw is not None:
         problems.append(Problem("$.password", flaw))
-    if not org_name or not org_name.isprintable():
-        problems.append(Problem("$.org_name", "the organization needs a name in one line"))
+    flaw = accounts.org_name_problem(org_name)
+    if flaw is not None:
+        problems.append(Problem("$.org_name", flaw))
     if problems or email is None:
         raise invalid(problems)
     password_hash = await passwords.hash_password(wanted.password)
