@@ -316,10 +316,14 @@ class TestSetting:
             ALICE,
         )
         told = [one for one in await stage.letters() if one.kind is LetterKind.SECURITY]
-        assert [one.subject for one in told][:1] == [
-            "NetPulse: your password was set anew, with a link that was sent to this address"
-        ]
-        assert "By: your own account from 198.51.100.7" in told[0].text
+        # The new sign-in was from nowhere known: with the password the addresses are forgotten.
+        assert {one.subject for one in told} == {
+            "NetPulse: your password was set anew, with a link that was sent to this address",
+            "NetPulse: your account was signed in to from an address that it had not been used "
+            "from before",
+        }
+        (letter,) = [one for one in told if "set anew" in one.subject]
+        assert "By: your own account from 198.51.100.7" in letter.text
         # Somebody else's sign-in goes on.
         bob = stage.client(headers=stage.cast.bob.headers)
         assert (await bob.get("/v1/monitors")).status_code == 200
