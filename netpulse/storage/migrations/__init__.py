@@ -23,6 +23,7 @@ from netpulse.storage.migrations import (
     m0009_audit,
     m0010_status_pages,
     m0011_accounts,
+    m0012_memberships,
 )
 
 Step = Callable[[Database], None]
@@ -47,6 +48,7 @@ STEPS: tuple[tuple[str, Step], ...] = (
     ("0009_audit", _script(m0009_audit.SQL)),
     ("0010_status_pages", _script(m0010_status_pages.SQL)),
     ("0011_accounts", _script(m0011_accounts.SQL)),
+    ("0012_memberships", _script(m0012_memberships.SQL)),
 )
 
 LATEST = len(STEPS)
