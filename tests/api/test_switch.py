@@ -27,11 +27,20 @@ from tests.api.test_clients import (
 )
 from tests.api.test_monitors import make, sent
 from tests.api.test_page_forms import HTTP_FORM
-from tests.api.test_pages import ADMINS, VIEWERS, furnish, led_to, text_of
+from tests.api.test_pages import ADMINS, VIEWERS, furnish, led_to, problems, text_of
 from tests.cast import DIGESTER, Person
 from tests.clock import START
 from tests.conftest import Stage
 from tests.makers import random_id
+
+PLAN: dict[str, Any] = {
+    "title": "Move",
+    "repeat": "once",
+    "starts_at": "2026-12-01T10:00",
+    "ends_at": "2026-12-01T11:00",
+    "timezone": "UTC",
+    "scope": "monitors",
+}
 
 DAY = 86_400_000
 
@@ -332,6 +341,30 @@ class TestPagesOfAnotherOrganization:
         # Switched back, the same form does what it says.
         await switch(browser, house.cast.acme.id)
         led_to(await browser.post("/monitors/new", data=HTTP_FORM | {"np_org": field}))
+
+    async def test_a_form_of_more_than_a_thousand_fields(
+        self, house: Stage, alice: httpx.AsyncClient
+    ) -> None:
+        """A window over 1,000 monitors, as many as the API takes."""
+        browser, _, field = await self.two_tabs(house, alice)
+        own = await make(alice)
+        data = PLAN | {"monitor_ids": [own["id"], *(random_id() for _ in range(999))]}
+        for form in (data, data | {"np_org": field}):
+            refused = await browser.post("/maintenance/new", data=form)
+            assert refused.status_code == 409
+            assert "Another organization is open" in refused.text
+        await switch(browser, house.cast.acme.id)
+        for path, said in (
+            ("/maintenance/new", "Monitors: there is no monitor with this id."),
+            ("/incidents/new", "Monitors: must have at most 100 entries."),
+        ):
+            shown = await browser.post(path, data={"np_org": field} | data)
+            assert said in " ".join(problems(shown))
+        rule = await browser.post("/alerts/rules/new", data={"np_org": field} | data)
+        assert rule.status_code == 400
+        full = data | {"np_org": field, "monitor_ids": [own["id"]] * 1_000}
+        led_to(await browser.post("/maintenance/new", data=full))
+        assert (await house.actions(house.cast.acme.id))[-1] == "maintenance.created"
 
     async def test_no_page_at_all_acts_for_another(
         self, house: Stage, alice: httpx.AsyncClient

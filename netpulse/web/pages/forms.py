@@ -97,7 +97,8 @@ def _without_secret(line: str) -> str:
     return f"{name.strip()}:" if is_secret_header(name.strip()) else line
 
 
-MOST_FIELDS = 500
+MOST_FIELDS = 2_000
+"""A maintenance window may be over 1,000 monitors, each of which is a field of its form."""
 
 
 async def read(call: Call, *, most: int = MOST_FIELDS) -> Form:
