@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from netpulse.model.maintenance import Window
 from netpulse.model.time import DAY, SECOND, Millis
@@ -60,6 +61,12 @@ def days(
             continue
         found.append(_day(start, account(watched_from, end, inside, over, now, windows)))
     return found
+
+
+def clipped(known: Sequence[Span], at: Millis) -> list[Span]:
+    """Return spans, which begin with the one in force at `at` if any, with what lies before `at`
+    cut off."""
+    return [replace(span, at=max(span.at, at)) for span in known[:1]] + list(known[1:])
 
 
 def runs(named: Sequence[Day]) -> list[tuple[str, int]]:

@@ -28,8 +28,8 @@ from netpulse.model.time import DAY, HOUR, Millis
 from netpulse.model.watch import Gap, Status
 from netpulse.rules import boards as rules
 from netpulse.rules import maintenance as maintenance_rules
-from netpulse.rules.days import days
-from netpulse.storage import incidents, maintenances, rollups, runs, spans, status_pages
+from netpulse.rules.days import clipped, days
+from netpulse.storage import incidents, maintenances, quotas, rollups, runs, spans, status_pages
 from netpulse.storage.conn import Conn
 from netpulse.storage.maintenance_rows import COLUMNS as PLAN_COLUMNS
 from netpulse.storage.maintenance_rows import of_row as plan_of_row
@@ -43,7 +43,7 @@ AHEAD = 30 * DAY
 """How far ahead maintenance is announced."""
 _RESPONSES = 24 * HOUR
 
-Token = tuple[Millis, Millis, str, int, int]
+Token = tuple[Millis, Millis, Millis, str, int, int]
 """Changes when the finished days of a service may have."""
 
 
@@ -136,6 +136,10 @@ def _groups(
 ) -> tuple[BoardGroup, ...]:
     today = now - now % DAY
     first = today - (DAYS - 1) * DAY
+    # Only whole days of what the organization may look back to: a part of one would shrink with
+    # every moment, and the finished days would have to be computed anew.
+    shown_from = quotas.shown_from(conn, page.org_id, now)
+    shown_from = max(first, shown_from + -shown_from % DAY)
     gaps = runs.gaps(conn, first, now)
     # A gap that lasts grows; what of it lies in days that are over does not.
     over = [min(gap.end, today) for gap in gaps if gap.start < today]
@@ -148,14 +152,14 @@ def _groups(
             at = shown[service.monitor_id]
             named: tuple[BoardDay, ...] = ()
             if page.figures.uptime:
-                token = (first, at.span_since, at.span_status, *stretch)
+                token = (first, shown_from, at.span_since, at.span_status, *stretch)
                 before = kept.get(service.monitor_id)
                 if before is None or before.token != token:
-                    past = _days(conn, service.monitor_id, first, DAYS - 1, gaps, now)
+                    past = _days(conn, service.monitor_id, first, DAYS - 1, gaps, now, shown_from)
                     # Most days of most services are alike: one object for all of them.
                     before = Kept(token, tuple(alike.setdefault(day, day) for day in past))
                 renewed[service.monitor_id] = before
-                named = (*before.days, *_days(conn, service.monitor_id, today, 1, gaps, now))
+                named = (*before.days, *_days(conn, service.monitor_id, today, 1, gaps, now, today))
             services.append(
                 BoardService(
                     id=public_id(page.id, service.monitor_id),
@@ -174,10 +178,17 @@ def _groups(
 
 
 def _days(
-    conn: Conn, monitor_id: Id, first: Millis, count: int, gaps: Sequence[Gap], now: Millis
+    conn: Conn,
+    monitor_id: Id,
+    first: Millis,
+    count: int,
+    gaps: Sequence[Gap],
+    now: Millis,
+    shown_from: Millis,
 ) -> list[BoardDay]:
+    """Return days; those before `shown_from` are days without data."""
     end = min(first + count * DAY, now + 1)
-    known = spans.between(conn, monitor_id, first, end)
+    known = clipped(spans.between(conn, monitor_id, shown_from, end), shown_from)
     maintained = maintenances.between(conn, monitor_id, first, end)
     return [rules.day_of(day) for day in days(first, count, known, gaps, now, maintained)]
 

@@ -18,6 +18,7 @@ from tests.api.test_page_forms import CHANNEL_FORM, HTTP_FORM
 from tests.api.test_pages import problems, text_of
 from tests.clock import START
 from tests.conftest import Stage
+from tests.sign_ins import clock_of
 
 ONLY = "this organization may only reach public addresses"
 FULL = (
@@ -309,6 +310,31 @@ class TestRetention:
         page = text_of(await alice.get(f"/monitors/{made['id']}"))
         assert f"{old}: no data" in page
         assert f"{new}: up" in page
+
+    async def test_its_status_page(self, house: Stage, alice: httpx.AsyncClient) -> None:
+        """Of the days that the organization may not look back to, it tells the world nothing."""
+        globex = house.client(headers=house.cast.charlie.headers)
+        made = await aged(house, alice)
+        services = [{"name": "", "monitors": [{"monitor_id": made["id"]}]}]
+        shown = {"slug": "corner", "title": "Corner", "groups": services}
+        sent(await alice.post("/v1/status-pages", json=shown), 201)
+        assert await self.told(house) == 31
+        await limit(house)
+        url = f"/v1/org/clients/{house.cast.acme.id}"
+        for retention, days in ((3, 3), (1, 1), (None, 31), (365, 31)):
+            spec = {"name": "Acme", "quotas": {"retention_days": retention}}
+            sent(await globex.put(url, json=spec))
+            clock_of(house).advance(30)
+            assert await self.told(house) == days
+
+    async def told(self, house: Stage) -> int:
+        """Return of how many days the page tells something."""
+        body = sent(await house.client().get("/v1/public/status/corner"))
+        (service,) = body["services"]
+        assert len(service["days"]) == 90
+        known = [day["status"] != "unknown" for day in service["days"]]
+        assert known == [False] * known.count(False) + [True] * known.count(True)
+        return known.count(True)
 
 
 async def test_what_is_in_effect(house: Stage) -> None:

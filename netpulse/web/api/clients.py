@@ -388,6 +388,8 @@ async def _tell(house: House, session: OrgSession, client: Client) -> None:
     """Have changed quotas count."""
     in_effect = await session.db.read(quotas.of, client.org.id)
     house.engine.org_changed(client.org.id, private_targets=in_effect.private_targets)
+    # Its status pages look back as far as it may.
+    house.shelf.edited(client.org.id)
 
 
 def _there(deed: Deed, client_id: Id) -> Client:

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from msgspec.structs import replace
-
 from netpulse.engine.live import monitor_event
 from netpulse.model.alert import Cause, Event, Notice, NoticeStatus, Rule, Suppressed
 from netpulse.model.ids import Id
 from netpulse.model.incident import Incident
 from netpulse.model.monitor import type_of
 from netpulse.model.time import DAY, SECOND, Millis, rfc3339
-from netpulse.model.watch import Span
 from netpulse.rules import uptime
-from netpulse.rules.days import Day, days, runs
+from netpulse.rules.days import Day, clipped, days, runs
 from netpulse.storage import alert_rules, channels, maintenances, monitors, quotas, spans
 from netpulse.storage import runs as running
 from netpulse.storage.db import Conn
@@ -107,7 +104,7 @@ def bars(
     gaps = running.gaps(conn, first, now)
     found = {}
     for monitor_id, created_at in rows:
-        known = _since(spans.between(conn, monitor_id, max(first, shown_from), now), shown_from)
+        known = clipped(spans.between(conn, monitor_id, max(first, shown_from), now), shown_from)
         maintained = maintenances.between(conn, monitor_id, first, now)
         named = days(first, BAR_DAYS, known, gaps, now, maintained)
         begun = max(first, created_at, shown_from)
@@ -118,11 +115,6 @@ def bars(
             "uptime_percent": account.uptime_percent_time,
         }
     return found
-
-
-def _since(known: list[Span], at: Millis) -> list[Span]:
-    """Return the spans with what lies before `at` cut off the first, which was in force then."""
-    return [replace(span, at=max(span.at, at)) for span in known[:1]] + known[1:]
 
 
 _STATES = {
