@@ -8,7 +8,7 @@ from netpulse.model.api_key import ApiKey
 from netpulse.model.ids import Id
 from netpulse.model.invitation import Invitation
 from netpulse.model.time import Millis
-from netpulse.model.user import Membership
+from netpulse.model.user import Membership, Role
 from netpulse.storage import api_keys, invitations, users
 from netpulse.storage.conn import Conn
 from netpulse.storage.errors import Missing
@@ -21,7 +21,8 @@ class Farewell(Struct, frozen=True, kw_only=True):
     member: Member
     """As they were."""
     keys: list[ApiKey]
-    """Revoked: the keys that they had made, here and where they came in through here."""
+    """Revoked: the keys that they had made, here and where they came in through here; those of a
+    super administrator, wherever they do not belong."""
     invitations: list[Invitation]
     """Withdrawn: the open ones that they had made, likewise."""
     grants: list[Membership]
@@ -61,6 +62,34 @@ def withdraw_invitations(conn: Conn, org_id: Id, user_id: Id, now: Millis) -> li
     return [invitations.delete(conn, org_id, one.id) for one in made]
 
 
+def grants_through(conn: Conn, org_id: Id, user_id: Id) -> list[Membership]:
+    """Return the user's rights in the clients of an organization."""
+    clients = {
+        row[0] for row in conn.all("SELECT id FROM organizations WHERE parent_id = ?", (org_id,))
+    }
+    return [
+        one for one in users.memberships(conn, user_id) if one.is_grant and one.org_id in clients
+    ]
+
+
+def end_reach(
+    conn: Conn, org_id: Id, user_id: Id, now: Millis
+) -> tuple[list[ApiKey], list[Invitation]]:
+    """Revoke the API keys and withdraw the open invitations that the user has made in other
+    organizations than `org_id` to which they do not belong: as a super administrator, who is none
+    any more. Returns them."""
+    rows = conn.all(
+        "SELECT org_id FROM api_keys WHERE created_by = ?1 UNION"
+        " SELECT org_id FROM invitations WHERE invited_by = ?1 ORDER BY 1",
+        (user_id,),
+    )
+    own = {one.org_id for one in users.memberships(conn, user_id)} | {org_id}
+    places = [row[0] for row in rows if row[0] not in own]
+    keys = [key for place in places for key in api_keys.delete_made_by(conn, place, user_id)]
+    withdrawn = [one for place in places for one in withdraw_invitations(conn, place, user_id, now)]
+    return keys, withdrawn
+
+
 def leave(conn: Conn, org_id: Id, user_id: Id, now: Millis) -> Farewell:
     """End a membership, and what the user had made with it: API keys, open invitations, and the
     rights in clients that they had through it.
@@ -74,10 +103,14 @@ def leave(conn: Conn, org_id: Id, user_id: Id, now: Millis) -> Farewell:
     member = get(conn, org_id, user_id)
     if member is None:
         raise Missing("member")
-    grants = _grants_through(conn, org_id, user_id)
+    grants = grants_through(conn, org_id, user_id)
     places = [org_id, *(grant.org_id for grant in grants)]
     keys = [key for place in places for key in api_keys.delete_made_by(conn, place, user_id)]
     withdrawn = [one for place in places for one in withdraw_invitations(conn, place, user_id, now)]
+    if member.membership.role is Role.SUPER_ADMIN:
+        elsewhere = end_reach(conn, org_id, user_id, now)
+        keys += elsewhere[0]
+        withdrawn += elsewhere[1]
     for place in places:
         users.drop_membership(conn, user_id, place)
     homes = _homes(conn, user_id)
@@ -88,16 +121,6 @@ def leave(conn: Conn, org_id: Id, user_id: Id, now: Millis) -> Farewell:
     return Farewell(
         member=member, keys=keys, invitations=withdrawn, grants=grants, is_deleted=not homes
     )
-
-
-def _grants_through(conn: Conn, org_id: Id, user_id: Id) -> list[Membership]:
-    """Return the user's rights in the clients of an organization."""
-    clients = {
-        row[0] for row in conn.all("SELECT id FROM organizations WHERE parent_id = ?", (org_id,))
-    }
-    return [
-        one for one in users.memberships(conn, user_id) if one.is_grant and one.org_id in clients
-    ]
 
 
 def _homes(conn: Conn, user_id: Id) -> list[Id]:

@@ -640,6 +640,53 @@ class TestKeys:
         assert refused(await key.delete(url(other))) == said
         assert refused(await key.patch(url(other), json={"role": "viewer"})) == said
 
+    @pytest.mark.parametrize("removed", [False, True])
+    async def test_those_of_a_super_administrator_in_every_organization(
+        self, house: Stage, bob: httpx.AsyncClient, removed: bool
+    ) -> None:
+        globex = house.cast.globex
+        root = await people.add(house, "root", Role.SUPER_ADMIN, globex)
+        other = await people.add(house, "other", Role.SUPER_ADMIN, globex)
+        there = people.client(house, root, **{"X-Org-Id": house.cast.acme.id})
+        key = await self.key(there, house, "org:read")
+        body = {"email": "new@acme.example", "role": "admin"}
+        sent(await there.post("/v1/org/members/invite", json=body), 201)
+        before = len(await house.actions(house.cast.acme.id))
+        as_other = people.client(house, other)
+        if removed:
+            sent(await as_other.delete(url(root)))
+        else:
+            sent(await as_other.patch(url(root), json={"role": "admin"}))
+        assert (await key.get("/v1/org/members")).status_code == 401
+        label = f"{other.email} (Globex)"
+        assert (await house.audit(house.cast.acme.id))[before:] == [
+            ("api_key.revoked", other.id, label),
+            ("invitation.revoked", other.id, label),
+        ]
+        if not removed:
+            # As a super administrator again, they have none of it back.
+            sent(await as_other.patch(url(root), json={"role": "super_admin"}))
+            assert (await key.get("/v1/org/members")).status_code == 401
+
+    @pytest.mark.parametrize("change", [{"role": "viewer"}, {"is_active": False}])
+    async def test_invitations_into_clients_fall_with_the_providers_role(
+        self, house: Stage, alice: httpx.AsyncClient, change: dict[str, Any]
+    ) -> None:
+        shop = await people.add_org(house, "Shop", parent=house.cast.acme)
+        dora = await people.add(house, "dora", Role.ADMIN)
+        await people.join(house, dora, shop, Role.ADMIN, is_grant=True)
+        there = people.client(house, dora, **{"X-Org-Id": shop.id})
+        body = {"email": "new@shop.example", "role": "admin"}
+        made = sent(await there.post("/v1/org/members/invite", json=body), 201)
+        sent(await alice.patch(url(dora), json=change))
+        token = made["url"].rpartition("/")[2]
+        assert (await house.client().get(f"/invitations/{token}")).status_code == 404
+        assert (await house.audit(shop.id))[-1] == (
+            "invitation.revoked",
+            house.cast.alice.id,
+            f"{house.cast.alice.email} (Acme)",
+        )
+
     async def test_it_falls_with_its_maker(self, house: Stage, alice: httpx.AsyncClient) -> None:
         dora = await people.add(house, "dora", Role.ADMIN)
         key = await self.key(people.client(house, dora), house, "org:write")

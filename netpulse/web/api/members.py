@@ -8,7 +8,9 @@ from typing import Literal
 from msgspec import UNSET, Struct, UnsetType
 from msgspec.structs import replace
 
+from netpulse.model.api_key import ApiKey
 from netpulse.model.ids import Id
+from netpulse.model.invitation import Invitation
 from netpulse.model.time import rfc3339
 from netpulse.model.user import Membership, Role
 from netpulse.rules import members as rules
@@ -168,6 +170,9 @@ async def change(house: House, session: OrgSession, user_id: Id, wanted: MemberP
         deed.note("member.updated", "member", user_id, before=record(old), after=record(new))
         if not after.is_active or after.role < before.role:
             _withdraw_invitations(deed, user_id)
+        if before.role is Role.SUPER_ADMIN and after.role is not before.role:
+            keys, withdrawn = members.end_reach(deed.conn, deed.org_id, user_id, deed.now)
+            _note_ended(deed, keys, withdrawn)
         for sentence in _news(before, after, session.org.name):
             security_notes.tell(deed.conn, house, old.user, sentence, deed.actor, deed.now)
         return new
@@ -187,10 +192,20 @@ def _news(before: Membership, after: Membership, org_name: str) -> Iterable[str]
 
 
 def _withdraw_invitations(deed: Deed, user_id: Id) -> None:
-    """What somebody has opened to others is closed when they lose what they could open."""
-    for one in members.withdraw_invitations(deed.conn, deed.org_id, user_id, deed.now):
+    """What somebody has opened to others is closed when they lose what they could open: here, and
+    in the clients that they enter through here."""
+    grants = members.grants_through(deed.conn, deed.org_id, user_id)
+    for place in (deed.org_id, *(grant.org_id for grant in grants)):
+        _note_ended(deed, [], members.withdraw_invitations(deed.conn, place, user_id, deed.now))
+
+
+def _note_ended(deed: Deed, keys: list[ApiKey], withdrawn: list[Invitation]) -> None:
+    """Note what somebody had made and what ended with their rights, each where it was."""
+    for key in keys:
+        _note_at(deed, key.org_id, "api_key.revoked", "api_key", key.id, api_keys.shown(key))
+    for one in withdrawn:
         before = {"email": one.email, "role": one.role.word}
-        deed.note("invitation.revoked", "invitation", one.id, before=before)
+        _note_at(deed, one.org_id, "invitation.revoked", "invitation", one.id, before)
 
 
 @endpoint(
@@ -241,11 +256,7 @@ async def remove(house: House, session: OrgSession, user_id: Id) -> None:
 
 def _note_farewell(deed: Deed, left: Farewell) -> None:
     """Note what went with somebody, each where it was."""
-    for key in left.keys:
-        _note_at(deed, key.org_id, "api_key.revoked", "api_key", key.id, api_keys.shown(key))
-    for one in left.invitations:
-        before = {"email": one.email, "role": one.role.word}
-        _note_at(deed, one.org_id, "invitation.revoked", "invitation", one.id, before)
+    _note_ended(deed, left.keys, left.invitations)
     for grant in left.grants:
         before = {"email": left.member.user.email, "role": grant.role.word}
         _note_at(deed, grant.org_id, "grant.ended", "grant", grant.user_id, before)
