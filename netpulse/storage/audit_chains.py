@@ -19,6 +19,7 @@ from netpulse.storage.conn import Conn
 
 AT_ONCE = 500
 """Rows that are read at a time."""
+_NOBODYS = "there is an end of a chain that belongs to none"
 _BEFORE_ALL = -(2**63)
 
 
@@ -44,7 +45,9 @@ def chain(conn: Conn, org_id: Id) -> Chain:
     counted = conn.one("SELECT count(*), max(seq) FROM audit_logs WHERE org_id = ?", (org_id,))
     assert counted is not None, "an aggregate without GROUP BY has one row"
     known = audit_heads.head(conn, org_id)
-    return Chain(known or Head(org_id, 0, FIRST, None), int(counted[0]), counted[1])
+    if known is None or not _sound(known):
+        known = Head(org_id, 0, FIRST, None)
+    return Chain(known, int(counted[0]), counted[1])
 
 
 def chains(conn: Conn) -> list[Chain]:
@@ -115,12 +118,34 @@ def verify_roll(conn: Conn) -> str | None:
     if known is None or not conn.vault.signed(known.said, known.mac):
         return "the roll of all chains is not signed by this instance"
     total = summed = 0
-    for row in conn.all("SELECT seq, mac FROM audit_heads"):
-        total += row[0]
-        summed ^= audit_heads.number(row[1])
+    found: set[Id] = set()
+    for row in conn.all("SELECT org_id, seq, hash, mac FROM audit_heads"):
+        head = Head(*row)
+        # Whoever has the disk in hand can change the table's rules too. An end under no name, or
+        # under one that is taken, would count here while nobody walks its chain.
+        if not _sound(head):
+            return _NOBODYS
+        if not conn.vault.signed(head.said, head.mac):
+            return "an end of a chain is not signed by this instance"
+        if head.org_id in found or audit_heads.head(conn, head.org_id) != head:
+            return _NOBODYS
+        found.add(head.org_id)
+        total += head.seq
+        summed ^= audit_heads.number(head.mac)
     if (total, summed) != (known.total, known.sum):
         return "a chain was taken away as a whole, added, or put back to an earlier end"
     return None
+
+
+def _sound(head: Head) -> bool:
+    """Tell whether an end is one that can have been written: named, numbered and of the right
+    kinds. A file is not to be believed that the table's own rules still hold."""
+    org_id: object = head.org_id
+    seq: object = head.seq
+    texts: tuple[object, ...] = (org_id, head.hash, "" if head.mac is None else head.mac)
+    if not isinstance(seq, int) or seq < 1 or not org_id:
+        return False
+    return all(isinstance(one, str) for one in texts)
 
 
 def _missing(first: int, last: int) -> str:

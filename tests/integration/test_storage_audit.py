@@ -309,6 +309,62 @@ async def test_an_end_that_was_put_back_is_seen_by_the_roll(tmp_path: Path) -> N
         assert await db.read(audit_chains.verify_roll) == GONE
 
 
+NONE = "there is an end of a chain that belongs to none"
+LAX = (
+    "CREATE TABLE lax (org_id, seq, hash, mac)",
+    "INSERT INTO lax SELECT org_id, seq, hash, mac FROM audit_heads",
+    "DROP TABLE audit_heads",
+    "ALTER TABLE lax RENAME TO audit_heads",
+)
+"""The ends without the rules of their table."""
+
+
+@pytest.mark.parametrize(
+    ("changed", "problem"),
+    [
+        ("org_id = NULL", NONE),
+        ("org_id = ''", NONE),
+        ("org_id = CAST(org_id AS BLOB)", NONE),
+        ("org_id = 'instance'", "an end of a chain is not signed by this instance"),
+        ("org_id = 'nobody'", "an end of a chain is not signed by this instance"),
+        ("seq = 0", NONE),
+        ("seq = 'many'", NONE),
+        ("hash = x'00'", NONE),
+        ("mac = CAST(mac AS BLOB)", NONE),
+        ("mac = NULL", "an end of a chain is not signed by this instance"),
+    ],
+)
+async def test_an_end_that_nobody_walks_does_not_stand_for_its_chain(
+    tmp_path: Path, changed: str, problem: str
+) -> None:
+    """The rows go, and the end stays where it counts in the roll and is not found."""
+    async with opened(tmp_path) as db:
+        await db.write(note, audit.INSTANCE)
+        org = await db.write(add_org)
+        for number in range(5):
+            await db.write(note, org.id, number)
+        assert await db.read(audit_chains.verify_roll) is None
+    where = f"org_id = '{org.id}'"
+    tamper(
+        tmp_path,
+        f"DELETE FROM audit_logs WHERE {where}",  # noqa: S608
+        *LAX,
+        f"UPDATE audit_heads SET {changed} WHERE {where}",  # noqa: S608
+    )
+    async with opened(tmp_path) as db:
+        assert await db.read(audit_chains.verify_roll) == problem
+        for each in await db.read(audit_chains.chains):
+            await db.read(audit_chains.verify, each.head.org_id)
+
+
+async def test_an_end_that_is_there_twice_is_seen(tmp_path: Path) -> None:
+    async with opened(tmp_path) as db:
+        await db.write(note, audit.INSTANCE)
+    tamper(tmp_path, *LAX, "INSERT INTO audit_heads SELECT * FROM audit_heads")
+    async with opened(tmp_path) as db:
+        assert await db.read(audit_chains.verify_roll) == NONE
+
+
 async def test_all_chains_are_found(tmp_path: Path) -> None:
     async with opened(tmp_path) as db:
         assert await db.read(audit_chains.chains) == []
