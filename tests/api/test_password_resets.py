@@ -319,8 +319,10 @@ class TestSetting:
         # The new sign-in was from nowhere known: with the password the addresses are forgotten.
         assert {one.subject for one in told} == {
             "NetPulse: your password was set anew, with a link that was sent to this address",
-            "NetPulse: your account was signed in to from an address that it had not been used "
-            "from before",
+            (
+                "NetPulse: your account was signed in to from an address that it had not been used "
+                "from before"
+            ),
         }
         (letter,) = [one for one in told if "set anew" in one.subject]
         assert "By: your own account from 198.51.100.7" in letter.text
