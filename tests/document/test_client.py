@@ -13,6 +13,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import pyotp
 import pytest
 
 from netpulse import __version__
@@ -84,6 +85,7 @@ def test_a_generated_client_works(client: ModuleType, instance: Instance) -> Non
         token = _signed_in(stranger, instance.setup_token())
     with client.AuthenticatedClient(base_url=instance.base, token=token) as signed:
         _work(signed, instance.base)
+    _second_factor(client, instance.base, token)
 
 
 def _signed_in(stranger: Any, setup_token: str) -> str:
@@ -103,6 +105,23 @@ def _signed_in(stranger: Any, setup_token: str) -> str:
     granted = operation("post_auth_login").sync(client=stranger, body=credentials)
     assert granted.data.token_type == "Bearer"
     return str(granted.data.access_token)
+
+
+def _second_factor(client: ModuleType, base: str, token: str) -> None:
+    with client.AuthenticatedClient(base_url=base, token=token) as signed:
+        begun = operation("post_auth_2fa_setup").sync(client=signed)
+        assert begun.data.otpauth_uri.startswith("otpauth://totp/")
+        app = pyotp.TOTP(begun.data.secret)
+        code = model("CodeGiven")(code=app.now())
+        codes = operation("post_auth_2fa_verify").sync(client=signed, body=code)
+        assert len(codes.data.recovery_codes) == 10
+    with client.Client(base_url=base) as stranger:
+        credentials = model("Credentials")(email=EMAIL, password=PASSWORD)
+        asked = operation("post_auth_login").sync(client=stranger, body=credentials)
+        assert asked.error.code == "TOTP_REQUIRED"
+        credentials.totp_code = codes.data.recovery_codes[0]
+        granted = operation("post_auth_login").sync(client=stranger, body=credentials)
+        assert granted.data.access_token
 
 
 def _work(signed: Any, base: str) -> None:
