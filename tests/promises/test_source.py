@@ -236,6 +236,8 @@ def _is_written(node: ast.expr) -> bool:
     if isinstance(node, ast.Call):
         # What is joined of placeholders of ours, or made safe.
         name = ast.unparse(node.func)
+        if name.endswith(".encode") and isinstance(node.func, ast.Attribute):
+            return _is_written(node.func.value)
         return name == "re.escape" or (
             name.endswith(".join") and all(_is_written(each) for each in node.args)
         )
