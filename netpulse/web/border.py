@@ -13,7 +13,7 @@ import contextlib
 import logging
 import re
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -107,6 +107,9 @@ class Border:
             scope["method"] = "GET"
         try:
             _refuse_unclear(scope)
+            # A body that somebody waits for must come, whatever the method: pings by GET have one.
+            if method not in SAFE or _announces_body(headers):
+                receive = answer.body = _Body(receive)
             found = {key: value.decode("latin-1") for key, value in headers if key in _ASKED}
             other = None
             if cors.applies(scope["path"]):
@@ -116,7 +119,6 @@ class Border:
                 # A ping carries its right in its address; a browser has nothing to lend it.
                 if not scope["path"].startswith(OPEN) and self._is_foreign(found, origin):
                     _refuse_foreign(found, is_let_in=other is not None)
-                receive = answer.body = _Body(receive)
             elif cors.is_preflight(method, other, found):
                 limits.does_not_count(scope)
                 await cors.answer_preflight(answer)
@@ -171,6 +173,9 @@ def _refuse_unclear(scope: Scope) -> None:
     """Refuse what a proxy in front of us may have understood otherwise (RFC 9112, sections 3.2 and
     6.1); the server below has refused the rest: it takes no two lengths, no folded lines, and of
     a length beside chunks the chunks alone, closing the connection after them."""
+    # The router takes two slashes for one, and what is compared with a path before it does not.
+    if "//" in scope["path"]:
+        raise of_status(404)
     hosts = [value for key, value in scope["headers"] if key == b"host"]
     # HTTP/1.0 knows no Host, and the server below gives it an empty one.
     if scope["http_version"] in ("1", "1.0") and hosts in ([], [b""]):
@@ -180,6 +185,13 @@ def _refuse_unclear(scope: Scope) -> None:
     codings = [value for key, value in scope["headers"] if key == b"transfer-encoding"]
     if codings and [coding.strip().lower() for coding in codings] != [b"chunked"]:
         raise _unclear("Send a body with Content-Length, or in chunks without another coding")
+
+
+def _announces_body(headers: Sequence[tuple[bytes, bytes]]) -> bool:
+    return any(
+        key == b"transfer-encoding" or (key == b"content-length" and value.strip() != b"0")
+        for key, value in headers
+    )
 
 
 def _unclear(message: str) -> ApiError:
@@ -229,8 +241,12 @@ _ASKED = frozenset(
 
 
 def _host_of(url: str) -> str:
-    """Return host[:port] of an origin without the scheme's default port; "" for `null`."""
-    parts = urlsplit(url)
+    """Return host[:port] of an origin without the scheme's default port; "" for `null` and for
+    what is no address."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return ""
     host = parts.netloc.rpartition("@")[2].lower()
     for scheme, port in (("http", ":80"), ("https", ":443")):
         if parts.scheme == scheme:

@@ -51,8 +51,9 @@ async def _of_token(call: Call, token: str) -> Pushed | None:
 
 async def _told(call: Call, what: str) -> Response[bytes]:
     """Take a ping of ours (or of Healthchecks'); `what` is the part behind the token."""
-    ping = await _read(call, what)
+    # Before the body is waited for: a stranger's is nobody's to read.
     found = await _of_token(call, call.request.path_params["token"])
+    ping = None if found is None else await _read(call, what)
     if ping is None or found is None or not await call.house.engine.ping(found.monitor_id, ping):
         raise of_status(404)
     return Response(b"OK", media_type="text/plain")

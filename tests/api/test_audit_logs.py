@@ -17,7 +17,7 @@ import pytest
 
 from netpulse.model.time import DAY, HOUR, rfc3339
 from netpulse.model.user import Actor, Role
-from netpulse.storage import audit
+from netpulse.storage import audit, users
 from netpulse.storage.audit import FIRST
 from netpulse.storage.db import Conn
 from netpulse.web.api import audit_logs
@@ -320,6 +320,33 @@ async def test_an_export_goes_through_in_pieces(
     assert (await alice.get(EXPORT, params={"format": "csv", "q": "Zaphod"})).text.count(
         "\r\n"
     ) == 1
+
+
+async def test_an_export_breaks_off_when_the_right_to_it_ends(
+    house: Stage, alice: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(audit_logs, "AT_ONCE", 10)
+    for number in range(30):
+        await enter(house, at=START + number)
+    pieces = 0
+    really = audit.following
+
+    def following(*args: Any, **named: Any) -> Any:
+        nonlocal pieces
+        pieces += 1
+        return really(*args, **named)
+
+    monkeypatch.setattr(audit, "following", following)
+    may_still = audit_logs._may_still
+
+    async def ended(call: Any) -> bool:
+        await house.house.db.write(users.set_active, house.cast.alice.id, False, START)
+        return await may_still(call)
+
+    monkeypatch.setattr(audit_logs, "_may_still", ended)
+    with pytest.raises((audit_logs.BrokenOff, BaseExceptionGroup)):
+        await alice.get(EXPORT, params={"format": "jsonl"})
+    assert pieces == 1
 
 
 async def test_whoever_has_an_export_can_verify_it(house: Stage, alice: httpx.AsyncClient) -> None:

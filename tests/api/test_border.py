@@ -13,6 +13,7 @@ from netpulse.storage.errors import StorageTrouble, TroubleKind
 from netpulse.web import border
 from netpulse.web.proxies import bucket, networks, origin_of
 from netpulse.web.server import build_app
+from tests.asgi import ask
 from tests.conftest import Opener, Stage
 
 TRUSTED = networks(["10.0.0.0/8", "2001:db8:ffff::/48"])
@@ -311,3 +312,23 @@ class TestHealth:
         stage = await open_stage(config=config)
         client = stage.client(ip="127.0.0.1", headers={"X-Forwarded-For": "198.51.100.7"})
         assert (await client.get("/metrics")).status_code == 401
+
+
+@pytest.mark.parametrize("path", ["//v1/monitors", "/v1//monitors", "//login", "/ping//x"])
+async def test_two_slashes_lead_nowhere(house: Stage, path: str) -> None:
+    """What is compared with a path must be what the router takes."""
+    answer = await ask(house.app, "GET", path, headers=house.cast.alice.headers)
+    assert answer.status == 404
+
+
+@pytest.mark.parametrize(
+    "headers", [{"Origin": "http://["}, {"Host": "[::::]", "Origin": "http://a"}]
+)
+@pytest.mark.parametrize(
+    ("method", "path"), [("POST", "/v1/auth/login"), ("GET", "/v1/monitors"), ("POST", "/login")]
+)
+async def test_an_origin_that_is_no_address(
+    house: Stage, method: str, path: str, headers: dict[str, str]
+) -> None:
+    answer = await house.client().request(method, path, headers=headers)
+    assert answer.status_code in {303, 400, 401, 403}

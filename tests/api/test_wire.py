@@ -17,8 +17,11 @@ import httpx
 import pytest
 
 from netpulse.engine.clock import Clock
+from netpulse.model.time import DAY
+from netpulse.storage import sessions
 from netpulse.web import border, listening
 from tests.api.test_server import served
+from tests.cast import SIGNER
 from tests.conftest import Opener
 from tests.wire import Log, say
 
@@ -380,19 +383,36 @@ async def test_deadlines(open_stage: Opener, monkeypatch: pytest.MonkeyPatch) ->
     assert border.BODY_SECONDS == 20.0
     short(monkeypatch)
     stage = await open_stage(clock=Clock())
+    now, who = stage.house.clock.now(), stage.cast.alice
+    family = await stage.house.db.write(sessions.start_family, who.id, "now", now, now + DAY)
+    alice = stage.client(headers={"Authorization": f"Bearer {SIGNER.issue(who.id, family, now)}"})
+    push = {"name": "Job", "type": "push", "interval_seconds": 3600}
+    made = await alice.post("/v1/monitors", json=push)
+    token = made.json()["data"]["ping_url"].rpartition("/")[2]
     async with served(stage) as base:
         port = httpx.URL(base).port
         assert port is not None
         head = b"GET /healthz HTTP/1.1\r\nHost: x\r\nA: "
         body = HEAD + b"Content-Length: 60000\r\n\r\n"
-        (headers, nothing), (whole, told), (chunks, too) = await asyncio.gather(
+        # A ping by GET may have a body, too; that of a stranger is not waited for.
+        ping = b"GET /ping/%b HTTP/1.1\r\nHost: x\r\nContent-Length: 9999\r\n\r\n"
+        (
+            (headers, nothing),
+            (whole, told),
+            (chunks, too),
+            (got, three),
+            (_, none),
+        ) = await asyncio.gather(
             drip(port, head, b"b", 0.05),
             drip(port, body, b" ", 0.05),
             drip(port, HEAD + b"Transfer-Encoding: chunked\r\n\r\n", b"1\r\n \r\n", 0.05),
+            drip(port, ping % token.encode(), b" ", 0.05),
+            drip(port, ping % b"nobody", b" ", 0.05),
         )
+        assert none.startswith(b"HTTP/1.1 404 ")
     assert 0.8 < headers < 3
     assert nothing == b""
-    for seconds, answer in ((whole, told), (chunks, too)):
+    for seconds, answer in ((whole, told), (chunks, too), (got, three)):
         assert 0.8 < seconds < 4
         assert answer.startswith(b"HTTP/1.1 408 ")
         assert b"The request's body did not arrive in time; send it again" in answer

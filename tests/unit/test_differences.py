@@ -80,6 +80,9 @@ def test_long_values_are_cut_and_deep_ones_compared_as_a_whole() -> None:
         ("'=1", "'=1"),
         ("Shop", "Shop"),
         ("1=1", "1=1"),
+        ("x;=1+1", "x;'=1+1"),
+        ("x; \t@SUM(A1)", "x; \t'@SUM(A1)"),
+        ("Mozilla/5.0 (X11; Linux)", "Mozilla/5.0 (X11; Linux)"),
         ("", ""),
     ],
 )

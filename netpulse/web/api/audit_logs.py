@@ -20,13 +20,12 @@ from netpulse.storage import audit
 from netpulse.storage.audit import AuditFilter
 from netpulse.storage.db import Conn
 from netpulse.storage.table import Page
-from netpulse.web import limits
+from netpulse.web import auth, limits
 from netpulse.web.api.checks import moment
 from netpulse.web.call import Call
 from netpulse.web.endpoint import ADMIN, endpoint
 from netpulse.web.envelope import Many, page_of
-from netpulse.web.errors import Problem, forbidden
-from netpulse.web.house import House
+from netpulse.web.errors import ApiError, Problem, forbidden
 from netpulse.web.reading import at_least_one
 from netpulse.web.resource import ListQuery
 from netpulse.web.session import OrgSession
@@ -245,7 +244,7 @@ async def exported(call: Call, query: ExportQuery) -> Stream:
     write = _csv if query.format == "csv" else _jsonl
     day = rfc3339(session.now)[:10]
     return Stream(
-        _pieces(call.house, log, wanted, until, write),
+        _pieces(call, log, wanted, until, write),
         media_type="text/csv" if query.format == "csv" else "application/jsonl",
         headers={
             "Cache-Control": "no-store",
@@ -255,11 +254,11 @@ async def exported(call: Call, query: ExportQuery) -> Stream:
 
 
 class BrokenOff(Exception):
-    """An export that is not sent to its end, because the process stops."""
+    """An export that is not sent to its end: the process stops, or the reader's right has ended."""
 
 
 async def _pieces(
-    house: House,
+    call: Call,
     log: Id,
     wanted: AuditFilter,
     until: int,
@@ -274,15 +273,25 @@ async def _pieces(
         last = rows[-1].seq if len(rows) == AT_ONCE else None
         return write(rows, is_first), last
 
+    house = call.house
     after: int | None = 0
     is_first = True
     while after is not None:
-        if house.stopping.is_set():
-            # Not a short file that looks whole: the connection breaks off.
+        # Not a short file that looks whole: the connection breaks off.
+        if house.stopping.is_set() or not (is_first or await _may_still(call)):
             raise BrokenOff
         text, after = await house.db.read(piece, after, is_first)
         is_first = False
         yield text
+
+
+async def _may_still(call: Call) -> bool:
+    """Tell whether whoever began an export may still read what it is of."""
+    try:
+        session = await auth.identify(call.request)
+    except ApiError:
+        return False
+    return session.org_id == call.session.org_id and session.role >= call.session.role
 
 
 COLUMNS = (
