@@ -372,11 +372,18 @@ def _check_smtp(smtp: Smtp) -> None:
 
 def _advice(config: Config) -> list[str]:
     """Return what works and is hardly meant."""
-    said = (
-        "smtp.host is set and server.public_url is not: mail carries no links then, and nobody can "
-        "set a forgotten password anew by mail"
-    )
-    return [said] if config.smtp.host and not config.server.public_url else []
+    said = []
+    if config.auth.registration == "open":
+        said.append(
+            'auth.registration is "open": whoever registers can have monitors reach private '
+            "addresses and read what they answer"
+        )
+    if config.smtp.host and not config.server.public_url:
+        said.append(
+            "smtp.host is set and server.public_url is not: mail carries no links then, and nobody "
+            "can set a forgotten password anew by mail"
+        )
+    return said
 
 
 def _check_secrets(secrets: Secrets) -> None:

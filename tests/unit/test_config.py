@@ -209,6 +209,14 @@ def test_the_mail_server_from_the_usual_variables() -> None:
     assert "horse" not in repr(load(None, environ))
 
 
+def test_open_registration_is_pointed_out() -> None:
+    environ = {"NETPULSE_AUTH_REGISTRATION": "open"}
+    assert load(None, environ).warnings == (
+        'auth.registration is "open": whoever registers can have monitors reach private addresses and read what they answer',
+    )
+    assert load(None, {"NETPULSE_AUTH_REGISTRATION": "closed"}).warnings == ()
+
+
 def test_mail_without_an_address_to_link_to_is_pointed_out() -> None:
     environ = {"SMTP_HOST": "smtp.example.com", "SMTP_FROM": "a@example.com"}
     assert load(None, environ).warnings == (
