@@ -15,7 +15,7 @@ from netpulse.model.ids import Id, new_id
 from netpulse.model.monitor import HttpSpec, Monitor
 from netpulse.model.org import Org, Quotas
 from netpulse.model.time import MINUTE
-from netpulse.model.user import Membership, Role
+from netpulse.model.user import Membership, Role, User
 from netpulse.model.watch import Status, Watch
 from netpulse.storage import orgs, users
 from netpulse.storage.db import Conn
@@ -405,3 +405,27 @@ class TestAccess:
             theirs = await charlie.get(f"/settings/clients/{made['id']}{path}")
             nobodys = await charlie.get(f"/settings/clients/{random_id()}{path}")
             assert (theirs.status_code, theirs.content) == (404, nobodys.content)
+
+
+async def test_a_grant_is_listed_behind_any_number_of_members(
+    house: Stage, alice: httpx.AsyncClient
+) -> None:
+    made = await new_client(alice)
+
+    def fill(conn: Conn) -> None:
+        for number in range(501):
+            user = User(
+                id=new_id(START),
+                email=f"a{number}@a.example",
+                password_hash="$",
+                home_org_id=made["id"],
+                created_at=START,
+            )
+            here = Membership(user_id=user.id, org_id=made["id"], role=Role.VIEWER)
+            users.insert(conn, user, [here])
+
+    await house.house.db.write(fill)
+    url = f"/v1/org/clients/{made['id']}/grants/{house.cast.bob.id}"
+    sent(await alice.put(url, json={"role": "viewer"}))
+    page = text_of(await alice.get(f"/settings/clients/{made['id']}/grants"))
+    assert f"/settings/clients/{made['id']}/grants/{house.cast.bob.id}/delete" in page

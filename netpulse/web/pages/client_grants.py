@@ -23,7 +23,8 @@ from netpulse.web.pages.render import redirect
 from netpulse.web.pages.settings import tabs
 
 MOST = 500
-"""People that are listed and can be chosen from; the API knows no such bound."""
+"""People that can be chosen from; the API knows no such bound, and every grant is listed."""
+_ALL = 1_000_000
 LABELS = {"user_id": "Who", "role": "Role"}
 
 
@@ -38,7 +39,7 @@ def _seen(conn: Conn, org_id: Id, client_id: Id, now: Millis) -> _Seen | None:
     client = clients.get(conn, org_id, client_id, now)
     if client is None:
         return None
-    there = {one.user.id: one for one in users.page(conn, client_id, limit=MOST).rows}
+    there = {one.user.id: one for one in users.page(conn, client_id, limit=_ALL).rows}
     own = users.page(conn, org_id, limit=MOST).rows
     return _Seen(
         client=client.org,
