@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from litestar import Response
 from msgspec import Meta, Struct
 
 from netpulse.model.ids import Id
@@ -198,14 +197,11 @@ def shown(read: Read, monitor_id: Id | None) -> LineAnswer:
     summary="Make many monitors from a list of URLs and hosts, all of them or none",
     body=ImportListSpec,
     answer=ImportListAnswer,
-    status=201,
     errors=(409,),
 )
-async def import_list(call: Call) -> One[ImportListAnswer] | Response[Any]:
-    """Say what each line becomes; with `dry_run` nothing is made, and the answer is a 200."""
-    spec = await call.body(ImportListSpec)
-    made = One.of(await create(call, spec))
-    return call.respond(made, 200) if spec.dry_run else made
+async def import_list(call: Call) -> One[ImportListAnswer]:
+    """Say what each line becomes; with `dry_run` nothing is made."""
+    return One.of(await create(call, await call.body(ImportListSpec)))
 
 
 ROUTES = (import_list,)
