@@ -191,10 +191,11 @@ def _inside(loaded: Loaded, data: Path, told: Told, ends: list[ChainEnd]) -> lis
         vault = None
     try:
         at_rest = examining.is_at_rest(main)
-        return [place, *_looked(main, vault, told, ends, at_rest=at_rest)]
+        found = _looked(main, vault, told, ends, at_rest=at_rest)
     except examining.Disturbed:
         ends.clear()
-        return [place, *_looked(main, vault, told, ends, at_rest=False)]
+        found = _looked(main, vault, told, ends, at_rest=False)
+    return [place, *_strays(masters), *found]
 
 
 def _place(masters: Masters) -> Finding:
@@ -215,6 +216,18 @@ def _place(masters: Masters) -> Finding:
         return Finding("key", "attention", text)
     text = f"in {masters.path}; keep a copy of it, but not in the same place as the backups"
     return Finding("key", "ok", text)
+
+
+def _strays(masters: Masters) -> list[Finding]:
+    """Name copies of a key that lie about."""
+    found = masters.strays()
+    if not found:
+        return []
+    text = (
+        f"{_count(len(found), 'draft', 'drafts')} of a key, left by a command that was killed (or "
+        "that is just at it): `netpulse key rotate` removes them, or remove them by hand"
+    )
+    return [Finding("key drafts", "note", text, tuple(str(path) for path in found))]
 
 
 def _looked(

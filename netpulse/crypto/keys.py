@@ -133,18 +133,20 @@ class Masters:
         if known is not None:
             return known
         self.next_path.unlink(missing_ok=True)
-        self._clear()
+        self.clear()
         return _put(master, self.next_path)
 
     def retire(self) -> None:
         """Put the next key in the place of the old one, which is gone with that; does nothing where
-        there is none.
+        there is none, or where the environment's key counts: files are then not the key.
 
         Raises:
             KeyTrouble: the directory cannot be written.
         """
         try:
-            self._clear()
+            self.clear()
+            if self.from_environment:
+                return
             self.next_path.replace(self._path)
             _sync(self._path.parent)
         except FileNotFoundError:
@@ -155,13 +157,21 @@ class Masters:
                 f"(uid {os.getuid()})"
             ) from None
 
-    def _clear(self) -> None:
-        """Remove what a process that was killed has left of writing a key: it may be a copy of it.
-        Only one command is at it at a time, and where there is data no start makes a key."""
+    def strays(self) -> list[Path]:
+        """Return what a process that was killed has left of writing a key: it may be a copy of it.
+        While a key is being written, its draft is among them."""
         ours = (self._path.name, self.next_path.name)
-        for draft in self._path.parent.glob(f"{self._path.name}.*"):
-            if draft.stem in ours and draft.suffix[1:].isdecimal():
-                draft.unlink(missing_ok=True)
+        return sorted(
+            draft
+            for draft in self._path.parent.glob(f"{self._path.name}.*")
+            if draft.stem in ours and draft.suffix[1:].isdecimal()
+        )
+
+    def clear(self) -> None:
+        """Remove the strays. Only for who holds the rotation lock; and where there is data no start
+        makes a key."""
+        for draft in self.strays():
+            draft.unlink(missing_ok=True)
 
 
 def fresh() -> bytes:

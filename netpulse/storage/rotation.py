@@ -181,6 +181,7 @@ async def rotate(
         StorageTrouble: the main file cannot be written.
     """
     vault = db.vault
+    masters.clear()
     under_way = await db.read(record)
     new = _choice(masters, vault, given, under_way)
     header = vault.add(new)

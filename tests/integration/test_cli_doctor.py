@@ -381,6 +381,20 @@ def test_a_change_of_the_key_that_was_interrupted(tmp_path: Path, doctor: Ask) -
     assert said.finding("stored secrets") == ("ok", f"all {treasure.count} open", [])
 
 
+def test_drafts_of_a_key_that_lie_about(tmp_path: Path, doctor: Ask) -> None:
+    asyncio.run(made(tmp_path))
+    tmp_path.chmod(0o700)
+    left = [tmp_path / name for name in ("secret.key.7", "secret.key.next.12345")]
+    for path in left:
+        path.write_text("00" * 32)
+    text = (
+        "2 drafts of a key, left by a command that was killed (or that is just at it): `netpulse "
+        "key rotate` removes them, or remove them by hand"
+    )
+    found = doctor(tmp_path).finding("key drafts")
+    assert found == ("note", text, [str(path) for path in left])
+
+
 def test_letters_that_nobody_takes(tmp_path: Path, doctor: Ask) -> None:
     filled(tmp_path)
     refused = "connection refused by 192.0.2.25:587"

@@ -142,12 +142,25 @@ def test_what_a_killed_command_has_left_of_a_next_key_is_removed(tmp_path: Path)
     masters.load(has_data=False)
     left = [tmp_path / name for name in ("secret.key.7", "secret.key.next.12345")]
     kept = tmp_path / "secret.key.next.mine"
-    for step in (lambda: masters.propose(fresh()), masters.retire):
+    for step in (lambda: masters.propose(fresh()), masters.retire, masters.clear):
         for path in (*left, kept):
             path.write_text("00" * 32)
         step()
         assert not any(path.exists() for path in left)
         assert kept.exists(), "what is not ours stays"
+
+
+def test_with_the_key_of_the_environment_no_key_file_takes_a_place(tmp_path: Path) -> None:
+    masters = Masters("ab" * 32, tmp_path / "secret.key")
+    masters.path.write_text("01" * 32)
+    masters.next_path.write_text("02" * 32)
+    draft = tmp_path / "secret.key.next.7"
+    draft.write_text("03" * 32)
+    assert masters.strays() == [draft]
+    masters.retire()
+    assert masters.path.read_text() == "01" * 32
+    assert masters.next_path.read_text() == "02" * 32
+    assert masters.strays() == []
 
 
 def test_what_is_no_key_is_no_next_key(tmp_path: Path) -> None:
