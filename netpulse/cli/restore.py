@@ -87,7 +87,7 @@ async def _restore(arguments: argparse.Namespace, loaded: Loaded) -> int:
             db = await open_database(stage, vault)
             try:
                 actor = Actor(kind="cli", label="restore")
-                await db.write(restored.settle, manifest, actor, now)
+                returned = await db.write(restored.settle, manifest, actor, now)
             finally:
                 await db.close()
         except BaseException:
@@ -99,6 +99,9 @@ async def _restore(arguments: argparse.Namespace, loaded: Loaded) -> int:
     sys.stdout.write(
         f"Restored what was backed up at {manifest.made_at} by NetPulse {manifest.version}. "
         "Everybody has to sign in anew.\n"
+        f"API keys: {returned.api_keys:,}, people: {returned.people:,}, grants in clients: "
+        f"{returned.grants:,}; all may do again what they might at the time of the backup. Revoke "
+        "again what was revoked since. Invitations and links to a new password have ended.\n"
     )
     if had_data:
         sys.stdout.write(f"What was there before is in {kept}; remove it when you are sure.\n")

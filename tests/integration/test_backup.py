@@ -17,15 +17,34 @@ from typing import Any
 import msgspec
 import pytest
 
+from netpulse.model.api_key import ApiKey
 from netpulse.model.backup import FORMAT, BackedUp, Manifest
-from netpulse.model.ids import new_id
+from netpulse.model.ids import Id, new_id
+from netpulse.model.invitation import VALID, Invitation
 from netpulse.model.monitor import BasicAuth, Monitor
-from netpulse.storage import archive, audit, audit_chains, meta, monitors, restore, rotation
+from netpulse.model.org import Org
+from netpulse.model.time import DAY
+from netpulse.model.user import Role, User
+from netpulse.storage import (
+    api_keys,
+    archive,
+    audit,
+    audit_chains,
+    invitations,
+    meta,
+    monitors,
+    orgs,
+    password_resets,
+    restore,
+    rotation,
+)
 from netpulse.storage.archive import BackupRefused, Unpacker
+from netpulse.storage.conn import Conn
 from netpulse.storage.migrations import LATEST
 from netpulse.storage.rotation import Record
 from tests.home import SECRET, Home, home, now, spec
 from tests.instance import ROOT, Instance, Site, eventually
+from tests.store import add_user
 
 KEY = bytes(range(32)).hex()
 
@@ -105,6 +124,80 @@ async def test_there_and_back(tmp_path: Path) -> None:
             "restore",
         )
         assert await at.db.read(audit_chains.verify, audit.INSTANCE) == []
+
+
+async def test_access_that_was_ended_since(tmp_path: Path) -> None:
+    """Links have ended; keys, people and grants are as they were, and that is said."""
+    data, target, at_time = tmp_path / "data", tmp_path / "np.zip", now()
+
+    def fill(conn: Conn, msp_id: Id) -> User:
+        client = orgs.insert(
+            conn,
+            Org(
+                id=new_id(at_time),
+                name="Client",
+                slug="client",
+                created_at=at_time,
+                parent_id=msp_id,
+            ),
+        )
+        user = add_user(conn, msp_id, "alice@example.com")
+        off = add_user(conn, msp_id, "off@example.com")
+        conn.execute("UPDATE users SET is_active = 0 WHERE id = ?", (off.id,))
+        conn.execute(
+            "INSERT INTO memberships (user_id, org_id, role, kind, created_at)"
+            " VALUES (?, ?, 'admin', 'grant', ?)",
+            (user.id, client.id, at_time),
+        )
+        for number, expires_at in enumerate((None, at_time + DAY, at_time - 1)):
+            key = ApiKey(
+                id=new_id(at_time),
+                org_id=msp_id,
+                created_by=user.id,
+                name="Board",
+                prefix=f"np_{number}2345678",
+                digest="d",
+                scopes=("monitors:read",),
+                expires_at=expires_at,
+                created_at=at_time,
+            )
+            api_keys.insert(conn, key)
+        password_resets.begin(conn, user.id, "reset", at_time)
+        invitation = Invitation(
+            id=new_id(at_time),
+            org_id=msp_id,
+            email="bob@example.com",
+            role=Role.VIEWER,
+            invited_by=user.id,
+            created_at=at_time,
+            expires_at=at_time + VALID,
+        )
+        invitations.insert(conn, invitation, "invited")
+        return user
+
+    async with home(data, start=False) as at:
+        await at.db.write(fill, at.org.id)
+        assert await at.db.read(password_resets.find, "reset", at_time) is not None
+        assert await at.db.read(invitations.by_digest, "invited", at_time) is not None
+        await asyncio.to_thread(backup, data, target)
+    done = command("restore", str(target), "--data", str(data), "--yes")
+    assert done.returncode == 0, done.stderr
+    assert (
+        "API keys: 2, people: 1, grants in clients: 1; all may do again what they might at the time "
+        "of the backup. Revoke again what was revoked since. Invitations and links to a new "
+        "password have ended.\n"
+    ) in done.stdout
+    async with home(data, start=False) as at:
+        # By a clock that was set back, too.
+        assert await at.db.read(password_resets.find, "reset", at_time) is None
+        assert await at.db.read(invitations.by_digest, "invited", at_time) is None
+        listed = await at.db.read(invitations.page, at.org.id)
+        assert [one.email for one in listed.rows] == ["bob@example.com"]
+        assert await at.db.read(invitations.count_open, at.org.id, now()) == 0
+        assert (await at.db.read(api_keys.page, at.org.id)).total == 3, "nothing is deleted"
+        (row,) = (await at.db.read(audit.page, audit.INSTANCE)).rows
+        after = msgspec.json.decode(row.payload)["after"]
+        assert (after["api_keys"], after["people"], after["grants"]) == (2, 1, 1)
 
 
 async def test_into_an_empty_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
