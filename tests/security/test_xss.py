@@ -255,3 +255,41 @@ async def test_every_page_has_the_elements_it_has_with_plain_words(towns: list[T
             assert not link.strip().lower().startswith(("javascript:", "data:text")), what
         shown += "np()" in answer.text
     assert shown >= 20, "the text is on the pages, or they would prove nothing"
+
+
+SCRIPTS = [
+    "javascript:np()",
+    "JaVaScRiPt:np()",
+    " javascript:np()",
+    "java\tscript:np()",
+    "javascript://x.example/%0anp()",
+    "data:text/html,<script>np()</script>",
+    "vbscript:np()",
+    "\\javascript:np()",
+]
+
+
+@pytest.mark.parametrize("address", SCRIPTS)
+async def test_no_address_of_anybodys_is_a_script(open_stage: Opener, address: str) -> None:
+    """Whatever is shown as a link leads to a page of ours, or by http to somebody's."""
+    stage = await open_stage(config=UNLIMITED)
+    side = Side(stage, stage.cast.alice, "acme")
+    target = "http://127.0.0.1:9/"
+    monitor = {"type": "http", "name": "m", "target": target}
+    tried = [
+        ("/v1/monitors", monitor | {"runbook_url": address}),
+        ("/v1/monitors", monitor | {"target": address}),
+        ("/v1/monitors", monitor | {"type": "push", "target": address}),
+        ("/v1/monitors", monitor | {"description": address}),
+        ("/v1/incidents", {"title": address.strip(), "message": address}),
+        ("/v1/status-pages", {"slug": "page", "title": "x", "text": address}),
+    ]
+    for path, body in tried:
+        await side.ask("POST", path, json_body=body)
+    cookie = await cookie_of(stage)
+    for route in PAGES:
+        values = {name: await side.one(noun) for name, noun in route.parameters.items() if noun}
+        for query in ({}, {"next": address}, {"q": address}):
+            answer = await ask(side.app, "GET", route.url(values), headers=cookie, query=query)
+            for link in Shape(answer.text).links:
+                assert link == "" or link.startswith(("/", "?", "#", "http://", "https://")), link
