@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import ssl
 import subprocess
 import time
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ import pytest
 from standardwebhooks import Webhook
 
 from tests.instance import ROOT, Instance, Sink, Site, eventually
+from tests.pairs import good
 
 BINARY = Path(os.environ.get("NETPULSE_BINARY", ROOT / "dist" / "netpulse"))
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
@@ -144,6 +146,37 @@ def test_from_setup_token_to_signed_webhook(instance: Instance, environ: dict[st
     finally:
         site.down()
         sink.close()
+
+
+def test_it_serves_tls_and_reads_the_certificate_again_when_its_parent_is_told(
+    tmp_path: Path, environ: dict[str, str]
+) -> None:
+    """A service manager knows the process that unpacks and no other."""
+    files = good(tmp_path / "tls")
+    environ |= {
+        "NETPULSE_SERVER_TLS_CERTIFICATE": str(files.certificate),
+        "NETPULSE_SERVER_TLS_KEY": str(files.key),
+    }
+    instance = Instance(tmp_path / "data", command=[str(BINARY)], encrypted=True)
+    try:
+        instance.start(environ=environ)
+        assert instance.process is not None
+        assert child_of(instance).is_running()
+        for _ in range(2):
+            good(tmp_path / "tls")
+            new = ssl.PEM_cert_to_DER_cert(files.certificate.read_text())
+            instance.process.send_signal(signal.SIGHUP)
+            eventually("the new certificate", lambda new=new: met(instance.port) == new, 30)  # type: ignore[misc]
+        assert instance.call("GET", "/healthz")[0] == 200
+        assert instance.stop(20) == 0
+        assert "Traceback" not in instance.text
+    finally:
+        instance.close()
+
+
+def met(port: int) -> bytes:
+    """Return the certificate that a new connection meets."""
+    return ssl.PEM_cert_to_DER_cert(ssl.get_server_certificate(("127.0.0.1", port)))
 
 
 def test_killing_the_visible_process_ends_the_other(
