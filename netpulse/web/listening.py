@@ -46,6 +46,9 @@ BACKLOG = 1024
 LEAVE_MS = HEADER_READ_MS + 2_000
 """How long a listener goes on after another one took its place: unused connections have ended by
 then, and others with an answer."""
+UNHEARD_MS = 60_000
+"""How long what we sent may stay unread before the connection is given up: a laptop that was closed
+would keep its event streams for a quarter of an hour otherwise, and who reads nothing for ever."""
 STOP_SECONDS = 3.0
 """How long answers under way may take when the process stops."""
 LINGER_SECONDS = 60.0
@@ -94,8 +97,10 @@ def _bound(address: str, port: int, *, share: bool) -> socket.socket:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if share:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        # Accepted connections inherit it.
+        # Accepted connections inherit these.
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if hasattr(socket, "TCP_USER_TIMEOUT"):
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, UNHEARD_MS)
         sock.setblocking(False)
         sock.bind((address, port))
     except PermissionError:

@@ -12,6 +12,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Iterator
+from typing import Any
 
 from netpulse.engine.clock import Clock
 from netpulse.model.ids import Id
@@ -33,7 +34,16 @@ class Ended(Exception):
 class Stream:
     """One open stream, and its reader's right to it."""
 
-    __slots__ = ("again", "asked_at", "end", "ends_at", "leaving", "seen", "user_id")
+    __slots__ = (
+        "again",
+        "asked_at",
+        "carrier",
+        "end",
+        "ends_at",
+        "leaving",
+        "seen",
+        "user_id",
+    )
 
     def __init__(
         self,
@@ -51,6 +61,8 @@ class Stream:
         self.again = again
         self.end = end
         self.leaving = leaving
+        self.carrier: asyncio.Task[Any] | None = None
+        """The task that carries the stream to its reader."""
         self.asked_at = float("-inf")
         self.seen: int | None = None
         """The database's version when it was asked last."""
@@ -80,6 +92,7 @@ class Streams:
         """Watch a stream from now on, until `leave`; False: its user has too many open."""
         if self.is_full(stream.user_id):
             return False
+        stream.carrier = asyncio.current_task()
         self._open.setdefault(stream.user_id, set()).add(stream)
         if self._rounds is None or self._rounds.done():
             self._rounds = asyncio.create_task(self._go_round(db, clock, stopping), name="streams")
@@ -87,10 +100,10 @@ class Streams:
 
     def leave(self, stream: Stream) -> None:
         """Forget a stream that has ended."""
-        streams = self._open[stream.user_id]
+        streams = self._open.get(stream.user_id, set())
         streams.discard(stream)
         if not streams:
-            del self._open[stream.user_id]
+            self._open.pop(stream.user_id, None)
 
     async def _go_round(self, db: Database, clock: Clock, stopping: asyncio.Event) -> None:
         try:
@@ -102,7 +115,13 @@ class Streams:
                 if self._open:
                     version = await db.version()
                     for stream in self:
-                        await _ask(stream, version, clock)
+                        if stream.carrier is not None and stream.carrier.done():
+                            # Its reader went away while we were sending: the generator stands
+                            # where it was, and is not told.
+                            stream.end()
+                            self.leave(stream)
+                        else:
+                            await _ask(stream, version, clock)
         except Exception:
             log.exception("streams are not watched any more; all of them end")
         finally:

@@ -220,3 +220,30 @@ class TestConnections:
                 while await reader.read(4096):
                     pass
             writer.close()
+
+    async def test_those_that_read_nothing_are_given_up(
+        self, open_stage: Opener, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Somebody asks for a stream and never reads it, and we have more to say than the kernel
+        keeps for them."""
+        assert listening.UNHEARD_MS == 60_000
+        monkeypatch.setattr(listening, "UNHEARD_MS", 1000)
+        stage = await open_stage(clock=Clock(), start=True)
+        async with served(stage) as base:
+            headers, began = await fresh(stage), False
+            port = httpx.URL(base).port
+            said = f"GET /live HTTP/1.1\r\nHost: x\r\nAuthorization: {headers['Authorization']}\r\n\r\n"
+            with socket.socket() as deaf:
+                deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+                deaf.connect(("127.0.0.1", port))
+                deaf.sendall(said.encode())
+                hub, noise = stage.house.engine.live, {"noise": "x" * 100_000}
+                for _ in range(1500):
+                    if began and not len(stage.house.streams):
+                        break
+                    began = began or bool(len(stage.house.streams))
+                    hub.tell(stage.cast.acme.id, "noise", noise)
+                    await asyncio.sleep(0.01)
+                assert began
+                assert len(stage.house.streams) == 0
+                assert len(hub) == 0
