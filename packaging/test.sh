@@ -31,6 +31,6 @@ for folder in $alone; do
 done
 
 # The time limits stop a run that hangs or crawls; a whole run takes a quarter of an hour.
-pytest -n 2 --dist worksteal -o session_timeout=900 $ignore tests "$@"
-[ -z "$alone" ] || pytest -o session_timeout=660 $alone "$@"
+pytest -n 2 --dist worksteal -o session_timeout=1500 $ignore tests "$@"
+[ -z "$alone" ] || pytest -o session_timeout=900 $alone "$@"
 exit $failed
