@@ -54,7 +54,6 @@ def test_strangers_and_those_who_sign_in_send_little() -> None:
         ("/v1/auth/login", "64 KiB", "application/json"),
         ("/v1/auth/register", "64 KiB", "application/json"),
         ("/login", "64 KiB", "application/x-www-form-urlencoded"),
-        ("/ping/nobody", "64 KiB", "text/plain"),
         ("/v1/monitors", "1 MiB", "application/json"),
         ("/v1/monitors/test", "1 MiB", "application/json"),
         ("/monitors/new", "1 MiB", "application/x-www-form-urlencoded"),
