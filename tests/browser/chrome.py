@@ -25,15 +25,29 @@ def program() -> str | None:
 
 
 @contextmanager
-def opened(*options: str) -> Iterator[Browser]:
-    """Open the browser. Its sandbox needs another user than root."""
-    sandbox = ["--no-sandbox"] if os.geteuid() == 0 else []
+def opened() -> Iterator[Browser]:
+    """Open the browser."""
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program(), args=[*sandbox, *options])
+        browser = playwright.chromium.launch(executable_path=program(), args=_sandbox())
         try:
             yield browser
         finally:
             browser.close()
+
+
+@contextmanager
+def another(beside: Browser, *options: str) -> Iterator[Browser]:
+    """Open one more, with options of its own; there is one Playwright in a process."""
+    browser = beside.browser_type.launch(executable_path=program(), args=[*_sandbox(), *options])
+    try:
+        yield browser
+    finally:
+        browser.close()
+
+
+def _sandbox() -> list[str]:
+    # It needs another user than root.
+    return ["--no-sandbox"] if os.geteuid() == 0 else []
 
 
 class Window:

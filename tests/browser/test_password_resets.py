@@ -47,11 +47,9 @@ def instance(tmp_path: Path, box: Mailbox) -> Iterator[Instance]:
 
 
 @pytest.fixture
-def by_name() -> Iterator[Browser]:
+def by_name(browser: Browser) -> Iterator[Browser]:
     """A browser that knows where the name leads."""
-    if chrome.program() is None:
-        pytest.skip(chrome.HOW_TO_INSTALL)
-    with chrome.opened(f"--host-resolver-rules=MAP {HOST} 127.0.0.1") as found:
+    with chrome.another(browser, f"--host-resolver-rules=MAP {HOST} 127.0.0.1") as found:
         yield found
 
 
