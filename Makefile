@@ -53,6 +53,7 @@ bench: ## Measure checks, lag, CPU, memory and storage; results go to bench/resu
 	$(VENV)/python bench/bombs.py --out bench/results
 	$(VENV)/python bench/alerts.py --out bench/results
 	$(VENV)/python bench/pages.py --out bench/results
+	$(VENV)/python bench/status.py --out bench/results
 
 soak: ## Test for an hour: long simulated lives, hundreds of kills, the whole API fuzzed
 	@sh packaging/venv.sh dev
