@@ -4,7 +4,7 @@
 # one found. Everything is installed into .venv, pinned and checked by hash.
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check binary bench soak screenshots lock clean
+.PHONY: help run test check binary bench soak screenshots translations lock clean
 .DELETE_ON_ERROR:
 SHELL := /bin/sh
 
@@ -67,6 +67,10 @@ screenshots: ## Take the pictures in docs/images
 	@sh packaging/venv.sh dev
 	@$(VENV)/python packaging/system_packages.py browser
 	$(VENV)/python tests/browser/screenshots.py $(ARGS)
+
+translations: ## Collect the texts of pages for translation and compile the catalogues
+	@sh packaging/venv.sh dev
+	@$(VENV)/python packaging/translations.py $(ARGS)
 
 lock: ## Renew requirements/*.txt: the newest versions, with hashes
 	@sh packaging/venv.sh dev

@@ -1,9 +1,9 @@
 """The outermost layer: every request and every answer passes here, errors and strangers included.
 
-It settles who asks (proxies), refuses what another site's page sends (cross-site request forgery)
-unless that site was let in (`web.cors`), counts what no route counted, gives the request an id,
-bounds how long a body may take, answers HEAD as GET, and puts the security headers on whatever is
-answered.
+It settles who asks (proxies) and in which language (`web.languages`), refuses what another site's
+page sends (cross-site request forgery) unless that site was let in (`web.cors`), counts what no
+route counted, gives the request an id, bounds how long a body may take, answers HEAD as GET, and
+puts the security headers on whatever is answered.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
-from netpulse.web import cors, limits
+from netpulse.web import cors, languages, limits
 from netpulse.web.errors import ApiError, forbidden, of_status
 from netpulse.web.failures import Failures
 from netpulse.web.house import House
@@ -105,6 +105,7 @@ class Border:
         answer = _Answer(send, scope, bodiless=method == "HEAD")
         if method == "HEAD":
             scope["method"] = "GET"
+        _speak(headers)
         try:
             _refuse_unclear(scope)
             # A body that somebody waits for must come, whatever the method: pings by GET have one.
@@ -167,6 +168,22 @@ class Border:
                 await answer(message)
 
         return send
+
+
+def _speak(headers: Sequence[tuple[bytes, bytes]]) -> None:
+    """Let pages speak what the reader has chosen in this browser, else what the browser asks."""
+    accepted = chosen = ""
+    for key, value in headers:
+        if key == b"accept-language":
+            accepted = value.decode("latin-1")
+        elif key == b"cookie":
+            found = _LANGUAGE.search(value)
+            chosen = found[1].decode() if found else chosen
+    languages.use(languages.of_request(accepted, chosen))
+
+
+_LANGUAGE = re.compile(rb"(?:^|;) *np_language=([a-z]{2})(?:;|$)")
+"""`languages.COOKIE` among the cookies of a request."""
 
 
 def _refuse_unclear(scope: Scope) -> None:

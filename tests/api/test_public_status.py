@@ -574,7 +574,7 @@ class TestPassword:
         shown = await stranger.get("/status/acme")
         assert "Secret text" in shown.text
         assert shown.headers["cache-control"] == "private, max-age=5"
-        assert shown.headers["vary"] == "Accept-Encoding, Cookie"
+        assert shown.headers["vary"] == "Accept-Encoding, Cookie, Accept-Language"
         assert shown.headers["x-robots-tag"] == "noindex"
         api = await stranger.get(PUBLIC)
         assert sent(api)["text"] == "Secret text"

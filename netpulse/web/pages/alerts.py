@@ -18,10 +18,11 @@ from netpulse.web.api.alert_rules import DAYS
 from netpulse.web.api.channel_configs import destination
 from netpulse.web.call import Call
 from netpulse.web.endpoint import VIEWER, page
+from netpulse.web.figures import duration
 from netpulse.web.pages import render
 from netpulse.web.pages.channel_kinds import FACES
 from netpulse.web.pages.monitors import pager
-from netpulse.web.pages.rows import duration, is_system, notice_rows
+from netpulse.web.pages.rows import is_system, notice_rows
 
 LIMIT = 20
 MOST = 500

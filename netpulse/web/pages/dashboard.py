@@ -20,8 +20,9 @@ from netpulse.storage.monitors import MonitorFilter, MonitorRow
 from netpulse.storage.overview import Looked
 from netpulse.web.call import Call
 from netpulse.web.endpoint import VIEWER, page
+from netpulse.web.figures import duration
 from netpulse.web.pages import render
-from netpulse.web.pages.rows import duration, incident_row, monitor_rows
+from netpulse.web.pages.rows import incident_row, monitor_rows
 
 PROBLEMS = 10
 """Monitors in trouble that are listed; the list of monitors has the rest."""

@@ -10,6 +10,8 @@ from urllib.parse import parse_qsl
 from netpulse.rules.monitors import is_secret_header
 from netpulse.web.call import Call
 from netpulse.web.errors import ApiError, of_status
+from netpulse.web.languages import say
+from netpulse.web.phrases import phrase
 
 
 class Form:
@@ -144,15 +146,15 @@ def problems(error: ApiError, labels: Mapping[str, str]) -> dict[str, str]:
         raise error
     listed = error.details.get("errors")
     if not listed:
-        return {"": _sentence(error.message)}
+        return {"": _sentence(phrase(error.message))}
     found: dict[str, str] = {}
     for each in listed:
         path = re.sub(r"\[[0-9]+\]", "", each["path"]).removeprefix("$").lstrip(".")
         field = path
         while field and field not in labels:
             field = field.rpartition(".")[0]
-        said = _sentence(_plain(each["message"]))
-        message = f"{labels[field]}: {said}" if field else said
+        said = _sentence(phrase(_plain(each["message"])))
+        message = f"{say(labels[field])}: {said}" if field else said
         found[field] = f"{found[field]} {message}" if field in found else message
     return found
 

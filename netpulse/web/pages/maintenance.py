@@ -25,10 +25,10 @@ from netpulse.web.api import maintenance as api
 from netpulse.web.call import Call
 from netpulse.web.endpoint import ADMIN, VIEWER, page
 from netpulse.web.errors import ApiError, Problem, invalid, not_found
+from netpulse.web.figures import duration
 from netpulse.web.pages import forms, render
 from netpulse.web.pages.monitors import pager
 from netpulse.web.pages.render import redirect
-from netpulse.web.pages.rows import duration
 
 LABELS = {
     "title": "Title",

@@ -11,7 +11,7 @@ from netpulse.model.monitor import (
     SslSpec,
     TcpSpec,
 )
-from netpulse.web.pages.rows import duration
+from netpulse.web.figures import duration
 
 
 def facts(spec: MonitorSpec) -> list[dict[str, str]]:

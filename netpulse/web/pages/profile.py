@@ -5,43 +5,46 @@ from __future__ import annotations
 from typing import Any
 
 from litestar import Response
+from litestar.datastructures import Cookie
 
 from netpulse.crypto import passwords
 from netpulse.model.time import rfc3339
 from netpulse.storage import sign_ins
-from netpulse.web import tokens
+from netpulse.web import languages, tokens
 from netpulse.web.api import me
 from netpulse.web.call import Call
 from netpulse.web.endpoint import VIEWER, page
 from netpulse.web.errors import ApiError, Problem, invalid
+from netpulse.web.languages import mark, say
 from netpulse.web.pages import forms, render
 from netpulse.web.pages.render import redirect
 from netpulse.web.pages.switcher import ROLE_LABELS
 
 TABS = (
-    ("Account", "/profile"),
-    ("Password", "/profile/password"),
-    ("Two-factor", "/profile/two-factor"),
-    ("Sessions", "/profile/sessions"),
-    ("Addresses", "/profile/addresses"),
+    (mark("Account"), "/profile"),
+    (mark("Password"), "/profile/password"),
+    (mark("Two-factor"), "/profile/two-factor"),
+    (mark("Sessions"), "/profile/sessions"),
+    (mark("Addresses"), "/profile/addresses"),
 )
 
 _PASSWORD_LABELS = {
-    "current_password": "Your password",
-    "new_password": "New password",
-    "again": "Once more",
+    "current_password": mark("Your password"),
+    "new_password": mark("New password"),
+    "again": mark("Once more"),
 }
-_ADDRESS_LABELS = {"ip_whitelist": "Addresses", "current_password": "Your password"}
+_ADDRESS_LABELS = {"ip_whitelist": mark("Addresses"), "current_password": mark("Your password")}
 
 
 def tabs(active: str) -> list[dict[str, Any]]:
     """Return the tabs; `active` is the label of the page that is shown."""
-    return [{"label": label, "href": href, "active": label == active} for label, href in TABS]
+    return [{"label": say(label), "href": href, "active": label == active} for label, href in TABS]
 
 
 @page("GET", "/profile", access=VIEWER)
 async def account(call: Call) -> Response[bytes]:
     """Show the account."""
+    chosen = call.request.cookies.get(languages.COOKIE, "")
     session = call.session
     facts = await session.read(me.facts, session.user)
     idle = tokens.SESSION_IDLE_MS
@@ -62,10 +65,19 @@ async def account(call: Call) -> Response[bytes]:
             "sessions": seen.total,
         },
         places=[
-            {"name": org.name, "role_label": ROLE_LABELS[role], "is_here": org.id == session.org_id}
+            {
+                "name": org.name,
+                "role_label": say(ROLE_LABELS[role]),
+                "is_here": org.id == session.org_id,
+            }
             for org, role in facts.places[:MOST_PLACES]
         ],
         more_places=max(0, len(facts.places) - MOST_PLACES),
+        form=forms.view({"language": chosen if chosen in languages.LANGUAGES else ""}),
+        languages=[
+            {"value": "", "label": say("As the browser asks")},
+            *({"value": code, "label": name} for code, name in languages.LANGUAGES.items()),
+        ],
     )
 
 
@@ -75,6 +87,29 @@ MOST_PLACES = 20
 
 def _time(at: int | None) -> str | None:
     return None if at is None else rfc3339(at)
+
+
+@page("POST", "/profile/language", access=VIEWER, any_org=True)
+async def choose_language(call: Call) -> Response[bytes]:
+    """Let pages speak a language in this browser; "" is what the browser asks for.
+
+    As the theme it is the browser's own: at the next desk somebody may read another one.
+    """
+    form = await forms.read(call)
+    chosen = form.text("language")
+    is_known = chosen in languages.LANGUAGES
+    call.cookies.append(
+        Cookie(
+            key=languages.COOKIE,
+            value=chosen if is_known else "",
+            path="/",
+            max_age=languages.COOKIE_SECONDS if is_known else 0,
+            httponly=True,
+            secure=call.origin.is_https,
+            samesite="lax",
+        )
+    )
+    return redirect("/profile", "saved")
 
 
 # The password
@@ -161,6 +196,7 @@ async def _addresses(
 
 ROUTES = (
     account,
+    choose_language,
     password_form,
     change_password,
     addresses_form,

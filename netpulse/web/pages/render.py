@@ -7,16 +7,19 @@ from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2.ext import InternationalizationExtension
 from litestar import Response
 from litestar.types import Scope
 
 from netpulse.model.time import rfc3339
 from netpulse.model.user import Role
 from netpulse.model.watch import Status
-from netpulse.web import page_org
+from netpulse.web import figures, languages, page_org
 from netpulse.web.call import Call
 from netpulse.web.errors import ApiError
+from netpulse.web.languages import mark, say
 from netpulse.web.pages import static, switcher
+from netpulse.web.pages.states import StateWords
 from netpulse.web.pages.switcher import Around
 from netpulse.web.session import OrgSession
 
@@ -24,56 +27,72 @@ PRODUCT = "NetPulse UpGuardX"
 _TEMPLATES = Path(__file__).resolve().parent.parent / "templates"
 
 FLASH = {
-    "saved": ("success", "Saved."),
-    "watching": ("success", "Saved. The first check runs now."),
-    "watching-many": ("success", "Added. The first checks run now."),
-    "none-chosen": ("warning", "Nothing was done: tick the monitors first, or all that fit."),
-    "no-tag": ("warning", "Nothing was done: say which tag, in at most 64 characters."),
+    "saved": ("success", mark("Saved.")),
+    "watching": ("success", mark("Saved. The first check runs now.")),
+    "watching-many": ("success", mark("Added. The first checks run now.")),
+    "none-chosen": ("warning", mark("Nothing was done: tick the monitors first, or all that fit.")),
+    "no-tag": ("warning", mark("Nothing was done: say which tag, in at most 64 characters.")),
     "chosen-gone": (
         "warning",
-        "Nothing was done: of what was chosen, something is not there any more. Choose again.",
+        mark(
+            "Nothing was done: of what was chosen, something is not there any more. Choose again."
+        ),
     ),
     "bulk-running": (
         "warning",
-        "Nothing was done: another change of many monitors is under way. Wait until it is done.",
+        mark(
+            "Nothing was done: another change of many monitors is under way. Wait until it is done."
+        ),
     ),
-    "checked": ("success", "Checked. The result is among the recent checks, marked “by hand”."),
-    "paused": ("success", "Paused. It is not checked, and nobody is told of it."),
-    "resumed": ("success", "Resumed. It is checked now."),
-    "deleted": ("success", "Deleted."),
-    "removed": ("success", "Removed. They are out at once."),
-    "withdrawn": ("success", "Withdrawn. The link leads nowhere any more."),
-    "revoked": ("success", "Revoked. The next request with the key is refused."),
-    "joined": ("success", "You are in. Welcome."),
+    "checked": (
+        "success",
+        mark("Checked. The result is among the recent checks, marked “by hand”."),
+    ),
+    "paused": ("success", mark("Paused. It is not checked, and nobody is told of it.")),
+    "resumed": ("success", mark("Resumed. It is checked now.")),
+    "deleted": ("success", mark("Deleted.")),
+    "removed": ("success", mark("Removed. They are out at once.")),
+    "withdrawn": ("success", mark("Withdrawn. The link leads nowhere any more.")),
+    "revoked": ("success", mark("Revoked. The next request with the key is refused.")),
+    "joined": ("success", mark("You are in. Welcome.")),
     "second-factor-reset": (
         "success",
-        "Reset. Their sessions have ended; they sign in with the password alone.",
+        mark("Reset. Their sessions have ended; they sign in with the password alone."),
     ),
-    "client-made": ("success", "Added. Open it to invite its people and to watch something."),
-    "taken-back": ("success", "Taken back. They are out of it at once."),
-    "added": ("success", "Added to the story."),
-    "announced": ("success", "Announced. Add to its story as you learn more."),
-    "password-set": ("success", "Your new password is set, and all sign-ins have ended. Sign in."),
+    "client-made": ("success", mark("Added. Open it to invite its people and to watch something.")),
+    "taken-back": ("success", mark("Taken back. They are out of it at once.")),
+    "added": ("success", mark("Added to the story.")),
+    "announced": ("success", mark("Announced. Add to its story as you learn more.")),
+    "password-set": (
+        "success",
+        mark("Your new password is set, and all sign-ins have ended. Sign in."),
+    ),
     "password-changed": (
         "success",
-        "Your password is changed; all your other sessions have ended.",
+        mark("Your password is changed; all your other sessions have ended."),
     ),
     "two-factor-off": (
         "success",
-        "Two-factor authentication is off; all your other sessions have ended.",
+        mark("Two-factor authentication is off; all your other sessions have ended."),
     ),
-    "begin-again": ("warning", "That took too long, or was done already. Begin again."),
-    "ended-session": ("success", "Ended. Whoever used it has to sign in again."),
-    "ended-sessions": ("success", "Ended. Only this session is left."),
-    "acknowledged": ("success", "Acknowledged. Whoever was told of it hears so."),
-    "ended": ("success", "Ended. What is watched shows its own state again."),
-    "page-made": ("success", "Made. Now choose what it shows."),
-    "page-announced": ("success", "Announced: the page tells it now."),
-    "domain-proved": ("success", "Proved. The domain leads to the page now."),
-    "domain-not-proved": ("warning", "Looked, and it is not proved yet; what was found is below."),
-    "over": ("info", "This incident is over already."),
-    "resent": ("success", "It is sent once more."),
-    "not-resent": ("warning", "It cannot be sent again: it waits anyway, or its channel is off."),
+    "begin-again": ("warning", mark("That took too long, or was done already. Begin again.")),
+    "ended-session": ("success", mark("Ended. Whoever used it has to sign in again.")),
+    "ended-sessions": ("success", mark("Ended. Only this session is left.")),
+    "acknowledged": ("success", mark("Acknowledged. Whoever was told of it hears so.")),
+    "ended": ("success", mark("Ended. What is watched shows its own state again.")),
+    "page-made": ("success", mark("Made. Now choose what it shows.")),
+    "page-announced": ("success", mark("Announced: the page tells it now.")),
+    "domain-proved": ("success", mark("Proved. The domain leads to the page now.")),
+    "domain-not-proved": (
+        "warning",
+        mark("Looked, and it is not proved yet; what was found is below."),
+    ),
+    "over": ("info", mark("This incident is over already.")),
+    "resent": ("success", mark("It is sent once more.")),
+    "not-resent": (
+        "warning",
+        mark("It cannot be sent again: it waits anyway, or its channel is off."),
+    ),
 }
 """What a page says after a change: it is named in the address by its key, never by its text."""
 
@@ -88,8 +107,21 @@ def environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
         auto_reload=False,
+        extensions=[InternationalizationExtension],
     )
-    made.globals.update(static_url=static.url, product=PRODUCT)
+    # `{% trans %}` becomes calls with the values as arguments (Jinja's newstyle), of ours: a text
+    # is looked up in the language of the request, and texts without values are ready-made.
+    made.policies["ext.i18n.trimmed"] = True
+    made.newstyle_gettext = True  # type: ignore[attr-defined]  # the extension's
+    made.globals.update(gettext=languages.trans, ngettext=languages.trans_counted)
+    made.globals.update(_=say, plural=languages.plural, language=languages.code)
+    made.globals.update(
+        static_url=static.url,
+        product=PRODUCT,
+        script_words=languages.script_words,
+        figures_of=figures,
+        state_words=StateWords(),
+    )
     return made
 
 
@@ -146,12 +178,12 @@ def error_page(error: ApiError, scope: Scope) -> str:
         # The organization's name would need the database, which may be what failed.
         context["user"] = None
     title, action = _BY_CODE.get(error.code) or _TITLES.get(error.status, _OTHER)
-    home = {"href": "/dashboard", "label": "To the dashboard"}
+    home = {"href": "/dashboard", "label": say("To the dashboard")}
     if error.code == "ORGANIZATION_CHANGED":
-        home = {"href": "/switch", "label": "Choose an organization"}
+        home = {"href": "/switch", "label": say("Choose an organization")}
     if state.get("page_domain"):
         # A status page's own domain: NetPulse itself is nowhere to be seen there.
-        home, action = {"href": "/", "label": "To the status page"}, None
+        home, action = {"href": "/", "label": say("To the status page")}, None
     return (
         environment()
         .get_template("error.html")
@@ -159,9 +191,9 @@ def error_page(error: ApiError, scope: Scope) -> str:
             context
             | {
                 "status_code": error.status,
-                "title": title,
+                "title": say(title),
                 "message": error.message + ".",
-                "action": action,
+                "action": None if action is None else say(action),
                 "home": home,
                 "retry_url": scope.get("path", "/") if error.status in {429, 503} else None,
                 "request_id": state.get("request_id") if error.status >= 500 else None,
@@ -170,21 +202,21 @@ def error_page(error: ApiError, scope: Scope) -> str:
     )
 
 
-_OTHER = ("That did not work", None)
+_OTHER = (mark("That did not work"), None)
 _BY_CODE = {
     "ORGANIZATION_CHANGED": (
-        "Another organization is open",
-        "What you have entered is still there when you go back in this tab.",
+        mark("Another organization is open"),
+        mark("What you have entered is still there when you go back in this tab."),
     ),
 }
 _TITLES: dict[int, tuple[str, str | None]] = {
-    403: ("Not allowed", None),
-    404: ("Not found", "Check the address, or go back to the dashboard."),
-    405: ("Not like this", "Go back and use the page's own buttons."),
-    413: ("Too much at once", None),
-    429: ("Too many attempts", None),
-    500: ("A mistake of ours", "Try again; if it stays, the log says more."),
-    503: ("Not possible right now", None),
+    403: (mark("Not allowed"), None),
+    404: (mark("Not found"), mark("Check the address, or go back to the dashboard.")),
+    405: (mark("Not like this"), mark("Go back and use the page's own buttons.")),
+    413: (mark("Too much at once"), None),
+    429: (mark("Too many attempts"), None),
+    500: ("A mistake of ours", mark("Try again; if it stays, the log says more.")),
+    503: (mark("Not possible right now"), None),
 }
 
 
@@ -206,20 +238,24 @@ def _signed_in(call: Call, session: OrgSession, around: Around, active: str) -> 
     return {
         "now": rfc3339(call.now),
         "nav": [
-            _entry("Dashboard", "/dashboard", "layout-dashboard", active),
-            _entry("Monitors", "/monitors", "activity-heartbeat", active)
-            | {"badge": down, "badge_live": "down", "badge_label": "down"},
-            _entry("Incidents", "/incidents", "alert-triangle", active),
-            _entry("Alerts", "/alerts", "bell", active),
-            _entry("Maintenance", "/maintenance", "tool", active),
-            _entry("Status pages", "/status-pages", "broadcast", active),
-            *([_entry("Clients", "/clients", "building", active)] if around.has_clients else []),
-            _entry("Settings", "/settings", "settings", active),
+            _entry(mark("Dashboard"), "/dashboard", "layout-dashboard", active),
+            _entry(mark("Monitors"), "/monitors", "activity-heartbeat", active)
+            | {"badge": down, "badge_live": "down", "badge_label": say("down")},
+            _entry(mark("Incidents"), "/incidents", "alert-triangle", active),
+            _entry(mark("Alerts"), "/alerts", "bell", active),
+            _entry(mark("Maintenance"), "/maintenance", "tool", active),
+            _entry(mark("Status pages"), "/status-pages", "broadcast", active),
+            *(
+                [_entry(mark("Clients"), "/clients", "building", active)]
+                if around.has_clients
+                else []
+            ),
+            _entry(mark("Settings"), "/settings", "settings", active),
         ],
         "user": {
             "email": session.user.email,
             "role": session.role.word,
-            "role_label": switcher.ROLE_LABELS[session.role],
+            "role_label": say(switcher.ROLE_LABELS[session.role]),
             "can_write": session.role >= Role.ADMIN,
         },
         "org": {"id": session.org.id, "name": session.org.name},
@@ -232,12 +268,12 @@ def _signed_in(call: Call, session: OrgSession, around: Around, active: str) -> 
 
 def _flash(call: Call) -> list[dict[str, str]]:
     told = FLASH.get(call.request.query_params.get("told", ""))
-    return [] if told is None else [{"kind": told[0], "text": told[1]}]
+    return [] if told is None else [{"kind": told[0], "text": say(told[1])}]
 
 
 def _entry(label: str, href: str, icon: str, active: str) -> dict[str, Any]:
     return {
-        "label": label,
+        "label": say(label),
         "href": href,
         "icon": icon,
         "active": label == active,

@@ -16,54 +16,56 @@ from netpulse.storage import alert_rules, channels, maintenances, monitors, quot
 from netpulse.storage import runs as running
 from netpulse.storage.db import Conn
 from netpulse.storage.monitors import MonitorRow
+from netpulse.web.figures import duration, outages
 from netpulse.web.house import House
+from netpulse.web.languages import mark, say
 
 BAR_DAYS = 90
-_GONE = "a deleted channel"
+_GONE = mark("a deleted channel")
 
 EVENTS = {
-    Event.MONITOR_DOWN: "Down",
-    Event.MONITOR_UP: "Up again",
-    Event.MONITOR_DEGRADED: "Degraded",
-    Event.MONITOR_THRESHOLD: "Threshold",
-    Event.MONITOR_FLAPPING: "Flapping",
-    Event.CERTIFICATE_EXPIRING: "Certificate expires",
-    Event.INCIDENT_ACKNOWLEDGED: "Acknowledged",
-    Event.SYSTEM_ISOLATED: "NetPulse cannot watch",
-    Event.SYSTEM_RECOVERED: "NetPulse watches again",
-    Event.CHANNEL_DISABLED: "A channel was switched off",
-    Event.TEST: "Test",
+    Event.MONITOR_DOWN: mark("Down"),
+    Event.MONITOR_UP: mark("Up again"),
+    Event.MONITOR_DEGRADED: mark("Degraded"),
+    Event.MONITOR_THRESHOLD: mark("Threshold"),
+    Event.MONITOR_FLAPPING: mark("Flapping"),
+    Event.CERTIFICATE_EXPIRING: mark("Certificate expires"),
+    Event.INCIDENT_ACKNOWLEDGED: mark("Acknowledged"),
+    Event.SYSTEM_ISOLATED: mark("NetPulse cannot watch"),
+    Event.SYSTEM_RECOVERED: mark("NetPulse watches again"),
+    Event.CHANNEL_DISABLED: mark("A channel was switched off"),
+    Event.TEST: mark("Test"),
 }
 
 CAUSES = {
     Cause.CHANGE: None,
     Cause.RECOVERY: None,
-    Cause.ESCALATION: "Escalated: nobody had acknowledged it.",
-    Cause.REMINDER: "A reminder.",
-    Cause.FALLBACK: "Told in place of another channel.",
+    Cause.ESCALATION: mark("Escalated: nobody had acknowledged it."),
+    Cause.REMINDER: mark("A reminder."),
+    Cause.FALLBACK: mark("Told in place of another channel."),
     Cause.ACKNOWLEDGEMENT: None,
     Cause.SYSTEM: None,
 }
 
 HELD = {
-    Suppressed.COOLDOWN: "The rule is still quiet after its last notice",
-    Suppressed.MAINTENANCE: "Maintenance is under way",
-    Suppressed.PARENT_DOWN: "It waits for the verdict about what it depends on",
-    Suppressed.QUIET_HOURS: "The rule has its quiet hours",
-    Suppressed.FLAPPING: "It changes too often",
+    Suppressed.COOLDOWN: mark("The rule is still quiet after its last notice"),
+    Suppressed.MAINTENANCE: mark("Maintenance is under way"),
+    Suppressed.PARENT_DOWN: mark("It waits for the verdict about what it depends on"),
+    Suppressed.QUIET_HOURS: mark("The rule has its quiet hours"),
+    Suppressed.FLAPPING: mark("It changes too often"),
 }
 """What a notice that is held back waits for the end of."""
 
 REASONS = {
-    Suppressed.COOLDOWN: "The rule was still quiet after the last notice.",
-    Suppressed.MAINTENANCE: "Maintenance was under way.",
-    Suppressed.PARENT_DOWN: "What it depends on was down.",
-    Suppressed.QUIET_HOURS: "The rule's quiet hours.",
-    Suppressed.FLAPPING: "It changed too often.",
-    Suppressed.ACKNOWLEDGED: "Somebody had acknowledged it.",
-    Suppressed.CHANNEL_INACTIVE: "The channel is switched off.",
-    Suppressed.DUPLICATE: "Another rule told this channel already.",
-    Suppressed.COLLAPSED: "One message told beginning and end.",
+    Suppressed.COOLDOWN: mark("The rule was still quiet after the last notice."),
+    Suppressed.MAINTENANCE: mark("Maintenance was under way."),
+    Suppressed.PARENT_DOWN: mark("What it depends on was down."),
+    Suppressed.QUIET_HOURS: mark("The rule's quiet hours."),
+    Suppressed.FLAPPING: mark("It changed too often."),
+    Suppressed.ACKNOWLEDGED: mark("Somebody had acknowledged it."),
+    Suppressed.CHANNEL_INACTIVE: mark("The channel is switched off."),
+    Suppressed.DUPLICATE: mark("Another rule told this channel already."),
+    Suppressed.COLLAPSED: mark("One message told beginning and end."),
 }
 
 
@@ -118,36 +120,23 @@ def bars(
 
 
 _STATES = {
-    "up": "up",
-    "maintenance": "maintenance",
-    "paused": "paused",
-    "unknown": "partly unwatched",
-    "none": "no data",
+    "up": mark("up"),
+    "maintenance": mark("maintenance"),
+    "paused": mark("paused"),
+    "unknown": mark("partly unwatched"),
+    "none": mark("no data"),
 }
 
 
 def _day_text(day: Day) -> str:
     date = rfc3339(day.start)[:10]
     if day.status == "down":
-        outages = f"{day.outages} outage{'' if day.outages == 1 else 's'}"
-        return f"{date}: down for {duration(day.down_seconds)} ({outages})"
+        down = say("down for %(duration)s", duration=duration(day.down_seconds))
+        return f"{date}: {down}{outages(day.outages)}"
     if day.status == "degraded":
-        return f"{date}: degraded for {duration(day.degraded_seconds)}"
-    return f"{date}: {_STATES[day.status]}"
-
-
-def duration(seconds: int) -> str:
-    """Return whole seconds in words, two units at most: as the templates' macro has it."""
-    if seconds < 60:
-        return f"{seconds} s"
-    if seconds < 3600:
-        rest = f" {seconds % 60} s" if seconds < 600 and seconds % 60 else ""
-        return f"{seconds // 60} min{rest}"
-    if seconds < 86_400:
-        rest = f" {seconds % 3600 // 60} min" if seconds % 3600 >= 60 else ""
-        return f"{seconds // 3600} h{rest}"
-    rest = f" {seconds % 86_400 // 3600} h" if seconds % 86_400 >= 3600 else ""
-    return f"{seconds // 86_400} d{rest}"
+        degraded = say("degraded for %(duration)s", duration=duration(day.degraded_seconds))
+        return f"{date}: {degraded}"
+    return f"{date}: {say(_STATES[day.status])}"
 
 
 def incident_row(incident: Incident, now: Millis) -> dict[str, Any]:
@@ -175,15 +164,16 @@ def notice_rows(conn: Conn, org_id: Id, notices: list[Notice]) -> list[dict[str,
     """Return notices for a table, with the names of what they are about."""
     about = [notice.monitor_id for notice in notices if notice.monitor_id is not None]
     names = monitors.names(conn, org_id, about)
+    gone = say(_GONE)
     by_id: dict[Id, str] = {}
     for notice in notices:
         if notice.channel_id not in by_id:
             channel = channels.get(conn, org_id, notice.channel_id)
-            by_id[notice.channel_id] = _GONE if channel is None else channel.name
+            by_id[notice.channel_id] = gone if channel is None else channel.name
     return [
         {
             "id": notice.id,
-            "event_text": EVENTS[notice.event],
+            "event_text": say(EVENTS[notice.event]),
             "monitor_name": names.get(notice.monitor_id or ""),
             "incident_id": notice.incident_id,
             "channel_name": by_id[notice.channel_id],
@@ -197,7 +187,7 @@ def notice_rows(conn: Conn, org_id: Id, notices: list[Notice]) -> list[dict[str,
             else rfc3339(notice.next_attempt_at),
             "attempt_count": notice.attempt_count,
             "can_resend": notice.status in {NoticeStatus.FAILED, NoticeStatus.SUPPRESSED}
-            and by_id[notice.channel_id] != _GONE,
+            and by_id[notice.channel_id] != gone,
         }
         for notice in notices
     ]
@@ -205,8 +195,10 @@ def notice_rows(conn: Conn, org_id: Id, notices: list[Notice]) -> list[dict[str,
 
 def _reason(notice: Notice) -> str | None:
     if notice.reason is not None:
-        return REASONS[notice.reason]
+        return say(REASONS[notice.reason])
     if notice.held_for in HELD and notice.next_attempt_at is not None:
         at = rfc3339(notice.next_attempt_at)[:16].replace("T", " ")
-        return f"{HELD[notice.held_for]}; it is told at {at} UTC if it still holds."
-    return CAUSES[notice.cause]
+        why = say(HELD[notice.held_for])
+        return say("%(why)s; it is told at %(time)s UTC if it still holds.", why=why, time=at)
+    cause = CAUSES[notice.cause]
+    return None if cause is None else say(cause)

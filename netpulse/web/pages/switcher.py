@@ -12,17 +12,18 @@ from netpulse.storage import clients, places
 from netpulse.storage.db import Conn
 from netpulse.storage.places import Place
 from netpulse.storage.table import Page
+from netpulse.web.languages import mark, say
 from netpulse.web.session import OrgSession
 
 ROLE_LABELS = {
-    Role.VIEWER: "Viewer",
-    Role.ADMIN: "Administrator",
-    Role.SUPER_ADMIN: "Super administrator",
+    Role.VIEWER: mark("Viewer"),
+    Role.ADMIN: mark("Administrator"),
+    Role.SUPER_ADMIN: mark("Super administrator"),
 }
 RIGHTS = {
-    Role.VIEWER: "viewer rights",
-    Role.ADMIN: "administrator rights",
-    Role.SUPER_ADMIN: "all rights",
+    Role.VIEWER: mark("viewer rights"),
+    Role.ADMIN: mark("administrator rights"),
+    Role.SUPER_ADMIN: mark("all rights"),
 }
 """What somebody may do where they are no member, in a sentence."""
 
@@ -60,7 +61,7 @@ def row(session: OrgSession, place: Place) -> dict[str, Any]:
     return {
         "id": place.org_id,
         "name": place.name,
-        "role_label": ROLE_LABELS[place.role],
+        "role_label": say(ROLE_LABELS[place.role]),
         "provider": place.provider,
         "is_here": place.org_id == session.org_id,
     }
@@ -71,7 +72,7 @@ def visit(session: OrgSession) -> dict[str, str] | None:
     if session.via is None:
         return None
     return {
-        "rights": RIGHTS[session.role],
+        "rights": say(RIGHTS[session.role]),
         "back_id": session.via.id,
         "back_name": session.via.name,
         "back_to": "/clients" if session.via.id == session.org.parent_id else "/dashboard",

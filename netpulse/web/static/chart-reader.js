@@ -1,5 +1,7 @@
 // A chart by keyboard: the arrows go from figure to figure, and each is told in words; + and - look closer
 // at the figure and less closely, 0 shows all.
+import { said } from "./words.js";
+
 const A_PAGE = 10;
 
 export class Reader {
@@ -53,7 +55,7 @@ export class Reader {
     const places = this.places();
     this.box.setAttribute("aria-valuemax", String(Math.max(1, places.length)));
     this.box.setAttribute("aria-valuenow", String(Math.max(0, places.indexOf(i)) + 1));
-    this.box.setAttribute("aria-valuetext", i === undefined ? "No figures in sight" : this.words(i));
+    this.box.setAttribute("aria-valuetext", i === undefined ? said("No figures in sight") : this.words(i));
   }
 
   tell(i) {

@@ -10,9 +10,16 @@
 import { Reader } from "./chart-reader.js";
 import { headersFor } from "./page.js";
 import { now } from "./time.js";
+import { decimal, language, said } from "./words.js";
 
 const HEIGHT = 240;
 const REFRESH_MS = 20_000;
+// What the server calls them; what is said is in the language of the page.
+const LABELS = {
+  "Response time": () => said("Response time"), Connect: () => said("Connect"),
+  "First byte": () => said("First byte"), Rest: () => said("Rest"),
+};
+const labelOf = (series) => LABELS[series.label]?.() ?? series.label;
 const PHASES = { DNS: "--np-phase-1", Connect: "--np-phase-2", TLS: "--np-phase-3", "First byte": "--np-phase-4", Rest: "--np-phase-5" };
 
 function colours(box) {
@@ -39,9 +46,9 @@ function colours(box) {
 
 function milliseconds(value) {
   if (value === null || value === undefined) return "–";
-  if (value >= 10_000) return `${(value / 1000).toFixed(0)} s`;
-  if (value >= 1000) return `${+(value / 1000).toFixed(2)} s`;
-  return `${+value.toFixed(1)} ms`;
+  if (value >= 10_000) return `${(value / 1000).toFixed(0)} ${said("s")}`;
+  if (value >= 1000) return `${decimal(+(value / 1000).toFixed(2))} ${said("s")}`;
+  return `${decimal(+value.toFixed(1))} ms`;
 }
 
 /** A resolved colour, rgb(…), that lets through what is behind it. */
@@ -58,12 +65,12 @@ function tops(data) {
   }));
 }
 
-const moments = () => new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" });
+const moments = () => new Intl.DateTimeFormat(language, { dateStyle: "medium", timeStyle: "short" });
 
 /** All figures of one moment in words. */
 function words(data, i, moment) {
   const whole = `${moment.format(data.at[i] * 1000)}: ${milliseconds(data.total.values[i])}`;
-  const parts = data.phases.map((phase) => `${phase.label} ${milliseconds(phase.values[i])}`);
+  const parts = data.phases.map((phase) => `${labelOf(phase)} ${milliseconds(phase.values[i])}`);
   return parts.length ? `${whole} (${parts.join(", ")})` : whole;
 }
 
@@ -136,7 +143,7 @@ function draw(box, data, zoom) {
         font: "12px system-ui", space: 70, size: 32,
         values: (u, splits, index, space, step) => {
           const day = step >= 86400;
-          const format = new Intl.DateTimeFormat(undefined, day ? { day: "numeric", month: "short" } : { hour: "2-digit", minute: "2-digit" });
+          const format = new Intl.DateTimeFormat(language, day ? { day: "numeric", month: "short" } : { hour: "2-digit", minute: "2-digit" });
           return splits.map((s) => format.format(s * 1000));
         } },
       { stroke: colour.text, grid: { stroke: colour.grid, width: 1 }, ticks: { show: false },
@@ -145,7 +152,7 @@ function draw(box, data, zoom) {
     series: [
       { value: (u, v) => (v === null ? "–" : moment.format(v * 1000)) },
       ...shown.map((series, i) => ({
-        label: series.label,
+        label: labelOf(series),
         stroke: tone(i + 1),
         fill: i === 0 && !single ? faded(tone(1)) : undefined,
         width: i === shown.length - 1 ? 1.75 : 1,
@@ -257,7 +264,7 @@ class Chart {
       this.fetched = now();
       this.redraw();
     } catch {
-      if (!quiet) this.say("The figures could not be fetched. Reload the page to try again.");
+      if (!quiet) this.say(said("The figures could not be fetched. Reload the page to try again."));
     } finally {
       this.box.removeAttribute("aria-busy");
     }
@@ -275,7 +282,7 @@ class Chart {
 
   redraw() {
     if (!this.data) return;
-    if (!this.data.at.length) return this.say(this.box.dataset.empty ?? "No figures for this time.");
+    if (!this.data.at.length) return this.say(this.box.dataset.empty ?? said("No figures for this time."));
     this.chart?.destroy();
     this.width = this.box.clientWidth;
     this.chart = draw(this.box, this.data, this.zoom);

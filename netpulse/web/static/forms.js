@@ -1,6 +1,7 @@
 // Forms: fields that depend on a choice, "Test now" without leaving the page, no double sending.
 import { headersFor } from "./page.js";
 import { showAll } from "./time.js";
+import { said } from "./words.js";
 
 /** data-when="name=value|value" shows an element only while that field has one of the values. */
 function follow(form) {
@@ -49,7 +50,7 @@ async function testNow(form, button) {
     showAll(out);
     (form.querySelector("[aria-invalid]") ?? out).scrollIntoView({ block: "nearest" });
   } catch {
-    out.textContent = "The test did not reach NetPulse. Check that it is running, then try again.";
+    out.textContent = said("The test did not reach NetPulse. Check that it is running, then try again.");
   } finally {
     button.removeAttribute("aria-busy");
     button.disabled = false;

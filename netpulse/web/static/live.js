@@ -10,6 +10,7 @@
 //   data-live-every="<seconds>"   fetch data-src again that often while the page is seen
 import * as time from "./time.js";
 import { headersFor, org } from "./page.js";
+import { milliseconds, said } from "./words.js";
 
 const HIDDEN_MS = 5 * 60_000; // a forgotten tab gives its connection back
 const RELOAD_MS = 500; // edges come in groups; a list is fetched once for a group
@@ -59,7 +60,7 @@ function fill(slot, data) {
   } else if (slot instanceof HTMLTimeElement) {
     time.set(slot, value);
   } else if (name === "response_time_ms") {
-    slot.textContent = value === null ? "–" : `${value} ms`;
+    slot.textContent = value === null ? "–" : milliseconds(value);
     slot.toggleAttribute("data-none", value === null); // a phone leaves the empty cell out
   } else if (name === "status_text") {
     slot.textContent = sentence(value ?? "", data.status);
@@ -70,8 +71,9 @@ function fill(slot, data) {
 
 /** What a state's text says beyond the word on the badge beside it; macros.html has the same. */
 function sentence(text, status) {
-  const word = badge(status)?.textContent.trim() ?? "";
+  const word = status.charAt(0).toUpperCase() + status.slice(1); // in English, as the text is
   if (text === word) return "";
+  if (text === "Waiting for the first check") return said("Waiting for the first check");
   return text.startsWith(`${word}: `) ? text.slice(word.length + 2) : text;
 }
 

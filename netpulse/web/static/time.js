@@ -1,4 +1,5 @@
 // Moments in the reader's own zone, with UTC in the title. The server sends RFC 3339 UTC.
+import { language, said } from "./words.js";
 
 const root = document.documentElement;
 
@@ -11,10 +12,10 @@ const skew = (() => {
 })();
 
 const formats = {
-  datetime: new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "medium" }),
-  minute: new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" }),
-  date: new Intl.DateTimeFormat(undefined, { dateStyle: "medium" }),
-  time: new Intl.DateTimeFormat(undefined, { timeStyle: "medium" }),
+  datetime: new Intl.DateTimeFormat(language, { dateStyle: "medium", timeStyle: "medium" }),
+  minute: new Intl.DateTimeFormat(language, { dateStyle: "medium", timeStyle: "short" }),
+  date: new Intl.DateTimeFormat(language, { dateStyle: "medium" }),
+  time: new Intl.DateTimeFormat(language, { timeStyle: "medium" }),
 };
 
 export function now() {
@@ -24,23 +25,24 @@ export function now() {
 /** Two units at most: 45 s, 12 min, 3 h 5 min, 2 d 4 h. */
 export function duration(seconds) {
   const s = Math.max(0, Math.floor(seconds));
-  if (s < 60) return `${s} s`;
-  if (s < 3600) return `${Math.floor(s / 60)} min`;
+  const [second, minute, hour, day] = [said("s"), said("min"), said("h"), said("d")];
+  if (s < 60) return `${s} ${second}`;
+  if (s < 3600) return `${Math.floor(s / 60)} ${minute}`;
   const h = Math.floor(s / 3600);
   if (h < 24) {
     const min = Math.floor((s % 3600) / 60);
-    return min ? `${h} h ${min} min` : `${h} h`;
+    return min ? `${h} ${hour} ${min} ${minute}` : `${h} ${hour}`;
   }
   const d = Math.floor(h / 24);
-  return h % 24 ? `${d} d ${h % 24} h` : `${d} d`;
+  return h % 24 ? `${d} ${day} ${h % 24} ${hour}` : `${d} ${day}`;
 }
 
 function ago(seconds, moment) {
-  if (seconds < 3) return "just now";
-  if (seconds < 60) return `${Math.floor(seconds)} s ago`;
-  if (seconds < 3600) return `${Math.floor(seconds / 60)} min ago`;
-  if (seconds < 86400) return `${Math.floor(seconds / 3600)} h ago`;
-  if (seconds < 7 * 86400) return `${Math.floor(seconds / 86400)} d ago`;
+  if (seconds < 3) return said("just now");
+  if (seconds < 60) return said("{n} s ago", { n: Math.floor(seconds) });
+  if (seconds < 3600) return said("{n} min ago", { n: Math.floor(seconds / 60) });
+  if (seconds < 86400) return said("{n} h ago", { n: Math.floor(seconds / 3600) });
+  if (seconds < 7 * 86400) return said("{n} d ago", { n: Math.floor(seconds / 86400) });
   return formats.date.format(moment);
 }
 
@@ -51,8 +53,8 @@ export function show(element) {
   const seconds = (now() - moment) / 1000;
   let text;
   if (format === "relative") text = ago(seconds, moment);
-  else if (format === "since") text = `for ${duration(seconds)}`;
-  else if (format === "lasting") text = `${duration(seconds)} so far`;
+  else if (format === "since") text = said("for {duration}", { duration: duration(seconds) });
+  else if (format === "lasting") text = said("{duration} so far", { duration: duration(seconds) });
   else text = (formats[format] ?? formats.datetime).format(moment);
   if (element.textContent !== text) element.textContent = text;
   if (!element.title) {

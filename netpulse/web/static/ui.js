@@ -1,5 +1,6 @@
 // Small things of every page: theme, menus, copying, asking once, the 90 days by keyboard.
 import { headersFor } from "./page.js";
+import { said } from "./words.js";
 
 function themes() {
   const root = document.documentElement;
@@ -56,9 +57,9 @@ function copying() {
     const before = label.textContent;
     try {
       await toClipboard(from.value ?? from.textContent.trim());
-      label.textContent = "Copied";
+      label.textContent = said("Copied");
     } catch {
-      label.textContent = "Select and copy by hand";
+      label.textContent = said("Select and copy by hand");
     }
     setTimeout(() => (label.textContent = before), 2000);
   });
@@ -166,7 +167,7 @@ function choosing() {
       page.checked = ticked === boxes.length;
       page.indeterminate = ticked > 0 && ticked < boxes.length;
       const count = every?.checked ? Number(every.dataset.chooseAll) : ticked;
-      out.textContent = count ? `${count} chosen` : "None chosen";
+      out.textContent = count ? said("{count} chosen", { count }) : said("None chosen");
       for (const box of boxes) box.closest("tr").classList.toggle("is-chosen", box.checked || Boolean(every?.checked));
     };
     page.addEventListener("change", () => {

@@ -15,11 +15,13 @@ from netpulse.model.board import BoardService
 from netpulse.model.ids import is_id
 from netpulse.model.status_page import StatusPage
 from netpulse.storage import status_pages
+from netpulse.web import languages
 from netpulse.web.api.public_status import ANYWHERE
 from netpulse.web.api.status_page_answers import logo_name
 from netpulse.web.call import Call
 from netpulse.web.endpoint import PUBLIC, page
 from netpulse.web.errors import ApiError, of_status
+from netpulse.web.languages import say
 from netpulse.web.pages import forms
 from netpulse.web.status import gate, sending, views
 from netpulse.web.status.shelf import Shown, rendered
@@ -52,7 +54,9 @@ def origin_of(call: Call, page: StatusPage) -> str:
 
 
 async def _visited(call: Call) -> Shown | Response[bytes]:
-    """Return the page, or what asks for its password."""
+    """Return the page, or what asks for its password, in the language that the browser asks for:
+    what somebody has chosen for NetPulse itself is no matter of a status page."""
+    languages.use(languages.of_request(call.request.headers.get("accept-language", "")))
     shown = await gate.found(call, call.request.path_params["slug"])
     if gate.is_open(call, shown.page):
         return shown
@@ -86,14 +90,15 @@ async def overview(call: Call) -> Response[bytes]:
     shown = await _visited(call)
     if isinstance(shown, Response):
         return shown
-    base = base_of(call)
-    made = await call.house.shelf.render(shown, f"page{base}", views.overview(base))
+    base, spoken = base_of(call), languages.code()
+    made = await call.house.shelf.render(shown, f"page {spoken}{base}", views.overview(base))
     return sending.answer(call, shown, made)
 
 
 @page("POST", "/status/{slug:str}", access=PUBLIC)
 async def enter(call: Call) -> Response[bytes]:
     """Take the password."""
+    languages.use(languages.of_request(call.request.headers.get("accept-language", "")))
     shown = await gate.found(call, call.request.path_params["slug"])
     form = await forms.read(call)
     try:
@@ -102,7 +107,7 @@ async def enter(call: Call) -> Response[bytes]:
         call.headers.update(error.headers)
         return _asked(call, shown.page, error.message + ".", error.status)
     if not is_in:
-        return _asked(call, shown.page, "This is not the password.")
+        return _asked(call, shown.page, say("This is not the password."))
     headers = {"Location": base_of(call) or "/", "Cache-Control": "no-store"}
     return Response(b"", status_code=303, media_type=views.HTML, headers=headers)
 
@@ -113,8 +118,8 @@ async def history(call: Call) -> Response[bytes]:
     shown = await _visited(call)
     if isinstance(shown, Response):
         return shown
-    base = base_of(call)
-    made = await call.house.shelf.render(shown, f"history{base}", views.history(base))
+    base, spoken = base_of(call), languages.code()
+    made = await call.house.shelf.render(shown, f"history {spoken}{base}", views.history(base))
     return sending.answer(call, shown, made)
 
 

@@ -21,10 +21,12 @@ def answer(
     `headers` are those of a page that everybody may read; one with a password goes without.
     """
     is_private = shown.page.password_hash is not None
+    # Feeds, badges and style sheets say the same to everybody.
+    spoken = ("Accept-Language",) if made.media_type == "text/html" else ()
     found = {
         "Cache-Control": f"{'private' if is_private else 'public'}, max-age={SECONDS}",
         "ETag": made.tag,
-        "Vary": "Accept-Encoding, Cookie" if is_private else "Accept-Encoding",
+        "Vary": ", ".join(("Accept-Encoding", *(["Cookie"] if is_private else []), *spoken)),
     }
     if not is_private:
         found |= headers or {}

@@ -12,8 +12,9 @@ from netpulse.model.status_page import StatusPage, Theme
 from netpulse.model.time import DAY, Millis, rfc3339
 from netpulse.rules import badges, boards, colors, feeds
 from netpulse.web.api.status_page_answers import logo_path
+from netpulse.web.figures import duration, outages
+from netpulse.web.languages import mark, plural, say
 from netpulse.web.pages.render import environment
-from netpulse.web.pages.rows import duration
 from netpulse.web.status.shelf import Rendered, Shown, rendered
 
 RECENT = 14 * DAY
@@ -24,18 +25,18 @@ Render = Callable[[Shown], Rendered]
 HTML = "text/html"
 
 _HEADLINES = {
-    PublicStatus.OPERATIONAL: "All systems operational",
-    PublicStatus.DEGRADED: "Degraded service",
-    PublicStatus.OUTAGE: "Outage",
-    PublicStatus.MAINTENANCE: "Maintenance under way",
-    PublicStatus.UNKNOWN: "The state is not known right now",
+    PublicStatus.OPERATIONAL: mark("All systems operational"),
+    PublicStatus.DEGRADED: mark("Degraded service"),
+    PublicStatus.OUTAGE: mark("Outage"),
+    PublicStatus.MAINTENANCE: mark("Maintenance under way"),
+    PublicStatus.UNKNOWN: mark("The state is not known right now"),
 }
 _WORDS = {
-    PublicStatus.OPERATIONAL: "Operational",
-    PublicStatus.DEGRADED: "Degraded",
-    PublicStatus.OUTAGE: "Outage",
-    PublicStatus.MAINTENANCE: "Maintenance",
-    PublicStatus.UNKNOWN: "Unknown",
+    PublicStatus.OPERATIONAL: mark("Operational"),
+    PublicStatus.DEGRADED: mark("Degraded"),
+    PublicStatus.OUTAGE: mark("Outage"),
+    PublicStatus.MAINTENANCE: mark("Maintenance"),
+    PublicStatus.UNKNOWN: mark("Unknown"),
 }
 STATES = {
     PublicStatus.OPERATIONAL: "up",
@@ -120,13 +121,13 @@ def plain(page: StatusPage, base: str, template: str, **shown: Any) -> str:
 
 def headline(board: Board) -> dict[str, str]:
     """Return the state of a page in words."""
-    text = _HEADLINES[board.status]
+    text = say(_HEADLINES[board.status])
     services = board.services
     out = sum(one.status is PublicStatus.OUTAGE for one in services)
     if board.status is PublicStatus.OUTAGE and 0 < out < len(services):
-        text = f"Outage: {out} of {len(services)} services"
+        text = say("Outage: %(out)s of %(total)s services", out=out, total=len(services))
     if board.status is PublicStatus.UNKNOWN and not services:
-        text = "Nothing is shown here yet"
+        text = say("Nothing is shown here yet")
     return {"status": STATES[board.status], "text": text}
 
 
@@ -136,7 +137,7 @@ def service_view(service: BoardService, page: StatusPage) -> dict[str, Any]:
         "id": service.id,
         "name": service.name,
         "state": STATES[service.status],
-        "word": _WORDS[service.status],
+        "word": say(_WORDS[service.status]),
         "bar": {"days": len(service.days), "runs": [list(run) for run in boards.runs(service)]}
         if service.days
         else None,
@@ -152,39 +153,59 @@ def service_view(service: BoardService, page: StatusPage) -> dict[str, Any]:
 def bar_words(days: Sequence[BoardDay]) -> str:
     """Return what the days of a bar have been, in words: "3 days with an outage, 1 not known"."""
     counts = Counter(day.status for day in days if day.known)
-    parts = [f"{counts[status]} {word}" for status, word in _COUNTED.items() if counts[status]]
+    parts: list[str] = []
+    for status, (one, many, further) in _COUNTED.items():
+        n = counts[status]
+        if n:
+            parts.append(say(further, num=n) if parts else plural(n, one, many))
     if not parts:
-        return "No outage in these days" if counts else "No data yet"
-    first = parts[0].partition(" ")
-    parts[0] = f"{first[0]} day{'' if first[0] == '1' else 's'} {first[2]}"
+        return say("No outage in these days") if counts else say("No data yet")
     return ", ".join(parts)
 
 
 _COUNTED = {
-    PublicStatus.OUTAGE: "with an outage",
-    PublicStatus.DEGRADED: "degraded",
-    PublicStatus.MAINTENANCE: "with maintenance",
-    PublicStatus.UNKNOWN: "not known",
+    PublicStatus.OUTAGE: (
+        mark("%(num)s day with an outage"),
+        mark("%(num)s days with an outage"),
+        mark("%(num)s with an outage"),
+    ),
+    PublicStatus.DEGRADED: (
+        mark("%(num)s day degraded"),
+        mark("%(num)s days degraded"),
+        mark("%(num)s degraded"),
+    ),
+    PublicStatus.MAINTENANCE: (
+        mark("%(num)s day with maintenance"),
+        mark("%(num)s days with maintenance"),
+        mark("%(num)s with maintenance"),
+    ),
+    PublicStatus.UNKNOWN: (
+        mark("%(num)s day not known"),
+        mark("%(num)s days not known"),
+        mark("%(num)s not known"),
+    ),
 }
+"""By state: a day of it, days, and days beside others."""
 
 
 def day_text(day: BoardDay) -> str:
     """Return a day's story: "2026-11-23: down for 3 min (1 outage)"."""
     date = rfc3339(day.start)[:10]
     if not day.known:
-        return f"{date}: no data"
+        return f"{date}: {say('no data')}"
     if day.status is PublicStatus.OUTAGE:
-        outages = f" ({day.outages} outage{'' if day.outages == 1 else 's'})" if day.outages else ""
-        return f"{date}: down for {duration(day.down_seconds)}{outages}"
+        down = say("down for %(duration)s", duration=duration(day.down_seconds))
+        return f"{date}: {down}{outages(day.outages)}"
     if day.status is PublicStatus.DEGRADED:
-        return f"{date}: degraded for {duration(day.degraded_seconds)}"
-    return f"{date}: {_DAY_WORDS[day.status]}"
+        degraded = say("degraded for %(duration)s", duration=duration(day.degraded_seconds))
+        return f"{date}: {degraded}"
+    return f"{date}: {say(_DAY_WORDS[day.status])}"
 
 
 _DAY_WORDS = {
-    PublicStatus.OPERATIONAL: "operational",
-    PublicStatus.MAINTENANCE: "maintenance",
-    PublicStatus.UNKNOWN: "not known",
+    PublicStatus.OPERATIONAL: mark("operational"),
+    PublicStatus.MAINTENANCE: mark("maintenance"),
+    PublicStatus.UNKNOWN: mark("not known"),
 }
 
 
