@@ -16,6 +16,9 @@ MINUTE = 60 * SECOND
 HOUR = 60 * MINUTE
 DAY = 24 * HOUR
 
+PERIODS: dict[str, Millis] = {"24h": DAY, "7d": 7 * DAY, "30d": 30 * DAY, "90d": 90 * DAY}
+"""What uptime is told over, up to now."""
+
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 

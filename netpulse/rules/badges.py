@@ -6,7 +6,9 @@ text is only estimated, and `textLength` has the browser fit it.
 
 from __future__ import annotations
 
+from netpulse.model.badge import BadgeFacts
 from netpulse.model.board import PublicStatus
+from netpulse.model.time import PERIODS
 from netpulse.rules.markup import text
 
 MOST_LABEL = 60
@@ -30,14 +32,41 @@ def status(label: str, state: PublicStatus) -> str:
     return _drawn(label, state.value, _COLOURS[state])
 
 
-def uptime(label: str, percent: float | None) -> str:
-    """Return the badge of an uptime in percent, rounded down to two decimals; None: no data."""
+def uptime(label: str, percent: float | None, period: str = "") -> str:
+    """Return the badge of an uptime in percent, rounded down to two decimals; None: no data.
+
+    `period` stands behind the label, however long that is: "90 d".
+    """
+    if period:
+        label = f"{_shortened(label, MOST_LABEL - len(period) - 1)} {period}"
     if percent is None:
         return _drawn(label, "no data", _COLOURS[PublicStatus.UNKNOWN])
     state = PublicStatus.OUTAGE
     if percent >= _FAIR:
         state = PublicStatus.OPERATIONAL if percent >= _GOOD else PublicStatus.DEGRADED
     return _drawn(label, percent_text(percent), _COLOURS[state])
+
+
+def response_time(label: str, milliseconds: int | None) -> str:
+    """Return the badge of a response time; None: no data."""
+    state = PublicStatus.UNKNOWN if milliseconds is None else PublicStatus.MAINTENANCE
+    value = "no data" if milliseconds is None else f"{milliseconds} ms"
+    return _drawn(label, value, _COLOURS[state])
+
+
+UPTIME = "uptime-"
+NAMES = ("status", *(f"{UPTIME}{period}" for period in PERIODS), "response-time")
+"""The badges of a single monitor, as their addresses name them."""
+
+
+def of_monitor(facts: BadgeFacts, name: str) -> str:
+    """Return one of a monitor's own badges; `name` is one of NAMES."""
+    if name == "status":
+        return status(facts.label, facts.status)
+    if name == "response-time":
+        return response_time(facts.label, facts.response_time_ms)
+    period = name.removeprefix(UPTIME)
+    return uptime(facts.label, facts.uptime[period], f"{period[:-1]} {period[-1]}")
 
 
 def percent_text(percent: float) -> str:
@@ -47,8 +76,7 @@ def percent_text(percent: float) -> str:
 
 
 def _drawn(label: str, value: str, colour: str) -> str:
-    label = " ".join(label.split())
-    label = label if len(label) <= MOST_LABEL else f"{label[: MOST_LABEL - 1]}…"
+    label = _shortened(label, MOST_LABEL)
     left, right = _width(label), _width(value)
     first, second = left + 2 * _PADDING, right + 2 * _PADDING
     said = text(f"{label}: {value}")
@@ -63,6 +91,11 @@ def _drawn(label: str, value: str, colour: str) -> str:
         f'<text x="{first + _PADDING}" y="14" textLength="{right}">{text(value)}</text>'
         "</g></svg>"
     )
+
+
+def _shortened(label: str, most: int) -> str:
+    label = " ".join(label.split())
+    return label if len(label) <= most else f"{label[: most - 1]}…"
 
 
 def _width(said: str) -> int:

@@ -24,7 +24,7 @@ from netpulse.model.check import LOCAL
 from netpulse.model.ids import Id, public_id
 from netpulse.model.incident import Origin
 from netpulse.model.status_page import StatusPage
-from netpulse.model.time import DAY, HOUR, Millis
+from netpulse.model.time import DAY, Millis
 from netpulse.model.watch import Gap, Status
 from netpulse.rules import boards as rules
 from netpulse.rules import maintenance as maintenance_rules
@@ -41,7 +41,6 @@ MOST_INCIDENTS = 100
 MOST_PLANS = 100
 AHEAD = 30 * DAY
 """How far ahead maintenance is announced."""
-_RESPONSES = 24 * HOUR
 
 Token = tuple[Millis, Millis, Millis, str, int, int]
 """Changes when the finished days of a service may have."""
@@ -168,7 +167,7 @@ def _groups(
                     since=at.since,
                     days=named,
                     uptime_percent=rules.uptime_of(named),
-                    response_time_ms=_response_time(conn, service.monitor_id, now)
+                    response_time_ms=rollups.response_time(conn, service.monitor_id, now)
                     if page.figures.response_times
                     else None,
                 )
@@ -191,12 +190,6 @@ def _days(
     known = clipped(spans.between(conn, monitor_id, shown_from, end), shown_from)
     maintained = maintenances.between(conn, monitor_id, first, end)
     return [rules.day_of(day) for day in days(first, count, known, gaps, now, maintained)]
-
-
-def _response_time(conn: Conn, monitor_id: Id, now: Millis) -> int | None:
-    hours = rollups.hours(conn, monitor_id, now - now % HOUR - _RESPONSES, now)
-    count = sum(hour.response_count for hour in hours)
-    return round(sum(hour.response_sum for hour in hours) / count) if count else None
 
 
 def _incidents(conn: Conn, page: StatusPage, now: Millis) -> list[BoardIncident]:

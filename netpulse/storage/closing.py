@@ -15,6 +15,7 @@ from netpulse.model.incident import IncidentStatus, Origin
 from netpulse.model.letter import LetterKind
 from netpulse.model.time import Millis
 from netpulse.storage import (
+    badges,
     channels,
     edges,
     incidents,
@@ -121,6 +122,7 @@ def _silence(conn: Conn, org_id: Id, now: Millis) -> None:
         maintenances.delete(conn, plan, now)
     for shown in status_pages.page(conn, org_id, limit=MOST).rows:
         status_pages.delete(conn, shown)
+    badges.remove_all(conn, org_id)
     conn.execute("DELETE FROM api_keys WHERE org_id = ?", (org_id,))
 
 

@@ -22,6 +22,7 @@ from netpulse.model.watch import Flip, Span, Status, UnknownReason, Watch
 from netpulse.rules import incidents as rules
 from netpulse.rules.payload import lasting
 from netpulse.storage import (
+    badges,
     held,
     incidents,
     monitors,
@@ -116,6 +117,7 @@ def retire(
     thresholds.retire(conn, monitor.id)
     conn.execute("DELETE FROM alert_rules WHERE monitor_id = ?", (monitor.id,))
     status_pages.forget_monitor(conn, monitor.id)
+    badges.remove(conn, monitor.id)
     return outcome
 
 

@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from netpulse.model.check import LOCAL
 from netpulse.model.ids import Id
-from netpulse.model.time import DAY, Millis
+from netpulse.model.time import DAY, HOUR, Millis
 from netpulse.storage import meta
 from netpulse.storage.conn import Conn, Row
 
@@ -104,6 +104,13 @@ def days(
 ) -> list[Rollup]:
     """Return a monitor's days (UTC) that begin in [start, end), oldest first."""
     return _range(conn, "rollups_day", monitor_id, start, end, region)
+
+
+def response_time(conn: Conn, monitor_id: Id, now: Millis) -> int | None:
+    """Return a monitor's mean response time (ms) over the last 24 finished hours; None without."""
+    found = hours(conn, monitor_id, now - now % HOUR - DAY, now)
+    count = sum(hour.response_count for hour in found)
+    return round(sum(hour.response_sum for hour in found) / count) if count else None
 
 
 def cursor(conn: Conn, unit: str) -> Millis | None:

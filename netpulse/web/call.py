@@ -47,6 +47,12 @@ class Call:
         return cast(Origin, self.request.scope["state"]["origin"])
 
     @property
+    def base(self) -> str:
+        """Where people and programs reach us: as configured, and else as this request did."""
+        here = f"{'https' if self.origin.is_https else 'http'}://{self.origin.host}"
+        return self.house.config.server.public_url.rstrip("/") or here
+
+    @property
     def session(self) -> OrgSession:
         """Who asks, in which organization. Only on routes that declare a role."""
         return cast(OrgSession, self.request.scope["state"]["session"])

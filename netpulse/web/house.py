@@ -19,6 +19,7 @@ from netpulse.web.bulk import Jobs
 from netpulse.web.kept import Kept
 from netpulse.web.rates import Rates
 from netpulse.web.setup_token import SetupToken
+from netpulse.web.status.rack import Rack
 from netpulse.web.status.shelf import Shelf
 from netpulse.web.streams import Streams
 from netpulse.web.tokens import Signer
@@ -55,6 +56,8 @@ class House(Struct, kw_only=True):
     """Sign-ins from one address take turns; an address has the lock that its hash picks."""
     shelf: Shelf = field(default_factory=Shelf)
     """Status pages as they were rendered last."""
+    rack: Rack = field(default_factory=Rack)
+    """What the badges of single monitors tell."""
     jobs: Jobs = field(default_factory=Jobs)
     """Changes of many rows that are under way, or were."""
     kept: Kept = field(default_factory=Kept)
@@ -63,5 +66,6 @@ class House(Struct, kw_only=True):
     def __post_init__(self) -> None:
         """Have the shelf hear of what changes."""
         self.shelf.open(self.db, self.clock)
+        self.rack.open(self.db, self.clock)
         self.engine.live.observe(self.shelf.stirred)
         self.engine.domains.observe(self.shelf.domains_edited)

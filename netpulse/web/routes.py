@@ -10,6 +10,7 @@ from netpulse.web.api import health
 from netpulse.web.api.routes import ROUTES as API
 from netpulse.web.call import Call
 from netpulse.web.endpoint import PUBLIC, page
+from netpulse.web.status import badges
 from netpulse.web.status import routes as status
 
 
@@ -29,4 +30,5 @@ ROUTES: tuple[HTTPRouteHandler, ...] = (
     *pings.ROUTES,
     *pages.ROUTES,
     *status.ROUTES,
+    *badges.ROUTES,
 )

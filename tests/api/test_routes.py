@@ -34,6 +34,7 @@ PUBLIC_ROUTES = {
     ("GET", "/metrics"),
     ("GET", "/v1/public/status/{slug:str}"),
     ("GET", "/v1/public/status/{slug:str}/incidents"),
+    ("GET", "/v1/public/badges/{token:str}"),
 }
 """Every route that strangers may use is here; /metrics looks at the address or the sign-in."""
 
@@ -69,6 +70,7 @@ LINKS = {
     ("POST", "/acknowledge/{token:str}"),
     ("GET", "/invitations/{token:str}"),
     ("POST", "/invitations/{token:str}"),
+    ("GET", "/badge/{token:str}/{name:str}"),
     ("GET", "/reset/{token:str}"),
     ("POST", "/reset/{token:str}"),
 }
@@ -93,6 +95,7 @@ VIEWERS_ROUTES = {
     ("GET", "/v1/monitors/bulk/{id:str}"),
     ("GET", "/v1/monitors/{id:str}/checks"),
     ("GET", "/v1/monitors/{id:str}/uptime"),
+    ("GET", "/v1/monitors/{id:str}/badges"),
     ("GET", "/v1/incidents"),
     ("GET", "/v1/incidents/{id:str}"),
     ("GET", "/v1/alert-channels"),

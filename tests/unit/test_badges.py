@@ -60,3 +60,13 @@ def test_polyglots_stay_text() -> None:
     drawn = badges.status(label, PublicStatus.OUTAGE)
     assert texts(drawn)[0] == label
     assert "<script" not in drawn
+
+
+def test_a_period_stays_behind_a_long_name() -> None:
+    drawn = badges.uptime("n" * 80, 100.0, "24 h")
+    assert texts(drawn) == [f"{'n' * 54}… 24 h", "100%"]
+
+
+def test_response_times() -> None:
+    assert texts(badges.response_time("Shop", 128)) == ["Shop", "128 ms"]
+    assert texts(badges.response_time("Shop", None)) == ["Shop", "no data"]

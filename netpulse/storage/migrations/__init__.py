@@ -24,6 +24,7 @@ from netpulse.storage.migrations import (
     m0010_status_pages,
     m0011_accounts,
     m0012_memberships,
+    m0013_badges,
 )
 
 Step = Callable[[Database], None]
@@ -49,6 +50,7 @@ STEPS: tuple[tuple[str, Step], ...] = (
     ("0010_status_pages", _script(m0010_status_pages.SQL)),
     ("0011_accounts", _script(m0011_accounts.SQL)),
     ("0012_memberships", _script(m0012_memberships.SQL)),
+    ("0013_badges", _script(m0013_badges.SQL)),
 )
 
 LATEST = len(STEPS)

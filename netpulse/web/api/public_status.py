@@ -16,9 +16,6 @@ from netpulse.web.resource import ListQuery
 from netpulse.web.status import gate, sending
 from netpulse.web.status.shelf import Rendered, Shown, rendered
 
-ANYWHERE = {"Access-Control-Allow-Origin": "*", "Cross-Origin-Resource-Policy": "cross-origin"}
-"""What everybody may read, a page of another site may read too."""
-
 
 class PublicDay(Struct, frozen=True, kw_only=True):
     """One UTC day of a service."""
@@ -195,7 +192,7 @@ async def read_page(call: Call) -> Response[bytes]:
     """Read one."""
     shown = await gate.opened(call, call.request.path_params["slug"])
     made = await call.house.shelf.render(shown, "json", _page)
-    return sending.answer(call, shown, made, ANYWHERE)
+    return sending.answer(call, shown, made, sending.ANYWHERE)
 
 
 @endpoint(
@@ -220,7 +217,7 @@ async def list_incidents(call: Call) -> Response[bytes]:
     else:
         # Any other part of the list is made for this reader alone.
         made = _part(shown, query, pack=False)
-    return sending.answer(call, shown, made, ANYWHERE)
+    return sending.answer(call, shown, made, sending.ANYWHERE)
 
 
 def _part(shown: Shown, query: ListQuery, *, pack: bool = True) -> Rendered:

@@ -10,7 +10,7 @@ from netpulse.model.ids import Id
 from netpulse.model.incident import Incident
 from netpulse.model.maintenance import Window
 from netpulse.model.monitor import Monitor
-from netpulse.model.time import DAY, HOUR, SECOND, Millis, rfc3339
+from netpulse.model.time import DAY, HOUR, PERIODS, SECOND, Millis, rfc3339
 from netpulse.rules import uptime as rules
 from netpulse.rules.uptime import Account
 from netpulse.storage import incidents, maintenances, quotas, rollups, runs, spans
@@ -20,8 +20,6 @@ from netpulse.web.api.checks import Moment, moment
 from netpulse.web.errors import Problem, invalid
 from netpulse.web.house import House
 from netpulse.web.session import OrgSession
-
-PERIODS: dict[str, Millis] = {"24h": DAY, "7d": 7 * DAY, "30d": 30 * DAY, "90d": 90 * DAY}
 
 
 class UptimeQuery(Struct, frozen=True, kw_only=True, rename={"from_": "from"}):

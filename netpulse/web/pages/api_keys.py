@@ -190,15 +190,9 @@ async def _list(
         keys=[_row(one, seen.makers[one.created_by], call.now) for one in seen.keys.rows],
         pager=pager(HERE, {}, at, LIMIT, seen.keys.total),
         made=None if key is None else {"name": key.name, "text": text},
-        base=_base(call),
+        base=call.base,
         **shown,
     )
-
-
-def _base(call: Call) -> str:
-    """Return the address at which programs reach us, for the example."""
-    scheme = "https" if call.origin.is_https else "http"
-    return call.house.links.page("") or f"{scheme}://{call.origin.host}"
 
 
 def _row(key: ApiKey, maker: str, now: Millis) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from urllib.parse import urlencode
 from litestar import Response
 from msgspec import Struct
 
+from netpulse.model.badge import Badge
 from netpulse.model.ids import Id
 from netpulse.model.incident import Incident
 from netpulse.model.maintenance import State
@@ -17,6 +18,7 @@ from netpulse.model.user import Role
 from netpulse.rules import targets
 from netpulse.storage import (
     alert_rules,
+    badges,
     channels,
     incidents,
     maintenances,
@@ -37,6 +39,7 @@ from netpulse.web.call import Call
 from netpulse.web.endpoint import VIEWER, page
 from netpulse.web.errors import not_found
 from netpulse.web.pages import chart, render
+from netpulse.web.pages.badge_pictures import ON_ITS_PAGE, pictures
 from netpulse.web.pages.monitor_facts import facts
 from netpulse.web.pages.rows import bars, incident_row, is_system, monitor_rows, notice_rows
 
@@ -117,6 +120,7 @@ async def detail(call: Call) -> Response[bytes]:
         rules=seen.rules,
         maintenance=seen.maintenance,
         certificate=_certificate(call, monitor.id),
+        badges=[] if seen.badge is None else pictures(seen.badge, row, ON_ITS_PAGE),
         pinging=_pinging(call, monitor),
         **account,
     )
@@ -149,6 +153,7 @@ class _Seen(Struct, frozen=True):
     notices: Page[dict[str, Any]]
     rules: list[dict[str, Any]]
     maintenance: list[dict[str, Any]]
+    badge: Badge | None
 
 
 def _seen(conn: Conn, org_id: Id, row: MonitorRow, now: Millis) -> _Seen:
@@ -174,6 +179,7 @@ def _seen(conn: Conn, org_id: Id, row: MonitorRow, now: Millis) -> _Seen:
         notices=_notices(conn, org_id, monitor.id),
         rules=telling,
         maintenance=_maintenance(conn, org_id, monitor.id, now),
+        badge=badges.get(conn, monitor.id),
     )
 
 
@@ -250,14 +256,11 @@ def _pinging(call: Call, monitor: Monitor) -> dict[str, Any] | None:
     """Return where and how a job pings, and how it stands; None for what is not a push monitor."""
     if not isinstance(monitor.spec, PushSpec):
         return None
-    origin = call.origin
-    here = f"{'https' if origin.is_https else 'http'}://{origin.host}"
-    base = call.house.config.server.public_url.rstrip("/") or here
     path = api.ping_path(monitor) if call.session.role >= Role.ADMIN else None
     beat = call.house.engine.pushes.beat(monitor.id)
     known = beat is not None and not monitor.spec.is_paused
     return {
-        "url": None if path is None else base + path,
+        "url": None if path is None else call.base + path,
         "cron": monitor.spec.cron or "0 * * * *",
         "last_at": rfc3339(beat.last_at) if beat is not None and beat.last_at else None,
         "started_at": rfc3339(beat.started_at) if beat is not None and beat.started_at else None,

@@ -50,6 +50,12 @@ FLASH = {
     ),
     "paused": ("success", mark("Paused. It is not checked, and nobody is told of it.")),
     "resumed": ("success", mark("Resumed. It is checked now.")),
+    "badges-on": ("success", mark("Switched on. Copy what you need below.")),
+    "badges-moved": (
+        "success",
+        mark("They have a new address; the old one leads nowhere any more."),
+    ),
+    "badges-off": ("success", mark("Switched off. Their address leads nowhere any more.")),
     "deleted": ("success", mark("Deleted.")),
     "removed": ("success", mark("Removed. They are out at once.")),
     "withdrawn": ("success", mark("Withdrawn. The link leads nowhere any more.")),

@@ -269,8 +269,6 @@ def _placed(error: ApiError, found: dict[str, str]) -> dict[str, str]:
 async def _form(
     call: Call, item: StatusPage | None, form: dict[str, Any], *, status: int = 200
 ) -> Response[bytes]:
-    server = call.house.config.server
-    here = f"{'https' if call.origin.is_https else 'http'}://{call.origin.host}"
     return await render.page(
         call,
         "status_pages/form.html",
@@ -280,7 +278,7 @@ async def _form(
         tabs=[] if item is None else tabs(item, "Settings"),
         form=form,
         themes=THEMES,
-        base=server.public_url.rstrip("/") or here,
+        base=call.base,
         logo_kib=logos.MOST_BYTES // 1024,
     )
 

@@ -16,7 +16,6 @@ from netpulse.model.ids import is_id
 from netpulse.model.status_page import StatusPage
 from netpulse.storage import status_pages
 from netpulse.web import languages
-from netpulse.web.api.public_status import ANYWHERE
 from netpulse.web.api.status_page_answers import logo_name
 from netpulse.web.call import Call
 from netpulse.web.endpoint import PUBLIC, page
@@ -27,8 +26,8 @@ from netpulse.web.status import gate, sending, views
 from netpulse.web.status.shelf import Shown, rendered
 
 FOR_EVER = "public, max-age=31536000, immutable"
+BADGE = sending.ANYWHERE | sending.PICTURE
 _HOST = re.compile(r"[a-z0-9.-]{1,253}(?::[0-9]{1,5})?|\[[0-9a-f:.]{2,45}\](?::[0-9]{1,5})?")
-LOGO_POLICY = "default-src 'none'; style-src 'none'; sandbox"
 
 
 def base_of(call: Call) -> str:
@@ -142,7 +141,7 @@ async def _feed(call: Call, kind: str) -> Response[bytes]:
     base, origin = base_of(call), origin_of(call, shown.page)
     render = views.atom(base, origin) if kind == "atom" else views.rss(base, origin)
     made = await call.house.shelf.render(shown, f"{kind} {origin}{base}", render)
-    return sending.answer(call, shown, made, ANYWHERE)
+    return sending.answer(call, shown, made, sending.ANYWHERE)
 
 
 # Badges
@@ -155,7 +154,7 @@ async def badge(call: Call) -> Response[bytes]:
     if isinstance(shown, Response):
         return shown
     made = await call.house.shelf.render(shown, "badge", views.badge)
-    return sending.answer(call, shown, made, ANYWHERE)
+    return sending.answer(call, shown, made, BADGE)
 
 
 @page("GET", "/status/{slug:str}/badge/{service:str}/status.svg", access=PUBLIC, counts=False)
@@ -167,7 +166,7 @@ async def status_badge(call: Call) -> Response[bytes]:
     service = _service(call, shown)
     name = f"status badge {service.id}"
     made = await call.house.shelf.render(shown, name, views.status_badge(service))
-    return sending.answer(call, shown, made, ANYWHERE)
+    return sending.answer(call, shown, made, BADGE)
 
 
 @page("GET", "/status/{slug:str}/badge/{service:str}/uptime.svg", access=PUBLIC, counts=False)
@@ -181,7 +180,7 @@ async def uptime_badge(call: Call) -> Response[bytes]:
         raise of_status(404)
     name = f"uptime badge {service.id}"
     made = await call.house.shelf.render(shown, name, views.uptime_badge(service))
-    return sending.answer(call, shown, made, ANYWHERE)
+    return sending.answer(call, shown, made, BADGE)
 
 
 def _service(call: Call, shown: Shown) -> BoardService:
@@ -220,9 +219,8 @@ async def logo(call: Call) -> Response[bytes]:
     headers = {
         "Cache-Control": FOR_EVER,
         "ETag": f'W/"{wanted.digest[:20]}"',
-        "Content-Security-Policy": LOGO_POLICY,
         "Content-Disposition": f'inline; filename="logo.{extension}"',
-    }
+    } | sending.PICTURE
     made = rendered(wanted.media_type, body, pack=False)
     return sending.send(call, made, headers)
 

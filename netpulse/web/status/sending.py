@@ -11,6 +11,11 @@ from netpulse.web.status.shelf import Rendered, Shown
 
 SECONDS = 5
 """How long a browser or proxy may show an answer without asking again."""
+ANYWHERE = {"Access-Control-Allow-Origin": "*", "Cross-Origin-Resource-Policy": "cross-origin"}
+"""What everybody may read, a page of another site may read too."""
+SVG = "image/svg+xml"
+PICTURE = {"Content-Security-Policy": "default-src 'none'; style-src 'none'; sandbox"}
+"""What is opened by itself shows what it draws, and can do nothing."""
 
 
 def answer(

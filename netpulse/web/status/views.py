@@ -15,6 +15,7 @@ from netpulse.web.api.status_page_answers import logo_path
 from netpulse.web.figures import duration, outages
 from netpulse.web.languages import mark, plural, say
 from netpulse.web.pages.render import environment
+from netpulse.web.status import sending
 from netpulse.web.status.shelf import Rendered, Shown, rendered
 
 RECENT = 14 * DAY
@@ -334,21 +335,19 @@ def _feed(shown: Shown, url: str, name: str) -> feeds.Feed:
 
 # Badges
 
-SVG = "image/svg+xml"
-
 
 def badge(shown: Shown) -> Rendered:
     """Return the badge of the whole page."""
-    return rendered(SVG, badges.status(shown.page.title, shown.board.status))
+    return rendered(sending.SVG, badges.status(shown.page.title, shown.board.status))
 
 
 def status_badge(service: BoardService) -> Render:
     """Return what renders the badge of a service's state."""
-    return lambda shown: rendered(SVG, badges.status(service.name, service.status))
+    return lambda shown: rendered(sending.SVG, badges.status(service.name, service.status))
 
 
 def uptime_badge(service: BoardService) -> Render:
     """Return what renders the badge of a service's uptime."""
     return lambda shown: rendered(
-        SVG, badges.uptime(f"{service.name} 90 d", service.uptime_percent)
+        sending.SVG, badges.uptime(service.name, service.uptime_percent, "90 d")
     )
