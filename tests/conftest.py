@@ -24,6 +24,7 @@ from netpulse.engine.clock import Clock
 from netpulse.engine.engine import Engine
 from netpulse.model.ids import Id
 from netpulse.model.letter import Letter
+from netpulse.rules.addresses import AddressPolicy
 from netpulse.storage import directory, letters
 from netpulse.storage.db import Database
 from netpulse.storage.opening import open_database
@@ -138,6 +139,7 @@ async def open_stage(tmp_path: Path, prepared: tuple[Path, Path, Cast]) -> Async
             start: bool = False,
             data: Path | None = None,
             nameservers: tuple[str, ...] = (),
+            strangers: AddressPolicy | None = None,
         ) -> Stage:
             if data is None:
                 data = tmp_path / "data"
@@ -152,7 +154,18 @@ async def open_stage(tmp_path: Path, prepared: tuple[Path, Path, Cast]) -> Async
             stack.push_async_callback(egress.close)
             config = config or Config()
             carrier = carrier_of(config, Secrets(), egress)
-            engine = Engine(db, raw, egress, clock, version="test", at_once=50, carrier=carrier)
+            links = Links(bytes(32), config.server.public_url)
+            engine = Engine(
+                db,
+                raw,
+                egress,
+                clock,
+                version="test",
+                at_once=50,
+                carrier=carrier,
+                links=links,
+                strangers=strangers,
+            )
             stack.push_async_callback(_still, engine)
             house = House(
                 config=config,
@@ -161,7 +174,7 @@ async def open_stage(tmp_path: Path, prepared: tuple[Path, Path, Cast]) -> Async
                 engine=engine,
                 egress=egress,
                 carrier=carrier,
-                links=Links(bytes(32), config.server.public_url),
+                links=links,
                 clock=clock,
                 signer=SIGNER,
                 digester=DIGESTER,

@@ -13,9 +13,11 @@ from typing import Any
 
 from netpulse.model.api_key import SCOPES
 from netpulse.model.ids import Id, new_id
-from netpulse.model.time import DAY, HOUR, rfc3339
+from netpulse.model.subscriber import SubscriberKind
+from netpulse.model.time import DAY, HOUR, Millis, rfc3339
 from netpulse.model.user import Role
-from netpulse.storage import sessions
+from netpulse.storage import page_news, sessions, subscribers
+from netpulse.storage.db import Conn
 from netpulse.web.border import Border
 from tests.api.test_monitors import fail
 from tests.asgi import Answer, ask
@@ -186,6 +188,24 @@ async def announcement(side: Side) -> Id:
     return await _id(side, f"/v1/status-pages/{page_id}/announcements", body)
 
 
+async def subscriber(side: Side) -> Id:
+    """Somebody who is told what the page tells."""
+    page_id = side.latest.get("status_page") or await side.one("status_page")
+    side._count += 1
+    email = f"{side.mark}-reader-{side._count}@mail.example"
+    side.texts.add(email)
+    return await side.stage.house.db.write(subscribe, page_id, email, side.now)
+
+
+def subscribe(conn: Conn, page_id: Id, email: str, now: Millis) -> Id:
+    """Have an address confirmed that it wants a page's news."""
+    asked = subscribers.ask(conn, page_id, SubscriberKind.EMAIL, email, now)
+    if subscribers.count(conn, page_id)[0] == 0:
+        page_news.begin(conn, page_id, now)
+    subscribers.confirm(conn, asked, page_news.latest(conn, page_id), now)
+    return asked.id
+
+
 async def client(side: Side) -> Id:
     """An organization that this one looks after, which its administrator may enter."""
     return await _id(side, "/v1/org/clients", {"name": side.name("client")})
@@ -250,6 +270,7 @@ MAKERS: dict[str, Maker] = {
     "session": session,
     "status_page": status_page,
     "announcement": announcement,
+    "subscriber": subscriber,
 }
 
 ALIASES = {

@@ -12,8 +12,19 @@ from netpulse.model.channel import Channel, WebhookConfig
 from netpulse.model.ids import Id, new_id
 from netpulse.model.letter import LetterKind
 from netpulse.model.monitor import BasicAuth, HttpSpec, PushSpec
+from netpulse.model.status_page import StatusPage
+from netpulse.model.subscriber import SubscriberKind
 from netpulse.model.time import HOUR, Millis
-from netpulse.storage import channels, kept_keys, letters, monitors, pushes, sealed
+from netpulse.storage import (
+    channels,
+    kept_keys,
+    letters,
+    monitors,
+    pushes,
+    sealed,
+    status_pages,
+    subscribers,
+)
 from netpulse.storage.conn import Conn
 from netpulse.storage.db import Database
 from netpulse.storage.opening import open_database
@@ -34,6 +45,8 @@ class Treasure(Struct, frozen=True):
     totp: dict[Id, bytes]
     """By user."""
     letters: dict[Id, str]
+    addresses: dict[Id, str]
+    """By subscriber of a status page."""
     kept: dict[str, bytes]
     digests: dict[str, str]
     """Of the tokens."""
@@ -41,13 +54,25 @@ class Treasure(Struct, frozen=True):
     @property
     def count(self) -> int:
         """How many sealed values that makes."""
-        return sum(map(len, (self.passwords, self.tokens, self.urls, self.totp, self.letters)))
+        parts = (self.passwords, self.tokens, self.urls, self.totp, self.letters, self.addresses)
+        return sum(map(len, parts))
 
 
 def fill(conn: Conn, each: int = 3, now: Millis = NOW) -> Treasure:
     """Store `each` of everything."""
     org = add_org(conn)
-    passwords, tokens, urls, totp, written = {}, {}, {}, {}, {}
+    passwords, tokens, urls, totp, written, addresses = {}, {}, {}, {}, {}, {}
+    page = status_pages.insert(
+        conn,
+        StatusPage(
+            id=new_id(now),
+            org_id=org.id,
+            slug=f"page-{org.id[-12:]}",
+            title="Acme",
+            created_at=now,
+            updated_at=now,
+        ),
+    )
     for number in range(each):
         spec = HttpSpec(
             name=f"Shop {number}",
@@ -77,6 +102,9 @@ def fill(conn: Conn, each: int = 3, now: Millis = NOW) -> Treasure:
             expires_at=now + HOUR,
         )
         written[letter] = f"link {number}"
+        address = f"https://hooks.example/reader-{number}"
+        asked = subscribers.ask(conn, page.id, SubscriberKind.WEBHOOK, address, now)
+        addresses[asked.id] = address
     return Treasure(
         org.id,
         passwords,
@@ -84,6 +112,7 @@ def fill(conn: Conn, each: int = 3, now: Millis = NOW) -> Treasure:
         urls,
         totp,
         written,
+        addresses,
         kept_keys._stored(conn),
         {token: conn.vault.digest(token) for token in tokens.values()},
     )
@@ -135,6 +164,12 @@ def assert_opens(conn: Conn, treasure: Treasure) -> None:
         assert conn.vault.open(row[0], TOTP_SECRET.context(user_id)) == secret
     due = {letter.id: letter.text for letter in letters.due(conn, NOW + HOUR, 1000)}
     assert due == treasure.letters
+    for subscriber_id, address in treasure.addresses.items():
+        subscriber = subscribers.get(conn, subscriber_id)
+        assert subscriber is not None
+        assert subscriber.address == address
+        again = subscribers.find(conn, subscriber.page_id, subscriber.kind, address)
+        assert again == subscriber
     assert kept_keys._stored(conn) == treasure.kept
     for token, digest in treasure.digests.items():
         assert conn.vault.digest(token) == digest

@@ -1,6 +1,8 @@
-"""Addresses that messages carry: of pages, and of the page on which an incident is acknowledged.
+"""Addresses that messages carry: of pages, of the page on which an incident is acknowledged, and of
+those on which a subscription to a status page is confirmed and ended.
 
-A link to acknowledge is a capability: whoever has it may do that one thing, until it expires.
+Each of the latter is a capability: whoever has it may do that one thing, an acknowledgement until
+it expires. None of them is stored: what they say is signed.
 """
 
 from __future__ import annotations
@@ -42,21 +44,44 @@ class Links:
 
     def token(self, incident_id: Id, channel_id: Id, until: Millis) -> str:
         """Return what stands behind /acknowledge/."""
-        said = f"{incident_id}.{channel_id}.{until // SECOND}"
-        return f"{said}.{self._tag(said)}"
+        return self._signed("acknowledge", f"{incident_id}.{channel_id}.{until // SECOND}")
 
     def read(self, token: str, *, now: Millis) -> tuple[Id, Id] | None:
         """Return the incident and the channel of a token that is ours and still valid, or None."""
-        said, _, tag = token.rpartition(".")
-        if not tag.isascii() or not hmac.compare_digest(self._tag(said).encode(), tag.encode()):
+        said = self._read("acknowledge", token)
+        if said is None:
             return None
         incident_id, channel_id, until = said.split(".")
         if int(until) * SECOND < now or not is_id(incident_id) or not is_id(channel_id):
             return None
         return incident_id, channel_id
 
-    def _tag(self, said: str) -> str:
-        digest = hmac.digest(
-            self._key, b"acknowledge/" + said.encode("utf-8", "surrogatepass"), hashlib.sha256
+    def subscription(self, subscriber_id: Id, act: str) -> str | None:
+        """Return the address on which a subscriber of a status page does `act`: confirm or
+        unsubscribe."""
+        return self.page(f"/subscriptions/{self.subscription_token(subscriber_id)}/{act}")
+
+    def subscription_token(self, subscriber_id: Id) -> str:
+        """Return what stands behind /subscriptions/."""
+        return self._signed("subscription", subscriber_id)
+
+    def subscriber(self, token: str) -> Id | None:
+        """Return the subscriber of a token that is ours, or None; it may have gone since."""
+        said = self._read("subscription", token)
+        return said if said is not None and is_id(said) else None
+
+    def _signed(self, purpose: str, said: str) -> str:
+        return f"{said}.{self._tag(purpose, said)}"
+
+    def _read(self, purpose: str, token: str) -> str | None:
+        """Return what a token says that was signed here for this purpose, or None."""
+        said, _, tag = token.rpartition(".")
+        wanted = self._tag(purpose, said)
+        return (
+            said if hmac.compare_digest(wanted.encode(), tag.encode("utf-8", "replace")) else None
         )
+
+    def _tag(self, purpose: str, said: str) -> str:
+        text = f"{purpose}/{said}".encode("utf-8", "surrogatepass")
+        digest = hmac.digest(self._key, text, hashlib.sha256)
         return base64.urlsafe_b64encode(digest[:_TAG_BYTES]).rstrip(b"=").decode()

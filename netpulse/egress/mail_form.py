@@ -1,7 +1,8 @@
 """The form of a mail: whom it is from and to, its head lines and its parts, in exact bytes.
 
-RFC 5322 for its form, 3834 for what answers itself. What comes from outside (names, subjects) is
-made one line without control characters first, so that nobody writes a head line of their own.
+RFC 5322 for its form, 3834 for what answers itself, 8058 for ending a subscription. What comes from
+outside (names, subjects) is made one line without control characters first, so that nobody writes a
+head line of their own.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from email.headerregistry import Address
 from email.message import EmailMessage
 from email.policy import SMTP
 from email.utils import format_datetime, parseaddr
+from urllib.parse import quote
 
 import idna
 
@@ -53,6 +55,7 @@ def compose(
     at: Millis,
     html: str | None = None,
     ancestor: str | None = None,
+    end_url: str | None = None,
 ) -> bytes:
     """Return a mail in its exact bytes, 7 bit; the same at each attempt but for its date.
 
@@ -66,6 +69,7 @@ def compose(
         html: the same as a page, beside the plain text.
         ancestor: the local part of the Message-ID that it refers to, so that mail programs show
             what belongs together as one conversation.
+        end_url: where the recipient ends a subscription by one POST (RFC 8058).
     """
     mail = EmailMessage(policy=SMTP)
     mail["From"] = sender
@@ -82,7 +86,22 @@ def compose(
     mail.set_content(f"{text}\n", cte="quoted-printable")
     if html is not None:
         mail.add_alternative(html, subtype="html", cte="quoted-printable")
-    return mail.as_bytes()
+    return _ending(end_url) + mail.as_bytes()
+
+
+def _ending(end_url: str | None) -> bytes:
+    """Return the head lines that say how a subscription ends.
+
+    They are written here, for the library would encode a long address as it encodes words, and no
+    mail program would find it again.
+    """
+    if end_url is None:
+        return b""
+    address = quote(end_url, safe=":/?#[]@!$&'()*+,;=%-._~").encode()
+    return (
+        b"List-Unsubscribe: <" + address + b">\r\n"
+        b"List-Unsubscribe-Post: List-Unsubscribe=One-Click\r\n"
+    )
 
 
 def ascii_domain(address: str) -> str:

@@ -26,6 +26,8 @@ from netpulse.engine.lag import Break, LoopLag
 from netpulse.engine.live import Hub
 from netpulse.engine.loading import load
 from netpulse.engine.measuring import Measuring
+from netpulse.engine.page_news import PageNews
+from netpulse.engine.page_webhooks import PageWebhooks
 from netpulse.engine.permits import Permits
 from netpulse.engine.postman import Postman
 from netpulse.engine.pushes import Pushes
@@ -40,6 +42,8 @@ from netpulse.model.monitor import Monitor, MonitorSpec
 from netpulse.model.push import Ping
 from netpulse.model.time import SECOND, Millis
 from netpulse.model.watch import Gap, Watch
+from netpulse.rules import quotas
+from netpulse.rules.addresses import AddressPolicy
 from netpulse.rules.outbox import Backoff
 from netpulse.storage import notices, runs
 from netpulse.storage.db import Database
@@ -73,6 +77,7 @@ class Engine:
         links: Links | None = None,
         backoff: Backoff | None = None,
         frozen_seconds: float | None = None,
+        strangers: AddressPolicy | None = None,
     ) -> None:
         """Take the parts that somebody else closes.
 
@@ -88,12 +93,15 @@ class Engine:
             links: what makes the addresses that messages carry; None: they carry none.
             backoff: how notices and letters are tried again.
             frozen_seconds: end the process when its loop stands still that long; None: never.
+            strangers: what may be reached of addresses that strangers name; None: the public
+                internet alone.
         """
         self.clock = clock or Clock()
         self._db = db
         self._raw = raw
         self._carrier = carrier or Carrier(egress=egress)
         self._version = version
+        links = links or Links(b"", "")
         self.figures = Figures(self.clock)
         self.live = Hub()
         self.roster = Roster()
@@ -158,7 +166,7 @@ class Engine:
         self.dispatcher = Dispatcher(
             db=db,
             carrier=self.carrier,
-            links=links or Links(b"", ""),
+            links=links,
             clock=self.clock,
             hub=self.live,
             figures=self.figures,
@@ -166,8 +174,30 @@ class Engine:
             on_accepted=self.isolation.accepted,
             backoff=backoff,
         )
-        self.postman = Postman(db=db, carrier=self._carrier, clock=self.clock, backoff=backoff)
+        self.postman = Postman(
+            db=db, carrier=self._carrier, links=links, clock=self.clock, backoff=backoff
+        )
         self.domains = Domains(db=db, egress=egress, clock=self.clock)
+        self.page_webhooks = PageWebhooks(
+            db=db,
+            carrier=Carrier(
+                egress=egress.under(
+                    strangers or quotas.policy(egress.policy, private_targets=False)
+                )
+            ),
+            links=links,
+            clock=self.clock,
+            backoff=backoff,
+        )
+        self.page_news = PageNews(
+            db=db,
+            carrier=self._carrier,
+            links=links,
+            clock=self.clock,
+            on_letters=self.letters_written,
+            on_webhooks=self.page_webhooks.wake,
+        )
+        self.live.observe(self.page_news.stirred)
         self.watchdog = Watchdog(
             db=db,
             clock=self.clock,
@@ -230,6 +260,8 @@ class Engine:
         await self.dispatcher.start()
         await self.postman.start()
         await self.domains.start()
+        await self.page_webhooks.start()
+        await self.page_news.start()
         await self.calendar.start()
         self.scheduler.start()
         await self.watchdog.start()
@@ -256,6 +288,7 @@ class Engine:
         await self.isolation.stop()
         await self.calendar.stop()
         await self.domains.stop()
+        await self.page_news.stop()
         await self.permits.stop()
         await self.housekeeping.stop()
         await self.changes.stop()
@@ -264,6 +297,7 @@ class Engine:
             self.runner.stop(STOP_SECONDS),
             self.dispatcher.stop(),
             self.postman.stop(),
+            self.page_webhooks.stop(),
             *self._gaps,
         )
         self.lag.stop()

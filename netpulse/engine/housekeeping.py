@@ -23,10 +23,12 @@ from netpulse.storage import (
     letters,
     login_attempts,
     maintenances,
+    page_news,
     password_resets,
     rollups,
     runs,
     sessions,
+    subscribers,
 )
 from netpulse.storage.conn import Conn
 from netpulse.storage.db import Database
@@ -123,7 +125,8 @@ class Housekeeping:
         await self._fold()
 
     async def clean(self) -> None:
-        """Forget what is long over: failed sign-ins, sessions, letters, links, invitations."""
+        """Forget what is long over: failed sign-ins, sessions, letters, links, invitations; news of
+        pages, and who was asked and never said that they want them."""
         now = self._clock.now()
         await self._db.write(login_attempts.forget_before, now - FAILURES_KEPT)
         await self._db.write(account_failures.forget_before, now - FAILURES_KEPT)
@@ -132,6 +135,8 @@ class Housekeeping:
         await self._db.write(letters.forget_before, now - letters.KEPT)
         await self._db.write(password_resets.forget_before, now - password_resets.KEPT)
         await self._db.write(invitations.forget_before, now - INVITATIONS_KEPT)
+        await self._db.write(subscribers.forget_unconfirmed, now)
+        await self._db.write(page_news.forget_before, now)
 
     async def retain(self) -> None:
         """Delete the files of months that are wholly older than what is kept."""

@@ -19,6 +19,7 @@ from typing import Concatenate, Literal, ParamSpec
 from msgspec import Struct
 
 from netpulse.channels import Carrier
+from netpulse.crypto.links import Links
 from netpulse.egress import mail_form
 from netpulse.egress.mail import MAIL_SECONDS, MailRefused, hand_over
 from netpulse.egress.mail_form import ascii_domain
@@ -64,6 +65,7 @@ class Postman:
         *,
         db: Database,
         carrier: Carrier,
+        links: Links,
         clock: Clock,
         backoff: Backoff | None = None,
         chance: Callable[[], float] = random.random,
@@ -71,6 +73,7 @@ class Postman:
         """Take the parts; letters go through the carrier's mail server."""
         self._db = db
         self._carrier = carrier
+        self._links = links
         self._clock = clock
         self._backoff = backoff or Backoff()
         self._chance = chance
@@ -174,6 +177,9 @@ class Postman:
         server = self._carrier.mail
         if server is None:
             return _Failure("no mail server is set ([smtp] in the configuration)")
+        end_url = None
+        if letter.subscriber_id is not None:
+            end_url = self._links.subscription(letter.subscriber_id, "unsubscribe")
         try:
             sender = mail_form.sender_of(server)
             raw = mail_form.compose(
@@ -183,6 +189,7 @@ class Postman:
                 subject=letter.subject,
                 text=letter.text.rstrip("\n"),
                 at=self._clock.now(),
+                end_url=end_url,
             )
             await hand_over(
                 self._carrier.egress,

@@ -100,6 +100,10 @@ class BoardMaintenance(Struct, frozen=True, kw_only=True):
     ends_at: Millis
     announced_at: Millis
     is_active: bool
+    repeats: bool
+    """More windows follow this one."""
+    plan: Id
+    """The page's own id for all windows of a plan that repeats, and for the one that does not."""
     services: tuple[Id, ...]
 
 

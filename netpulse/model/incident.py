@@ -83,3 +83,5 @@ class TimelineEntry(Struct, frozen=True, kw_only=True):
     """Somebody said that status pages may tell it, though the incident is an automatic one."""
     user_id: Id | None = None
     author: str | None = None
+    seq: int = 0
+    """By which steps of all stories are in the order in which they were written."""

@@ -1,4 +1,5 @@
-"""A letter: mail from NetPulse itself to one person, about their account or an invitation."""
+"""A letter: mail from NetPulse itself to one person, about their account or an invitation, or with
+the news of a status page that they subscribed to."""
 
 from __future__ import annotations
 
@@ -17,6 +18,10 @@ class LetterKind(StrEnum):
     PASSWORD_RESET = "password_reset"  # noqa: S105 - the kind's name, not a secret
     SECURITY = "security"
     """Something about the account has changed."""
+    SUBSCRIPTION = "subscription"
+    """Whether somebody indeed wants the news of a status page."""
+    STATUS_NEWS = "status_news"
+    """News of a status page, for a subscriber."""
 
 
 class LetterState(StrEnum):
@@ -35,6 +40,8 @@ class Letter(Struct, frozen=True, kw_only=True):
     kind: LetterKind
     org_id: Id | None = None
     user_id: Id | None = None
+    subscriber_id: Id | None = None
+    """Of a status page, whom it is written to: it says how that ends (RFC 8058)."""
     recipient: str
     """One email address."""
     subject: str

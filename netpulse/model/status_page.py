@@ -114,6 +114,8 @@ class StatusPage(Struct, frozen=True, kw_only=True):
     is_indexed: bool = True
     """Whether search engines may list it."""
     figures: Figures = Figures()
+    takes_subscribers: bool = True
+    """Whether readers may ask to be told what it tells."""
     groups: tuple[Group, ...] = ()
     created_by: Id | None = None
     created_at: Millis
@@ -124,6 +126,11 @@ class StatusPage(Struct, frozen=True, kw_only=True):
     def monitor_ids(self) -> tuple[Id, ...]:
         """The monitors it shows, in its order."""
         return tuple(one.monitor_id for group in self.groups for one in group.monitors)
+
+    @property
+    def public_names(self) -> dict[Id, str]:
+        """What its services are called, by the monitors' ids."""
+        return {one.monitor_id: one.public_name for group in self.groups for one in group.monitors}
 
 
 class Announcement(Struct, frozen=True, kw_only=True):

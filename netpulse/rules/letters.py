@@ -30,8 +30,9 @@ class Draft(Struct, frozen=True):
 def invitation(org: str, inviter: str, role: str, url: str, days: int) -> Draft:
     """Return the invitation into an organization; `role` is the word for people."""
     return Draft(
-        f"{_name(inviter)} invites you to {_name(org)} on NetPulse",
-        f"{_name(inviter)} invites you to watch over {_name(org)} with NetPulse, as {role}.\n\n"
+        f"{plain_name(inviter)} invites you to {plain_name(org)} on NetPulse",
+        f"{plain_name(inviter)} invites you to watch over {plain_name(org)} with NetPulse, as "
+        f"{role}.\n\n"
         f"Accept within {days} days, here:\n\n{url}\n\n"
         "If you do not know what this is about, do nothing: without you nothing happens.\n",
     )
@@ -56,12 +57,12 @@ def security(what: str, when: str, ip: str | None, by: str) -> Draft:
     `what` is a whole sentence, in which names may stand as they are; `when` an RFC 3339 time, `by`
     who did it ("your own account", an address, "the command line").
     """
-    said = _name(what, 3 * MOST_NAME)
+    said = plain_name(what, 3 * MOST_NAME)
     short = said.rstrip(".")
     where = f" from {ip}" if ip else ""
     return Draft(
         f"NetPulse: {short[:1].lower()}{short[1:]}",
-        f"{said}\n\nWhen: {when}\nBy: {_name(by)}{where}\n\n"
+        f"{said}\n\nWhen: {when}\nBy: {plain_name(by)}{where}\n\n"
         "If that was not you, and you do not know why it was done, tell the administrator of your "
         "NetPulse at once, change your password and end your other sessions.\n",
     )
@@ -79,5 +80,6 @@ def news(letter: Letter) -> str | None:
             return f"could not be sent: {letter.error}"
 
 
-def _name(text: str, most: int = MOST_NAME) -> str:
+def plain_name(text: str, most: int = MOST_NAME) -> str:
+    """Return a name that others chose as one short line with no web address in it."""
     return one_line(_ADDRESS.sub(" ", one_line(text, 10 * MOST_NAME)), most)

@@ -78,18 +78,18 @@ def problems(spec: MonitorSpec) -> list[Problem]:
     return [Problem(path, why) for path, why in found if why is not None]
 
 
-def unreachable(host: str, port: int = 0) -> str | None:
-    """Return why `host` (a name or an address) may not be reached without private targets."""
+def unreachable(host: str, port: int = 0, policy: AddressPolicy = PUBLIC_ONLY) -> str | None:
+    """Return why `host` (a name or an address) may not be reached, as far as it shows already."""
     name = host.removesuffix(".").lower()
     if name == "localhost" or name.endswith(".localhost"):  # RFC 6761, section 6.3
-        return refusal(_LOOPBACK, port, PUBLIC_ONLY)
+        return refusal(_LOOPBACK, port, policy)
     try:
         address = targets.host(host)
     except targets.TargetError:
         return None
     if ":" not in address and not address.rpartition(".")[2].isdecimal():
         return None
-    return refusal(address, port, PUBLIC_ONLY)
+    return refusal(address, port, policy)
 
 
 def _hosts(spec: MonitorSpec) -> Iterable[tuple[str, str, int]]:

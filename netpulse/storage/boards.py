@@ -22,7 +22,8 @@ from netpulse.model.board import (
 )
 from netpulse.model.check import LOCAL
 from netpulse.model.ids import Id, public_id
-from netpulse.model.incident import Origin
+from netpulse.model.incident import Incident, Origin
+from netpulse.model.maintenance import Schedule
 from netpulse.model.status_page import StatusPage
 from netpulse.model.time import DAY, Millis
 from netpulse.model.watch import Gap, Status
@@ -81,13 +82,7 @@ def read(conn: Conn, slug: str, now: Millis, kept: Mapping[Id, Kept]) -> Read | 
     renewed: dict[Id, Kept] = {}
     groups = _groups(conn, page, shown, now, kept, renewed)
     told = _incidents(conn, page, now)
-    planned = _maintenance(conn, page, shown, now)
-    announced = [
-        BoardAnnouncement(
-            id=public_id(page.id, item.id), title=item.title, text=item.text, at=item.created_at
-        )
-        for item in status_pages.announcements(conn, page.id, now=now)
-    ]
+    plans = _maintenance(conn, page, shown, now)
     states = [
         (
             rules.status_of(shown[one].status),
@@ -99,9 +94,9 @@ def read(conn: Conn, slug: str, now: Millis, kept: Mapping[Id, Kept]) -> Read | 
         status=rules.overall(states, told),
         groups=groups,
         incidents=tuple(told),
-        maintenance=tuple(planned),
-        announcements=tuple(announced),
-        changes_at=_changes_at(conn, page.id, planned, now),
+        maintenance=tuple(plans),
+        announcements=tuple(announced(conn, page, now)),
+        changes_at=_changes_at(conn, page.id, plans, now),
     )
     return Read(page, board, renewed)
 
@@ -193,22 +188,39 @@ def _days(
 
 
 def _incidents(conn: Conn, page: StatusPage, now: Millis) -> list[BoardIncident]:
-    names = {one.monitor_id: one.public_name for group in page.groups for one in group.monitors}
-    found = []
-    for incident in incidents.of_page(conn, page.id, now - HISTORY, MOST_INCIDENTS):
-        if incident.origin is not Origin.MANUAL:
-            end = now if incident.resolved_at is None else incident.resolved_at
-            maintained = maintenances.between(
-                conn,
-                incident.monitor_ids[0],
-                incident.started_at,
-                max(end, incident.started_at) + 1,
-            )
-            if rules.is_excused(incident, maintained, now):
-                continue
-        found.append(incident)
+    names = page.public_names
+    found = [
+        incident
+        for incident in incidents.of_page(conn, page.id, now - HISTORY, MOST_INCIDENTS)
+        if not is_excused(conn, incident, now)
+    ]
     stories = incidents.timelines(conn, [incident.id for incident in found])
     return [rules.incident_of(page.id, one, stories[one.id], names) for one in found]
+
+
+def is_excused(conn: Conn, incident: Incident, now: Millis) -> bool:
+    """Tell whether no page tells of an incident, because it lies in planned maintenance."""
+    if incident.origin is Origin.MANUAL:
+        return False
+    end = now if incident.resolved_at is None else incident.resolved_at
+    start = incident.started_at
+    maintained = maintenances.between(conn, incident.monitor_ids[0], start, max(end, start) + 1)
+    return rules.is_excused(incident, maintained, now)
+
+
+def announced(conn: Conn, page: StatusPage, now: Millis) -> list[BoardAnnouncement]:
+    """Return the announcements that a page tells at `now`, the latest first."""
+    return [
+        BoardAnnouncement(
+            id=public_id(page.id, item.id), title=item.title, text=item.text, at=item.created_at
+        )
+        for item in status_pages.announcements(conn, page.id, now=now)
+    ]
+
+
+def planned(conn: Conn, page: StatusPage, now: Millis) -> list[BoardMaintenance]:
+    """Return the maintenance that a page tells at `now`, by its beginning."""
+    return _maintenance(conn, page, _shown(conn, page.id), now)
 
 
 def _maintenance(
@@ -238,22 +250,30 @@ def _maintenance(
                     ends_at=plan.next.end,
                     announced_at=max(plan.created_at, row[0] or 0),
                     is_active=plan.next.start <= now,
+                    repeats=plan.schedule.ends_at is None,
+                    plan=public_id(page.id, f"{plan.id}/{_timing(plan.schedule)}"),
                     services=tuple(covered),
                 )
             )
     return found
 
 
-def _changes_at(
-    conn: Conn, page_id: Id, planned: Sequence[BoardMaintenance], now: Millis
-) -> Millis:
+def _timing(schedule: Schedule) -> str:
+    """Return when a plan is, so that one that was moved is another."""
+    if schedule.ends_at is not None:
+        return f"{schedule.starts_at} to {schedule.ends_at}"
+    rule = schedule.rrule or schedule.cron
+    return f"{schedule.starts_at} {rule} {schedule.timezone} for {schedule.duration_minutes}"
+
+
+def _changes_at(conn: Conn, page_id: Id, plans: Sequence[BoardMaintenance], now: Millis) -> Millis:
     """Return when the board says something else without anybody doing anything."""
     row = conn.one(
         "SELECT min(ends_at) FROM status_page_announcements WHERE page_id = ? AND ends_at > ?",
         (page_id, now),
     )
-    moments = [now - now % DAY + DAY, *(one.ends_at for one in planned)]
-    moments += [one.starts_at for one in planned if one.starts_at > now]
+    moments = [now - now % DAY + DAY, *(one.ends_at for one in plans)]
+    moments += [one.starts_at for one in plans if one.starts_at > now]
     if row is not None and row[0] is not None:
         moments.append(row[0])
     return min(moment for moment in moments if moment > now)

@@ -108,6 +108,29 @@ def of_page(conn: Conn, page_id: Id, since: Millis, limit: int) -> list[Incident
     )
 
 
+def with_news(conn: Conn, page_id: Id, after: int) -> list[Incident]:
+    """Return the incidents that a status page may tell and that are open, or have a line in their
+    story after `after` (by `seq`), the earliest beginning first."""
+    rows = conn.all(
+        f"SELECT {_COLUMNS} FROM incidents i WHERE i.id IN ("
+        "SELECT incident_id FROM incident_updates WHERE seq > ?2"
+        " UNION SELECT o.id FROM incidents o JOIN status_pages p ON p.org_id = o.org_id"
+        " WHERE p.id = ?1 AND o.resolved_at IS NULL)"
+        " AND (EXISTS (SELECT 1 FROM incident_monitors im JOIN status_page_services s"
+        " ON s.monitor_id = im.monitor_id WHERE im.incident_id = i.id AND s.page_id = ?1)"
+        " OR EXISTS (SELECT 1 FROM incident_pages x WHERE x.incident_id = i.id"
+        " AND x.page_id = ?1)) ORDER BY i.started_at, i.id",
+        (page_id, after),
+    )
+    return [_incident(row) for row in rows]
+
+
+def last_seq(conn: Conn) -> int:
+    """Return the `seq` of the latest line of all stories; 0 without any."""
+    row = conn.one("SELECT max(seq) FROM incident_updates")
+    return 0 if row is None or row[0] is None else int(row[0])
+
+
 def open_count(conn: Conn, org_id: Id) -> int:
     """Return how many incidents of the organization are open."""
     row = conn.one(
@@ -331,7 +354,7 @@ def timelines(conn: Conn, incident_ids: Sequence[Id]) -> dict[Id, list[TimelineE
     found: dict[Id, list[TimelineEntry]] = {one: [] for one in incident_ids}
     for row in conn.all(
         "SELECT t.id, t.incident_id, t.at, t.kind, t.status, t.message, t.user_id, u.email,"
-        " t.is_public FROM incident_updates t LEFT JOIN users u ON u.id = t.user_id"
+        " t.is_public, t.seq FROM incident_updates t LEFT JOIN users u ON u.id = t.user_id"
         " WHERE t.incident_id IN (SELECT value FROM json_each(?)) ORDER BY t.at, t.seq",
         (msgspec.json.encode(list(incident_ids)).decode(),),
     ):
@@ -394,4 +417,5 @@ def _entry(row: Row) -> TimelineEntry:
         user_id=row[6],
         author=row[7],
         is_public=bool(row[8]),
+        seq=row[9],
     )

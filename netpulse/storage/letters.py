@@ -21,7 +21,7 @@ and is due."""
 
 _COLUMNS = (
     "id, org_id, user_id, kind, recipient, subject, body, created_at, expires_at,"
-    " next_attempt_at, attempt_count, sent_at, error"
+    " next_attempt_at, attempt_count, sent_at, error, subscriber_id"
 )
 _OTHERS = "id NOT IN (SELECT value FROM json_each(?))"
 
@@ -37,6 +37,7 @@ def post(
     expires_at: Millis,
     org_id: Id | None = None,
     user_id: Id | None = None,
+    subscriber_id: Id | None = None,
 ) -> Id:
     """Write a letter in the caller's transaction; it is sent as soon as that is durable. Returns
     its id, which is also the same at every attempt in the mail's Message-ID.
@@ -46,7 +47,7 @@ def post(
     """
     letter_id = new_id(now)
     conn.execute(
-        f"INSERT INTO letters ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, NULL, NULL)",
+        f"INSERT INTO letters ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, NULL, NULL, ?)",
         (
             letter_id,
             org_id,
@@ -58,6 +59,7 @@ def post(
             now,
             expires_at,
             now,
+            subscriber_id,
         ),
     )
     return letter_id
@@ -67,14 +69,16 @@ def post(
 
 
 def due(conn: Conn, now: Millis, limit: int = 20, busy: Collection[Id] = ()) -> list[Letter]:
-    """Return letters to be tried now, the longest due first, without those in `busy`.
+    """Return letters to be tried now, the longest due first and news of status pages last, without
+    those in `busy`.
 
     One whose text does not open says so in its `damage`; it keeps no other from its way.
     """
     rows = conn.all(
         f"SELECT {_COLUMNS} FROM letters"
         f" WHERE (next_attempt_at <= ? OR next_attempt_at > ?) AND {_OTHERS}"
-        " ORDER BY next_attempt_at, id LIMIT ?",
+        # Somebody may wait for a letter; news are for many, and come after.
+        " ORDER BY kind = 'status_news', next_attempt_at, id LIMIT ?",
         (now, now + LONGEST_WAIT, _listed(busy), limit),
     )
     return [_opened(conn, row) for row in rows]
@@ -123,6 +127,26 @@ def recall(conn: Conn, org_id: Id | None, kind: LetterKind, recipient: str, why:
         " WHERE org_id IS ?1 AND kind = ?2 AND recipient = ?3 AND next_attempt_at IS NOT NULL",
         (org_id, kind.value, recipient, why),
     )
+
+
+def recall_from(conn: Conn, subscriber_ids: Sequence[Id], why: str) -> set[Id]:
+    """Give up what waits for these subscribers of status pages; returns for whom there was some."""
+    listed = _listed(subscriber_ids)
+    rows = conn.all(
+        "UPDATE letters SET next_attempt_at = NULL, body = NULL, error = ?2"
+        " WHERE next_attempt_at IS NOT NULL"
+        " AND subscriber_id IN (SELECT value FROM json_each(?1)) RETURNING subscriber_id",
+        (listed, why),
+    )
+    return {row[0] for row in rows}
+
+
+def waiting_count(conn: Conn, kind: LetterKind) -> int:
+    """Return how many letters of a kind wait to be sent."""
+    row = conn.one(
+        "SELECT count(*) FROM letters WHERE next_attempt_at IS NOT NULL AND kind = ?", (kind.value,)
+    )
+    return int(row[0]) if row else 0
 
 
 # What is known of them
@@ -191,5 +215,6 @@ def _letter(row: Row, *, text: str = "", damage: str | None = None) -> Letter:
         attempt_count=row[10],
         sent_at=row[11],
         error=row[12],
+        subscriber_id=row[13],
         damage=damage,
     )

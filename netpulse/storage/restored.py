@@ -7,7 +7,7 @@ from msgspec import Struct
 from netpulse.model.backup import Manifest
 from netpulse.model.time import Millis
 from netpulse.model.user import Actor
-from netpulse.storage import audit
+from netpulse.storage import audit, page_news
 from netpulse.storage.conn import Conn
 
 
@@ -28,8 +28,9 @@ def settle(conn: Conn, manifest: Manifest, actor: Actor, now: Millis) -> Returne
     access came back with it.
 
     Sign-ins end: one that was ended after the backup must not come to life again. So do links to
-    a new password and invitations: they may have been used or withdrawn since. Notices and
-    letters that waited then are not told now: whoever was to hear of them has, or it is long over.
+    a new password and invitations: they may have been used or withdrawn since. Notices, letters and
+    news of status pages that waited then are not told now: whoever was to hear of them has, or it
+    is long over.
     """
     conn.execute("DELETE FROM sessions")
     conn.execute("UPDATE refresh_families SET revoked_at = ? WHERE revoked_at IS NULL", (now,))
@@ -53,6 +54,7 @@ def settle(conn: Conn, manifest: Manifest, actor: Actor, now: Millis) -> Returne
         " WHERE next_attempt_at IS NOT NULL",
         (why,),
     )
+    page_news.begin_again(conn, now)
     returned = _returned(conn, now)
     after = {
         "made_at": manifest.made_at,

@@ -78,6 +78,15 @@ LETTER_BODY = Column(
     label="recipient",
     then="it cannot be sent; whoever waits for it asks for another",
 )
+SUBSCRIBER_ADDRESS = Column(
+    table="status_page_subscribers",
+    column="address",
+    row="id",
+    org=None,
+    noun="subscriber of",
+    label="(SELECT title FROM status_pages WHERE status_pages.id = page_id)",
+    then="it is told nothing; delete it, and have it subscribe again",
+)
 
 COLUMNS: tuple[Column, ...] = (
     MONITOR_SECRETS,
@@ -85,6 +94,7 @@ COLUMNS: tuple[Column, ...] = (
     CHANNEL_CONFIG,
     TOTP_SECRET,
     LETTER_BODY,
+    SUBSCRIBER_ADDRESS,
 )
 
 OF_THE_INSTANCE = ("vault_check", "kept_keys")

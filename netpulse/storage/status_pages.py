@@ -22,6 +22,7 @@ from netpulse.model.status_page import (
     Theme,
 )
 from netpulse.model.time import DAY, Millis
+from netpulse.storage import subscribers
 from netpulse.storage.conn import Conn, Row
 from netpulse.storage.errors import Missing
 from netpulse.storage.table import Page, Table, Values
@@ -33,7 +34,8 @@ _COLUMNS = (
     "id, org_id, slug, title, text, theme, accent, header, logo_type, logo_digest, logo_size,"
     " domain, domain_token, domain_claimed_at, domain_verified_at, domain_verified_by,"
     " domain_checked_at, domain_problem, password_hash, is_indexed, shows_uptime,"
-    " shows_response_times, groups, created_by, created_at, updated_at, version"
+    " shows_response_times, groups, created_by, created_at, updated_at, version,"
+    " takes_subscribers"
 )
 _names = msgspec.json.Decoder(tuple[str, ...])
 
@@ -71,6 +73,7 @@ def _read(conn: Conn, row: Row) -> StatusPage:
         created_at=row[24],
         updated_at=row[25],
         version=row[26],
+        takes_subscribers=bool(row[27]),
     )
 
 
@@ -113,6 +116,7 @@ def _values(conn: Conn, page: StatusPage) -> Values:
         "is_indexed": int(page.is_indexed),
         "shows_uptime": int(page.figures.uptime),
         "shows_response_times": int(page.figures.response_times),
+        "takes_subscribers": int(page.takes_subscribers),
         "groups": msgspec.json.encode([group.name for group in page.groups]).decode(),
         "created_by": page.created_by,
         "created_at": page.created_at,
@@ -145,10 +149,19 @@ def page(conn: Conn, org_id: Id, *, offset: int = 0, limit: int = 20) -> Page[St
 
 def by_slug(conn: Conn, slug: str) -> StatusPage | None:
     """Return the page of whatever organization with this address, or None."""
+    return _anywhere(conn, "slug = ?", slug)
+
+
+def of_id(conn: Conn, page_id: Id) -> StatusPage | None:
+    """Return the page of whatever living organization with this id, or None."""
+    return _anywhere(conn, "id = ?", page_id)
+
+
+def _anywhere(conn: Conn, condition: str, value: str) -> StatusPage | None:
     row = conn.one(
-        f"SELECT {_COLUMNS} FROM status_pages p WHERE slug = ? AND EXISTS"
+        f"SELECT {_COLUMNS} FROM status_pages p WHERE {condition} AND EXISTS"
         " (SELECT 1 FROM organizations o WHERE o.id = p.org_id AND o.deleted_at IS NULL)",
-        (slug,),
+        (value,),
     )
     return None if row is None else _read(conn, row)
 
@@ -220,6 +233,7 @@ def _with_services(conn: Conn, item: StatusPage) -> StatusPage:
 
 def delete(conn: Conn, item: StatusPage) -> None:
     """Remove a page with all that belongs to it."""
+    subscribers.end_all(conn, item.id)
     TABLE.delete(conn, item.org_id, item.id)
 
 

@@ -61,8 +61,8 @@ _ALWAYS = (
 )
 _HSTS = (b"strict-transport-security", b"max-age=31536000")
 
-OPEN = ("/ping/", "/api/push/", "/api/v1/endpoints/")
-"""Addresses that anything may send to: `web.pings`."""
+OPEN = ("/ping/", "/api/push/", "/api/v1/endpoints/", "/subscriptions/")
+"""Addresses that anything may send to: `web.pings`, and mail programs that end a subscription."""
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 BODY_SECONDS = 20.0
 """How long a request's body may take to arrive: granian has no such limit of its own."""
@@ -117,7 +117,7 @@ class Border:
                 other = found.get(b"origin") if found.get(b"origin") in self._others else None
                 answer.extra = cors.headers(other) if self._others else []
             if method not in SAFE:
-                # A ping carries its right in its address; a browser has nothing to lend it.
+                # These carry their right in their address; a browser has nothing to lend them.
                 if not scope["path"].startswith(OPEN) and self._is_foreign(found, origin):
                     _refuse_foreign(found, is_let_in=other is not None)
             elif cors.is_preflight(method, other, found):

@@ -64,8 +64,8 @@ class House(Struct, kw_only=True):
     """Figures that take long to add up."""
 
     def __post_init__(self) -> None:
-        """Have the shelf hear of what changes."""
-        self.shelf.open(self.db, self.clock)
+        """Have the shelf hear of what changes, and the news of pages of what people change."""
+        self.shelf.open(self.db, self.clock, self.engine.page_news.stirred)
         self.rack.open(self.db, self.clock)
         self.engine.live.observe(self.shelf.stirred)
         self.engine.domains.observe(self.shelf.domains_edited)

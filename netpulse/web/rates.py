@@ -148,12 +148,15 @@ class Rates:
         "exports",
         "invitations",
         "page_passwords",
+        "page_subscriptions",
         "pings",
         "runs",
         "signed_in",
         "strangers",
         "stray_links",
         "stray_pings",
+        "subscribed_addresses",
+        "subscriptions",
     )
 
     def __init__(self, limits: Limits) -> None:
@@ -178,3 +181,9 @@ class Rates:
         """Invitations that were sent, by organization, in an hour."""
         self.page_passwords = Rate(10)
         """Attempts at the password of a status page, by address."""
+        self.subscriptions = Rate(20, seconds=3600)
+        """Subscriptions that were asked for, by address, in an hour."""
+        self.page_subscriptions = Rate(500, seconds=3600)
+        """The same, by status page."""
+        self.subscribed_addresses = Rate(3, seconds=3600)
+        """Questions whether somebody wants the news of a page, by whom they go to."""

@@ -10,7 +10,7 @@ from netpulse.web.api import health
 from netpulse.web.api.routes import ROUTES as API
 from netpulse.web.call import Call
 from netpulse.web.endpoint import PUBLIC, page
-from netpulse.web.status import badges
+from netpulse.web.status import badges, subscriptions
 from netpulse.web.status import routes as status
 
 
@@ -31,4 +31,5 @@ ROUTES: tuple[HTTPRouteHandler, ...] = (
     *pages.ROUTES,
     *status.ROUTES,
     *badges.ROUTES,
+    *subscriptions.ROUTES,
 )

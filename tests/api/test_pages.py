@@ -14,6 +14,7 @@ from tests.api.test_monitors import fail, make, sent
 from tests.cast import PASSWORD
 from tests.clock import START
 from tests.conftest import Opener, Stage
+from tests.makers import subscribe
 from tests.sign_ins import code
 
 RANDOM = "019b0000-0000-7000-8000-00000000dead"
@@ -152,6 +153,7 @@ ADMINS = [
     "/status-pages/{page}/services",
     "/status-pages/{page}/services?q=shop",
     "/status-pages/{page}/news",
+    "/status-pages/{page}/subscribers",
     "/status-pages/{page}/domain",
     "/status-pages/{page}/delete",
     "/settings/invitations/{invitation}/delete",
@@ -237,8 +239,12 @@ class TestWhoSeesWhat:
         (me,) = sent(await client.get("/v1/org/members"))
         text_of(await client.get(f"/settings/members/{me['id']}"))
         text_of(await stage.client().get(ids["link"]))
-        for path in ("/status/acme", "/status/acme/history"):
+        for path in ("/status/acme", "/status/acme/history", "/status/acme/subscribe"):
             text_of(await stage.client().get(path))
+        reader = await stage.house.db.write(subscribe, ids["page"], "reader@mail.example", START)
+        link = f"/subscriptions/{stage.house.links.subscription_token(reader)}/unsubscribe"
+        for _ in range(2):  # the second time it is gone
+            text_of(await stage.client().post(link))
         body = {"slug": "acme", "title": "Acme", "password": "open sesame"}
         sent(await client.put(f"/v1/status-pages/{ids['page']}", json=body))
         text_of(await stage.client().get("/status/acme"), 401)

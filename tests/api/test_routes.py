@@ -62,8 +62,11 @@ STATUS_PAGES = {
     ("GET", "/status/{slug:str}/badge/{service:str}/uptime.svg"),
     ("GET", "/status/{slug:str}/style/{name:str}"),
     ("GET", "/status/{slug:str}/logo/{name:str}"),
+    ("GET", "/status/{slug:str}/subscribe"),
+    ("POST", "/status/{slug:str}/subscribe"),
 }
-"""What the world may see of what organizations chose to show; the POST takes a page's password."""
+"""What the world may see of what organizations chose to show, give a page's password, and ask to be
+told."""
 
 LINKS = {
     ("GET", "/acknowledge/{token:str}"),
@@ -73,6 +76,10 @@ LINKS = {
     ("GET", "/badge/{token:str}/{name:str}"),
     ("GET", "/reset/{token:str}"),
     ("POST", "/reset/{token:str}"),
+    ("GET", "/subscriptions/{token:str}/confirm"),
+    ("POST", "/subscriptions/{token:str}/confirm"),
+    ("GET", "/subscriptions/{token:str}/unsubscribe"),
+    ("POST", "/subscriptions/{token:str}/unsubscribe"),
 }
 """Strangers who have a link that is a capability."""
 

@@ -65,6 +65,7 @@ class TestVerbs:
             "password_set": False,
             "is_indexed": True,
             "figures": {"uptime": True, "response_times": False},
+            "takes_subscribers": True,
             "groups": groups,
             "created_by": house.cast.alice.id,
             "created_at": rfc3339(START),

@@ -307,6 +307,7 @@ def test_nothing_secret_is_drawn_from_what_can_be_foreseen() -> None:
 
 RANDOM = {
     "netpulse/engine/dispatcher.py": "how long until a message is tried again",
+    "netpulse/engine/page_webhooks.py": "the same, of news for a subscriber's webhook",
     "netpulse/engine/postman.py": "the same, of a letter",
 }
 RANDOM_WHY = "say in RANDOM what is drawn, and why nobody gains by knowing it"

@@ -60,6 +60,8 @@ BOARD = Board(
             ends_at=START + 2 * HOUR,
             announced_at=START + MINUTE,
             is_active=False,
+            repeats=False,
+            plan=MOVE,
             services=(SHOP,),
         ),
     ),

@@ -25,6 +25,7 @@ from netpulse.storage.migrations import (
     m0011_accounts,
     m0012_memberships,
     m0013_badges,
+    m0014_subscribers,
 )
 
 Step = Callable[[Database], None]
@@ -51,6 +52,7 @@ STEPS: tuple[tuple[str, Step], ...] = (
     ("0011_accounts", _script(m0011_accounts.SQL)),
     ("0012_memberships", _script(m0012_memberships.SQL)),
     ("0013_badges", _script(m0013_badges.SQL)),
+    ("0014_subscribers", _script(m0014_subscribers.SQL)),
 )
 
 LATEST = len(STEPS)

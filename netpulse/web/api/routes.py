@@ -33,6 +33,7 @@ from netpulse.web.api import (
     sign_ins,
     status_page_domains,
     status_pages,
+    subscribers,
 )
 
 ROUTES: tuple[HTTPRouteHandler, ...] = (
@@ -62,6 +63,7 @@ ROUTES: tuple[HTTPRouteHandler, ...] = (
     *status_pages.ROUTES,
     *status_page_domains.ROUTES,
     *announcements.ROUTES,
+    *subscribers.ROUTES,
     *public_status.ROUTES,
     *audit_logs.ROUTES,
 )

@@ -77,6 +77,8 @@ class StatusPageSpec(Struct, frozen=True, kw_only=True):
     is_indexed: bool = True
     """Whether search engines may list it."""
     figures: FiguresSpec = FiguresSpec()
+    takes_subscribers: bool = True
+    """Whether readers may ask to be told what it tells; those who have asked stay subscribed."""
     groups: Annotated[list[GroupSpec], Meta(max_length=rules.MOST_GROUPS)] = []
 
 
@@ -124,6 +126,7 @@ class StatusPageAnswer(Struct, frozen=True, kw_only=True):
     password_set: bool
     is_indexed: bool
     figures: FiguresSpec
+    takes_subscribers: bool
     groups: list[GroupSpec]
     created_by: Id | None
     created_at: str
@@ -166,6 +169,7 @@ def entered(page: StatusPage) -> dict[str, Any]:
         "figures": FiguresSpec(
             uptime=page.figures.uptime, response_times=page.figures.response_times
         ),
+        "takes_subscribers": page.takes_subscribers,
         "groups": [
             GroupSpec(
                 name=group.name,

@@ -72,6 +72,7 @@ class Draft(Struct, frozen=True, kw_only=True):
     password_hash: str | None = None
     is_indexed: bool
     figures: Figures
+    takes_subscribers: bool
     groups: tuple[Group, ...]
 
 
@@ -209,6 +210,7 @@ def draft_of(spec: StatusPageSpec) -> Draft:
         password=spec.password,
         is_indexed=spec.is_indexed,
         figures=Figures(uptime=spec.figures.uptime, response_times=spec.figures.response_times),
+        takes_subscribers=spec.takes_subscribers,
         groups=_groups(spec.groups, problems),
     )
     reading.at_least_one(problems)
@@ -310,6 +312,7 @@ def _filled(deed: Deed, page: StatusPage, draft: Draft) -> StatusPage:
         password_hash=hashed,
         is_indexed=draft.is_indexed,
         figures=draft.figures,
+        takes_subscribers=draft.takes_subscribers,
         groups=groups,
     )
 

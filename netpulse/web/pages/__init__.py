@@ -38,6 +38,7 @@ from netpulse.web.pages import (
     status_page_domain,
     status_page_news,
     status_page_services,
+    status_page_subscribers,
     status_pages,
     switch,
 )
@@ -67,6 +68,7 @@ ROUTES = (
     *status_pages.ROUTES,
     *status_page_services.ROUTES,
     *status_page_news.ROUTES,
+    *status_page_subscribers.ROUTES,
     *status_page_domain.ROUTES,
     *profile.ROUTES,
     *profile_two_factor.ROUTES,

@@ -88,6 +88,7 @@ FLASH = {
     "ended": ("success", mark("Ended. What is watched shows its own state again.")),
     "page-made": ("success", mark("Made. Now choose what it shows.")),
     "page-announced": ("success", mark("Announced: the page tells it now.")),
+    "unsubscribed": ("success", mark("Removed. It is told nothing more.")),
     "domain-proved": ("success", mark("Proved. The domain leads to the page now.")),
     "domain-not-proved": (
         "warning",

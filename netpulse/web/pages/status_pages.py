@@ -11,7 +11,7 @@ from litestar.datastructures import UploadFile
 
 from netpulse.model.status_page import StatusPage, Theme
 from netpulse.rules import logos
-from netpulse.storage import status_pages
+from netpulse.storage import status_pages, subscribers
 from netpulse.storage.db import Conn
 from netpulse.storage.table import Page
 from netpulse.web import resource
@@ -40,10 +40,11 @@ LABELS = {
     "password": "Password",
     "groups": "Services",
 }
-BOXES = ("is_indexed", "figures.uptime", "figures.response_times")
+BOXES = ("is_indexed", "takes_subscribers", "figures.uptime", "figures.response_times")
 FRESH: dict[str, Any] = {
     "branding.theme": Theme.AUTO.value,
     "is_indexed": True,
+    "takes_subscribers": True,
     "figures.uptime": True,
 }
 THEMES = [
@@ -51,7 +52,13 @@ THEMES = [
     {"value": Theme.LIGHT.value, "label": "light"},
     {"value": Theme.DARK.value, "label": "dark"},
 ]
-_TABS = (("Settings", ""), ("Services", "/services"), ("News", "/news"), ("Domain", "/domain"))
+_TABS = (
+    ("Settings", ""),
+    ("Services", "/services"),
+    ("News", "/news"),
+    ("Subscribers", "/subscribers"),
+    ("Domain", "/domain"),
+)
 
 
 def tabs(item: StatusPage, active: str) -> list[dict[str, Any]]:
@@ -224,6 +231,7 @@ def _values(form: forms.Form, item: StatusPage | None) -> dict[str, Any]:
         "custom_domain": form.optional("custom_domain"),
         "password": form.secret("password"),
         "is_indexed": form.checked("is_indexed"),
+        "takes_subscribers": form.checked("takes_subscribers"),
         "figures": {
             "uptime": form.checked("figures.uptime"),
             "response_times": form.checked("figures.response_times"),
@@ -248,6 +256,7 @@ def _entered(item: StatusPage) -> dict[str, Any]:
         "branding.colors.header": colors.header or "",
         "custom_domain": "" if item.domain is None else item.domain.name,
         "is_indexed": item.is_indexed,
+        "takes_subscribers": item.takes_subscribers,
         "figures.uptime": item.figures.uptime,
         "figures.response_times": item.figures.response_times,
     }
@@ -350,6 +359,10 @@ async def delete_form(call: Call) -> Response[bytes]:
         f"{where} is no more, nor are its feeds and badges; another page may take its address.",
         "Its announcements go with it; monitors, incidents and maintenance stay.",
     ]
+    told, _ = await call.house.db.read(subscribers.count, item.id)
+    if told:
+        whom = "its subscriber" if told == 1 else f"its {told} subscribers"
+        consequences.append(f"The addresses of {whom} are forgotten, and nobody tells them.")
     if item.domain is not None:
         consequences.insert(1, f"{item.domain.name} leads nowhere any more.")
     return await render.page(

@@ -59,10 +59,13 @@ async def _visited(call: Call) -> Shown | Response[bytes]:
     shown = await gate.found(call, call.request.path_params["slug"])
     if gate.is_open(call, shown.page):
         return shown
-    return _asked(call, shown.page)
+    return asked_password(call, shown.page)
 
 
-def _asked(call: Call, page: StatusPage, error: str = "", status: int = 401) -> Response[bytes]:
+def asked_password(
+    call: Call, page: StatusPage, error: str = "", status: int = 401
+) -> Response[bytes]:
+    """Return what asks for the page's password."""
     body = views.password(page, base_of(call), error).encode()
     headers = {"Cache-Control": "no-store", "X-Robots-Tag": "noindex"}
     if status == 401:
@@ -104,9 +107,9 @@ async def enter(call: Call) -> Response[bytes]:
         is_in = await gate.admit(call, shown.page, form.raw("password"))
     except ApiError as error:
         call.headers.update(error.headers)
-        return _asked(call, shown.page, error.message + ".", error.status)
+        return asked_password(call, shown.page, error.message + ".", error.status)
     if not is_in:
-        return _asked(call, shown.page, say("This is not the password."))
+        return asked_password(call, shown.page, say("This is not the password."))
     headers = {"Location": base_of(call) or "/", "Cache-Control": "no-store"}
     return Response(b"", status_code=303, media_type=views.HTML, headers=headers)
 

@@ -137,6 +137,7 @@ class Shelf:
         """Start empty; `open` before use."""
         self._db: Database
         self._clock: Clock
+        self._on_edit: Callable[[Id], None]
         self._pages: OrderedDict[str, Shown] = OrderedDict()
         self._slugs: dict[Id, set[str]] = {}
         """By organization."""
@@ -151,10 +152,12 @@ class Shelf:
         self.reads = 0
         """How often a board was read."""
 
-    def open(self, db: Database, clock: Clock) -> None:
-        """Take the parts."""
+    def open(self, db: Database, clock: Clock, on_edit: Callable[[Id], None]) -> None:
+        """Take the parts; `on_edit` hears of every organization of which people changed something
+        that pages tell."""
         self._db = db
         self._clock = clock
+        self._on_edit = on_edit
 
     # What changes
 
@@ -170,6 +173,7 @@ class Shelf:
             shown = self._pages.get(slug)
             if shown is not None:
                 shown.fresh_until = 0
+        self._on_edit(org_id)
 
     def domains_edited(self) -> None:
         """Somebody has changed a page's address or domain, or it was proved."""

@@ -255,6 +255,7 @@ def _text(template: str, page: StatusPage, base: str, **shown: Any) -> str:
             "theme": None if theme is Theme.AUTO else theme.value,
             "is_indexed": page.is_indexed and page.password_hash is None,
             "has_password": page.password_hash is not None,
+            "takes_subscribers": page.takes_subscribers,
         }
     }
     return environment().get_template(template).render(context | shown)

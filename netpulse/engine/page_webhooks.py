@@ -1,0 +1,242 @@
+"""Page webhooks: asks the owners of webhooks whether they want the news of a status page, and
+sends the news to those who do.
+
+Strangers chose where these lead, so they go to public addresses only, whatever the organization of
+the page may reach itself. At least once: a message is sent and only then marked so, under an id
+that is the same at every attempt.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import msgspec
+
+from netpulse.channels import Carrier, DeliveryError
+from netpulse.channels.posting import post
+from netpulse.crypto.links import Links
+from netpulse.engine.clock import Clock
+from netpulse.model.ids import Id
+from netpulse.model.subscriber import CONFIRM_WITHIN, Subscriber
+from netpulse.model.time import DAY, SECOND, Millis
+from netpulse.model.user import Actor
+from netpulse.rules import page_letters as words
+from netpulse.rules.addresses import AddressPolicy
+from netpulse.rules.outbox import Backoff
+from netpulse.storage import audit, page_news, subscribers
+from netpulse.storage.conn import Conn
+from netpulse.storage.db import Database
+from netpulse.storage.errors import StorageTrouble
+
+log = logging.getLogger(__name__)
+
+AT_ONCE = 8
+"""Messages under way at the same time."""
+POLL_SECONDS = 30.0
+TROUBLE_SECONDS = 1.0
+STOP_SECONDS = 2.0
+GONE = 410
+"""The answer that ends a subscription."""
+FORGIVEN: Millis = 14 * DAY
+"""A webhook that has taken nothing for so long is removed."""
+WEBHOOK = Actor(kind="system", label="a subscriber's webhook")
+
+
+class PageWebhooks:
+    """Runs as a task; `wake()` makes it look at what is due. Tests call `turn` instead."""
+
+    def __init__(
+        self,
+        *,
+        db: Database,
+        carrier: Carrier,
+        links: Links,
+        clock: Clock,
+        backoff: Backoff | None = None,
+        chance: Callable[[], float] = random.random,
+    ) -> None:
+        """Take the parts; the carrier's way out leads to what strangers may have us post to."""
+        self._db = db
+        self._carrier = carrier
+        self._links = links
+        self._clock = clock
+        self._backoff = backoff or Backoff()
+        self._chance = chance
+        self._wake = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        self._sending: dict[Id, asyncio.Task[None]] = {}
+        self._in_trouble = False
+
+    @property
+    def policy(self) -> AddressPolicy:
+        """What may be reached."""
+        return self._carrier.egress.policy
+
+    def wake(self) -> None:
+        """Look at once: something is due."""
+        self._wake.set()
+
+    async def start(self) -> None:
+        """Begin."""
+        self._task = asyncio.create_task(self._run(), name="page webhooks")
+
+    async def stop(self) -> None:
+        """Begin nothing more and give the running attempts 2 s; they are made again later."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+            self._task = None
+        if self._sending:
+            _, late = await asyncio.wait(self._sending.values(), timeout=STOP_SECONDS)
+            for task in late:
+                task.cancel()
+            if late:
+                await asyncio.wait(late, timeout=STOP_SECONDS)
+
+    async def turn(self) -> None:
+        """Make the attempts that are due now, and wait for them."""
+        while await self._begin():
+            await asyncio.gather(*self._sending.values())
+
+    async def _begin(self) -> bool:
+        """Begin as many attempts as there is room for; tell whether there was any."""
+        room = AT_ONCE - len(self._sending)
+        if room <= 0:
+            return False
+        now = self._clock.now()
+        due = await self._db.read(subscribers.due, now, room, tuple(self._sending))
+        for one in due:
+            task = asyncio.get_running_loop().create_task(self._deliver(one))
+            self._sending[one.id] = task
+            task.add_done_callback(partial(self._ended, one))
+        return bool(due)
+
+    def _ended(self, subscriber: Subscriber, task: asyncio.Task[None]) -> None:
+        del self._sending[subscriber.id]
+        self._wake.set()
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("a webhook of a status page broke", exc_info=error, extra=_where(subscriber))
+
+    async def _deliver(self, one: Subscriber) -> None:
+        fields = await self._db.read(self._fields, one)
+        if fields is None:
+            # Nothing is left to tell, or nobody can be told how to end it.
+            await self._record(lambda conn: subscribers.taken(conn, one))
+            return
+        now = self._clock.now()
+        headers = {
+            "content-type": "application/json",
+            "webhook-id": f"{one.id}.{one.news_to}",
+            "webhook-timestamp": str(now // SECOND),
+        }
+        body = msgspec.json.encode(fields)
+        try:
+            if one.damage is not None:
+                raise DeliveryError(f"its address cannot be read: {one.damage}", permanent=True)
+            await post(self._carrier, one.address, body, headers)
+        except DeliveryError as error:
+            await self._record(self._failure(one, error))
+        else:
+            await self._record(lambda conn: subscribers.taken(conn, one))
+
+    def _fields(self, conn: Conn, one: Subscriber) -> dict[str, Any] | None:
+        """Return what is to be sent to a webhook, or None where there is nothing."""
+        about = page_news.about_page(conn, one.page_id)
+        confirm_url = self._links.subscription(one.id, "confirm")
+        end_url = self._links.subscription(one.id, "unsubscribe")
+        if about is None or confirm_url is None or end_url is None:
+            return None
+        page = about.page
+        page_url = self._links.page(f"/status/{page.slug}") or ""
+        if one.confirmed_at is None:
+            until = one.asked_at + CONFIRM_WITHIN
+            return words.question_fields(page.title, page_url, confirm_url, end_url, until)
+        items = page_news.items_of(conn, one.page_id, one.news_from, one.news_to)
+        return words.news_fields(page.title, items, page_url, end_url) if items else None
+
+    def _failure(self, one: Subscriber, error: DeliveryError) -> Callable[[Conn], None]:
+        """Return what writes down that an attempt has failed."""
+        now = self._clock.now()
+        wait = self._backoff.wait(one.attempt_count + 1, error.retry_after_seconds, self._chance())
+        again_at: Millis | None = now + round(wait * SECOND)
+        if error.permanent or again_at is None or again_at > (one.gives_up_at or 0):
+            again_at = None
+        has_ended = error.status_code == GONE or (
+            again_at is None
+            and one.failing_since is not None
+            and now - one.failing_since >= FORGIVEN
+        )
+
+        def write(conn: Conn) -> None:
+            if has_ended:
+                _remove(conn, one, str(error), now)
+            else:
+                subscribers.failed(conn, one, str(error), again_at, now)
+
+        return write
+
+    async def _run(self) -> None:
+        while True:
+            self._wake.clear()
+            try:
+                wait = 0.0 if await self._begin() else await self._next()
+                self._in_trouble = False
+            except StorageTrouble as trouble:
+                wait = TROUBLE_SECONDS
+                if not self._in_trouble:
+                    log.warning("webhooks of status pages wait: %s", trouble)
+                self._in_trouble = True
+            except Exception:
+                log.exception("sending webhooks of status pages stumbled; it goes on")
+                wait = TROUBLE_SECONDS
+            try:
+                async with asyncio.timeout(wait):
+                    await self._wake.wait()
+            except TimeoutError:
+                continue
+
+    async def _next(self) -> float:
+        """Return the seconds until something is due."""
+        if len(self._sending) >= AT_ONCE:
+            return POLL_SECONDS  # the end of an attempt wakes us
+        at = await self._db.read(subscribers.next_due, tuple(self._sending))
+        wait = POLL_SECONDS if at is None else (at - self._clock.now()) / SECOND
+        return min(max(wait, 0.001), POLL_SECONDS)
+
+    async def _record(self, write: Callable[[Conn], None]) -> None:
+        """Write down what came of an attempt, however long that takes."""
+        while True:
+            try:
+                await self._db.write(write)
+            except StorageTrouble:
+                await asyncio.sleep(TROUBLE_SECONDS)
+            else:
+                return
+
+
+def _remove(conn: Conn, one: Subscriber, why: str, now: Millis) -> None:
+    """End the subscription of a webhook that says it is gone, or takes nothing for weeks."""
+    about = page_news.about_page(conn, one.page_id)
+    subscribers.end(conn, one.id)
+    page_news.rest(conn, one.page_id)
+    if about is not None and one.confirmed_at is not None:
+        audit.append(
+            conn,
+            about.page.org_id,
+            WEBHOOK,
+            "status_page.unsubscribed",
+            "status_page",
+            one.page_id,
+            {"subscriber_id": one.id, "kind": one.kind.value},
+            {"error": why},
+            now,
+        )
+
+
+def _where(subscriber: Subscriber) -> dict[str, str]:
+    return {"subscriber_id": subscriber.id, "page_id": subscriber.page_id}

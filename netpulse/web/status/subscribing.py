@@ -1,0 +1,242 @@
+"""Subscribing to a status page: asking, confirming, ending.
+
+What somebody asks for is told to nobody before the owner of the address has confirmed it by the
+link that was sent there, and no answer shows whether an address is subscribed. The same link ends
+the subscription, at any time.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from msgspec import Struct
+
+from netpulse.model.ids import Id
+from netpulse.model.letter import LetterKind
+from netpulse.model.status_page import StatusPage
+from netpulse.model.subscriber import (
+    ASK_AGAIN,
+    CONFIRM_WITHIN,
+    Subscriber,
+    SubscriberKind,
+)
+from netpulse.model.time import HOUR, Millis
+from netpulse.model.user import Actor
+from netpulse.rules import page_letters as words
+from netpulse.rules import quotas, targets
+from netpulse.storage import audit, letters, page_news, status_pages, subscribers
+from netpulse.storage.db import Conn
+from netpulse.web.accounts import normal_email
+from netpulse.web.call import Call
+from netpulse.web.errors import ApiError, Problem, conflict, invalid, too_many
+from netpulse.web.house import House
+from netpulse.web.proxies import bucket
+
+MOST = 10_000
+"""Of one page, with those who were asked and have not answered."""
+MOST_ADDRESS = 2_000
+MOST_TOKEN = 100
+
+Asked = Literal["open", "confirmed", "late", "gone"]
+"""What a link is good for: to be confirmed, confirmed already, too old, or ended."""
+
+
+class Offer(Struct, frozen=True):
+    """How a page's readers may subscribe."""
+
+    email: bool
+    webhook: bool
+
+
+class Found(Struct, frozen=True):
+    """Whom a link is about. The page is None where it is gone, or the subscription is."""
+
+    subscriber: Subscriber | None
+    page: StatusPage | None
+    state: Asked
+
+
+def offer(house: House, page: StatusPage) -> Offer:
+    """Return how readers of a page may subscribe: no link leads back without `public_url`."""
+    takes = page.takes_subscribers and house.links.page("/") is not None
+    return Offer(email=takes and house.carrier.mail is not None, webhook=takes)
+
+
+def address_of(house: House, kind: SubscriberKind, text: str) -> str:
+    """Return an address as it is kept.
+
+    Raises:
+        ApiError: 400 for what is none, and for a webhook that is not on the public internet.
+    """
+    text = text.strip()
+    if kind is SubscriberKind.EMAIL:
+        email = normal_email(text)
+        if email is None:
+            raise invalid([Problem("$.address", "this is no email address")])
+        return email
+    try:
+        if len(text) > MOST_ADDRESS:
+            raise targets.TargetError(f"is longer than {MOST_ADDRESS} characters")
+        url = targets.url(text)
+    except targets.TargetError as error:
+        raise invalid([Problem("$.address", str(error))]) from None
+    policy = house.engine.page_webhooks.policy
+    if quotas.unreachable(url.raw_host or "", url.port or 0, policy) is not None:
+        why = "only addresses on the public internet are told"
+        raise invalid([Problem("$.address", why)])
+    if url.user is not None or url.password is not None:
+        raise invalid([Problem("$.address", "must not contain a user name or password")])
+    return str(url)
+
+
+async def ask(call: Call, page: StatusPage, kind: SubscriberKind, text: str) -> None:
+    """Ask the owner of an address whether they want the news of a page.
+
+    It ends the same whether the address is subscribed already, was asked within the hour, or is
+    asked now.
+
+    Raises:
+        ApiError: 400 for an unusable address, 409 where the page takes no (more) subscribers, 429
+            after too many from one address or for one page.
+    """
+    house = call.house
+    offered = offer(house, page)
+    if not (offered.email if kind is SubscriberKind.EMAIL else offered.webhook):
+        raise conflict("NO_SUBSCRIPTIONS", "This page cannot be subscribed to in this way")
+    address = address_of(house, kind, text)
+    at = house.clock.monotonic()
+    rates = house.rates
+    wait = rates.subscriptions.wait(bucket(call.origin.ip), at)
+    wait = wait or rates.page_subscriptions.wait(page.id, at)
+    if wait:
+        why = "Too many subscriptions were asked for; wait as long as Retry-After says"
+        raise too_many(wait, why)
+    whom = house.digester.digest(f"{kind.value} {address}")
+    if rates.subscribed_addresses.wait(whom, at):
+        return  # somebody is having a stranger written to
+    await house.db.write(_ask, house, page, kind, address, call.now)
+    house.engine.letters_written()
+    house.engine.page_webhooks.wake()
+
+
+def _ask(
+    conn: Conn, house: House, page: StatusPage, kind: SubscriberKind, address: str, now: Millis
+) -> None:
+    if status_pages.of_id(conn, page.id) is None:
+        return
+    old = subscribers.find(conn, page.id, kind, address)
+    if old is not None and (old.confirmed_at is not None or 0 <= now - old.asked_at < ASK_AGAIN):
+        return
+    if old is None and sum(subscribers.count(conn, page.id)) >= MOST:
+        raise conflict("SUBSCRIBERS_FULL", "This page takes no more subscribers")
+    asked = subscribers.ask(conn, page.id, kind, address, now)
+    if kind is SubscriberKind.WEBHOOK:
+        subscribers.try_from(conn, asked, now, now + HOUR)
+        return
+    url = house.links.subscription(asked.id, "confirm")
+    assert url is not None, "it is only offered where there is an address"
+    draft = words.question(page.title, url, CONFIRM_WITHIN // HOUR)
+    letters.recall_from(conn, [asked.id], "it was asked for again")
+    letters.post(
+        conn,
+        LetterKind.SUBSCRIPTION,
+        address,
+        draft.subject,
+        draft.text,
+        now,
+        expires_at=now + CONFIRM_WITHIN,
+        org_id=page.org_id,
+        subscriber_id=asked.id,
+    )
+
+
+# The links
+
+
+async def find(call: Call) -> Found:
+    """Return whom the link of this request is about.
+
+    Raises:
+        ApiError: 404 for a link that was never ours, 429 for too many of those.
+    """
+    token = str(call.request.path_params["token"])
+    subscriber_id = call.house.links.subscriber(token) if len(token) <= MOST_TOKEN else None
+    if subscriber_id is None:
+        at = call.house.clock.monotonic()
+        wait = call.house.rates.stray_links.wait(bucket(call.origin.ip), at)
+        if wait:
+            raise too_many(wait, "Too many unknown links; wait as long as Retry-After says")
+        raise ApiError(404, "NOT_FOUND", "This link is not complete; copy all of it")
+    return await call.house.db.read(_find, subscriber_id, call.now)
+
+
+def _find(conn: Conn, subscriber_id: Id, now: Millis) -> Found:
+    subscriber = subscribers.get(conn, subscriber_id)
+    page = None if subscriber is None else status_pages.of_id(conn, subscriber.page_id)
+    if subscriber is None or page is None:
+        return Found(None, None, "gone")
+    if subscriber.confirmed_at is not None:
+        return Found(subscriber, page, "confirmed")
+    is_late = now - subscriber.asked_at > CONFIRM_WITHIN
+    return Found(subscriber, page, "late" if is_late else "open")
+
+
+async def confirm(call: Call) -> Found:
+    """Confirm a subscription by its link; returns what it was before. Raises as `find`."""
+    found = await find(call)
+    if found.state == "open" and found.subscriber is not None:
+        return await call.house.db.write(_confirm, found.subscriber.id, _actor(call), call.now)
+    return found
+
+
+def _confirm(conn: Conn, subscriber_id: Id, actor: Actor, now: Millis) -> Found:
+    found = _find(conn, subscriber_id, now)
+    subscriber, page = found.subscriber, found.page
+    if found.state != "open" or subscriber is None or page is None:
+        return found
+    if subscribers.count(conn, page.id)[0] == 0:
+        page_news.begin(conn, page.id, now)
+    subscribers.confirm(conn, subscriber, page_news.latest(conn, page.id), now)
+    _note(conn, page, subscriber, actor, "status_page.subscribed", now)
+    return found
+
+
+async def end(call: Call) -> Found:
+    """End a subscription by its link; returns what it was before. Raises as `find`."""
+    found = await find(call)
+    if found.subscriber is not None:
+        return await call.house.db.write(_end, found.subscriber.id, _actor(call), call.now)
+    return found
+
+
+def _end(conn: Conn, subscriber_id: Id, actor: Actor, now: Millis) -> Found:
+    found = _find(conn, subscriber_id, now)
+    if found.subscriber is None or found.page is None:
+        return found
+    remove(conn, found.subscriber)
+    if found.subscriber.confirmed_at is not None:
+        _note(conn, found.page, found.subscriber, actor, "status_page.unsubscribed", now)
+    return found
+
+
+def remove(conn: Conn, subscriber: Subscriber) -> None:
+    """Remove a subscriber, and look for no more news where it was the last."""
+    subscribers.end(conn, subscriber.id)
+    page_news.rest(conn, subscriber.page_id)
+
+
+def record(subscriber: Subscriber) -> dict[str, str]:
+    """Return what the audit log, which forgets nothing, keeps of a subscriber: no address."""
+    return {"subscriber_id": subscriber.id, "kind": subscriber.kind.value}
+
+
+def _note(
+    conn: Conn, page: StatusPage, subscriber: Subscriber, actor: Actor, action: str, now: Millis
+) -> None:
+    audit.append(
+        conn, page.org_id, actor, action, "status_page", page.id, None, record(subscriber), now
+    )
+
+
+def _actor(call: Call) -> Actor:
+    return Actor(kind="system", label="a subscriber", ip=call.origin.ip)
