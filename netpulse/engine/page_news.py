@@ -125,11 +125,13 @@ class PageNews:
         if monotonic >= self._all_at:
             wanted = await self._db.read(page_news.pages)
             # Those that have no subscribers any more, too.
-            self._waiting = {one: at for one, at in self._waiting.items() if one in set(wanted)}
+            known = set(wanted)
+            self._waiting = {one: at for one, at in self._waiting.items() if one in known}
             self._all_at = monotonic + ALL_SECONDS
         else:
             wanted = await self._db.read(page_news.pages, sorted(changed)) if changed else []
-            wanted += [one for one in self._waiting if one not in set(wanted)]
+            known = set(wanted)
+            wanted += [one for one in self._waiting if one not in known]
         return await self._db.read(page_news.look, wanted, now) if wanted else ()
 
     def _opens_at(self, found: Found, now: Millis) -> Millis:

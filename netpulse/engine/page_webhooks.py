@@ -163,7 +163,7 @@ class PageWebhooks:
         """Return what writes down that an attempt has failed."""
         now = self._clock.now()
         wait = self._backoff.wait(one.attempt_count + 1, error.retry_after_seconds, self._chance())
-        again_at: Millis | None = now + round(wait * SECOND)
+        again_at: Millis | None = now + min(round(wait * SECOND), subscribers.LONGEST_WAIT)
         if error.permanent or again_at is None or again_at > (one.gives_up_at or 0):
             again_at = None
         has_ended = error.status_code == GONE or (

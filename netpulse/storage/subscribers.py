@@ -9,7 +9,7 @@ import msgspec
 from netpulse.crypto.vault import SealBroken
 from netpulse.model.ids import Id, new_id
 from netpulse.model.subscriber import CONFIRM_WITHIN, Subscriber, SubscriberKind
-from netpulse.model.time import MINUTE, Millis
+from netpulse.model.time import HOUR, Millis
 from netpulse.storage import letters
 from netpulse.storage.conn import Conn, Row
 from netpulse.storage.sealed import SUBSCRIBER_ADDRESS
@@ -19,7 +19,7 @@ _COLUMNS = (
     "s.id, s.page_id, s.kind, s.address, s.created_at, s.asked_at, s.confirmed_at, s.news_from,"
     " s.news_to, s.attempt_count, s.next_attempt_at, s.gives_up_at, s.failing_since, s.error"
 )
-LONGEST_WAIT = 30 * MINUTE
+LONGEST_WAIT = HOUR
 """No attempt is planned further ahead: what seems to be was planned before the clock was set
 back."""
 ENDED = "the subscription has ended"
@@ -115,6 +115,17 @@ def page(conn: Conn, page_id: Id, *, offset: int, limit: int) -> Page[Subscriber
     return Page([_read(conn, row) for row in rows], count(conn, page_id)[0])
 
 
+def following(conn: Conn, page_id: Id, after: Id, limit: int) -> list[Subscriber]:
+    """Return the confirmed subscribers of a page after an id ("": from the beginning), the
+    earliest first."""
+    rows = conn.all(
+        f"SELECT {_COLUMNS} FROM status_page_subscribers s"
+        " WHERE s.page_id = ? AND s.confirmed_at IS NOT NULL AND s.id > ? ORDER BY s.id LIMIT ?",
+        (page_id, after, limit),
+    )
+    return [_read(conn, row) for row in rows]
+
+
 def forget_unconfirmed(conn: Conn, now: Millis) -> None:
     """Remove whoever was asked and has not answered in time."""
     conn.execute(
@@ -176,24 +187,31 @@ def next_due(conn: Conn, busy: Sequence[Id]) -> Millis | None:
 
 
 def taken(conn: Conn, subscriber: Subscriber) -> None:
-    """Note that a webhook took what was sent; what came up meanwhile is still on its way."""
+    """Note that a webhook took what was sent; what came up meanwhile is still on its way.
+
+    One that said yes while it was asked has begun anew: what was sent before is of no account.
+    """
     conn.execute(
         "UPDATE status_page_subscribers SET attempt_count = 0, failing_since = NULL, error = NULL,"
         " next_attempt_at = CASE WHEN news_to = ?2 THEN NULL ELSE next_attempt_at END,"
-        " news_from = CASE WHEN news_to = ?2 THEN news_from ELSE ?2 + 1 END WHERE id = ?1",
-        (subscriber.id, subscriber.news_to),
+        " news_from = CASE WHEN news_to = ?2 THEN news_from ELSE ?2 + 1 END"
+        " WHERE id = ?1 AND confirmed_at IS ?3",
+        (subscriber.id, subscriber.news_to, subscriber.confirmed_at),
     )
 
 
 def failed(
     conn: Conn, subscriber: Subscriber, error: str, again_at: Millis | None, now: Millis
 ) -> None:
-    """Note a failed attempt at a webhook; `again_at` None gives up what is on its way."""
+    """Note a failed attempt at a webhook; `again_at` None gives up what is on its way.
+
+    Of one that said yes while it was asked it counts nothing, as in `taken`.
+    """
     conn.execute(
         "UPDATE status_page_subscribers SET attempt_count = CASE WHEN ?3 IS NULL THEN 0"
         " ELSE attempt_count + 1 END, next_attempt_at = ?3, error = ?2,"
-        " failing_since = coalesce(failing_since, ?4) WHERE id = ?1",
-        (subscriber.id, error, again_at, now),
+        " failing_since = coalesce(failing_since, ?4) WHERE id = ?1 AND confirmed_at IS ?5",
+        (subscriber.id, error, again_at, now, subscriber.confirmed_at),
     )
 
 

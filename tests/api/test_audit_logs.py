@@ -21,6 +21,7 @@ from netpulse.model.user import Actor, Role
 from netpulse.storage import audit, users
 from netpulse.storage.audit import FIRST
 from netpulse.storage.db import Conn
+from netpulse.web import exports
 from netpulse.web.api import audit_logs
 from netpulse.web.rates import Rate
 from tests.api.test_monitors import make, sent
@@ -338,13 +339,13 @@ async def test_an_export_breaks_off_when_the_right_to_it_ends(
         return really(*args, **named)
 
     monkeypatch.setattr(audit, "following", following)
-    may_still = audit_logs._may_still
+    may_still = exports._may_still
 
     async def ended(call: Any) -> bool:
         await house.house.db.write(users.set_active, house.cast.alice.id, False, START)
         return await may_still(call)
 
-    monkeypatch.setattr(audit_logs, "_may_still", ended)
+    monkeypatch.setattr(exports, "_may_still", ended)
     with pytest.raises(LitestarException) as broken:
         await alice.get(EXPORT, params={"format": "jsonl"})
     assert "BrokenOff" in repr(broken.value.__cause__)

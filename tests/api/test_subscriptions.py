@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import csv
+import io
+import json
+
 import httpx
 import pytest
 from msgspec.structs import replace
@@ -12,6 +17,7 @@ from netpulse.model.time import DAY, HOUR, MINUTE, SECOND, rfc3339
 from netpulse.rules.addresses import AddressPolicy
 from netpulse.storage import letters, subscribers
 from netpulse.storage.db import Conn
+from netpulse.web.api import subscribers as api
 from netpulse.web.status import subscribing
 from tests.api.test_monitors import sent
 from tests.api.test_pages import led_to
@@ -33,6 +39,12 @@ from tests.subscribed import (
 )
 
 POLYGLOT = "\"'><script>alert(1)</script><img src=x onerror=alert(2)>{{7*7}}@mail.example"
+
+
+@pytest.fixture(autouse=True)
+def answer_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Answers go out at once; one test looks at when."""
+    monkeypatch.setattr(subscribing, "ANSWER_SECONDS", 0.0)
 
 
 @pytest.fixture
@@ -107,6 +119,16 @@ class TestAsking:
         assert known.text == unknown.text
         assert [one.recipient for one in await stage.letters()] == ["other@mail.example"]
 
+    async def test_at_the_same_moment(self, stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+        """What is written for an unknown address takes its time, and shows in none."""
+        await subscribe(stage)
+        monkeypatch.setattr(subscribing, "ANSWER_SECONDS", 0.25)
+        loop = asyncio.get_running_loop()
+        for address in (READER, "other@mail.example"):
+            began = loop.time()
+            assert (await ask(stage.client(), address)).status_code == 200
+            assert loop.time() - began >= 0.25
+
     async def test_once_an_hour(self, stage: Stage) -> None:
         client = stage.client()
         await ask(client)
@@ -171,10 +193,13 @@ class TestAsking:
 
     async def test_as_many_as_fit(self, stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(subscribing, "MOST", 1)
-        assert (await ask(stage.client())).status_code == 200
+        await subscribe(stage)
         full = await ask(stage.client(), "other@mail.example")
         assert full.status_code == 409
         assert "This page takes no more subscribers." in full.text
+        # For those who are among them too: else it would show who is.
+        again = await ask(stage.client())
+        assert again.text.replace(READER, "other@mail.example") == full.text
 
     async def test_where_it_is_switched_off(self, stage: Stage) -> None:
         path = await subscribe(stage)
@@ -414,6 +439,40 @@ class TestWhoSeesThem:
         assert (await stage.actions(stage.cast.acme.id))[-1] == "status_page.subscriber_removed"
         assert "The subscription has ended" in (await stage.client().get(first)).text
 
+    async def test_the_export(self, stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(api, "AT_ONCE", 2)
+        readers = ["=1+1@mail.example", "b@mail.example", "c@mail.example"]
+        for reader in readers:
+            await subscribe(stage, reader)
+            clock_of(stage).advance(1)
+        await ask(stage.client(), "asked@mail.example")
+        rows = await listed(stage)
+        url = f"/v1/status-pages/{rows[0]['status_page_id']}/subscribers/export"
+        lines = await admin(stage).get(url, params={"format": "jsonl"})
+        assert lines.headers["content-type"].startswith("application/jsonl")
+        assert lines.headers["cache-control"] == "no-store"
+        assert [json.loads(line) for line in lines.text.splitlines()] == rows[::-1]
+        table = await admin(stage).get(url, params={"format": "csv"})
+        day = rfc3339(START)[:10]
+        assert (
+            table.headers["content-disposition"]
+            == f'attachment; filename="subscribers-acme-{day}.csv"'
+        )
+        found = list(csv.DictReader(io.StringIO(table.text, newline="")))
+        # No cell is a formula.
+        assert [row["address"] for row in found] == ["'=1+1@mail.example", *readers[1:]]
+        assert tuple(found[0]) == api.COLUMNS
+        assert (await stage.actions(stage.cast.acme.id))[-2:] == [
+            "status_page.subscribers_exported"
+        ] * 2
+        (*_, payload) = await stage.payloads(stage.cast.acme.id)
+        assert payload["after"] == {"subscribers": 3, "format": "csv"}
+        wrong = await admin(stage).get(url, params={"format": "pdf"})
+        assert wrong.status_code == 400
+        assert (await stage.client(headers=stage.cast.bob.headers).get(url)).status_code == 403
+        charlie = stage.client(headers=stage.cast.charlie.headers)
+        assert (await charlie.get(url, params={"format": "csv"})).status_code == 404
+
     async def test_a_webhook_shows_no_more_than_its_host(self, stage: Stage) -> None:
         secret = "https://hooks.example/services/T000/B000/s3cr3t"
         assert (await ask(stage.client(), secret, kind="webhook")).status_code == 200
@@ -439,6 +498,8 @@ class TestWhoSeesThem:
         assert "1 subscriber</h2>" in shown
         assert "asked@mail.example" not in shown
         assert "1 more was asked whether they want this and has not said yes." in shown
+        exported = await client.post(f"{here}/export", data={"format": "jsonl"})
+        assert json.loads(exported.text)["address"] == READER
         gone = (await client.get(f"/status-pages/{page['id']}/delete")).text
         assert "The addresses of its subscriber are forgotten, and nobody tells them." in gone
         row = (await listed(stage))[0]

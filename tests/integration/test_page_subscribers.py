@@ -266,6 +266,55 @@ async def test_it_is_tried_again_with_what_came_up_meanwhile(stage: Stage) -> No
         assert len(receiver.ledger) == count
 
 
+async def test_it_is_not_tried_before_the_receiver_wants_that(stage: Stage) -> None:
+    """Up to an hour: whatever is asked for, it is not hurried, and not forgotten."""
+    async with Receiver() as receiver:
+        alice = await subscribed(stage, receiver)
+        shop = await shop_of(alice)
+        receiver.answer = lambda _: 429
+        receiver.answer_headers = {"Retry-After": "7200"}
+        await fail(stage, shop, START)
+        stage.house.engine.live.stir(stage.cast.acme.id)
+        await tell(stage)
+        for _ in range(3):
+            clock_of(stage).advance(HOUR / SECOND / 4)
+            await stage.house.engine.page_webhooks.turn()
+        assert len(receiver.ledger) == 2
+        receiver.answer = lambda _: 200
+        clock_of(stage).advance(HOUR / SECOND / 4)
+        await stage.house.engine.page_webhooks.turn()
+        assert len(receiver.ledger) == 3
+        assert await state(stage) == (0, 0, None)
+
+
+@pytest.mark.parametrize("status", [200, 500])
+async def test_one_that_says_yes_while_it_is_asked(stage: Stage, status: int) -> None:
+    """Programs do. What comes of the question then, tells it nothing that was before."""
+    async with Receiver() as receiver:
+        alice = await subscribed(stage, receiver)
+        shop = await shop_of(alice)
+        await fail(stage, shop, START)
+        stage.house.engine.live.stir(stage.cast.acme.id)
+        await tell(stage)
+    async with Receiver() as receiver:
+        assert (await ask(stage.client(), receiver.url, kind="webhook")).status_code == 200
+        (asked,) = await stage.house.db.read(subscribers.due, clock_of(stage).now(), 8, ())
+        token = stage.house.links.subscription_token(asked.id)
+        receiver.answer = lambda _: status
+        assert (await stage.client().post(f"/subscriptions/{token}/confirm")).status_code == 200
+        await stage.house.engine.page_webhooks._deliver(asked)
+        assert len(receiver.ledger) == 1
+        clock_of(stage).advance(HOUR / SECOND)
+        await turn(stage)
+        receiver.answer = lambda _: 200
+        await stage.house.engine.page_webhooks.turn()
+        assert len(receiver.ledger) == 1, "what was told before it came"
+        await mend(stage, shop, clock_of(stage).now())
+        await tell(stage)
+        (item,) = receiver.ledger[-1].payload["news"]
+        assert [line["status"] for line in item["updates"]] == ["resolved"]
+
+
 async def test_what_comes_up_while_it_is_sent(stage: Stage) -> None:
     """An attempt that succeeds settles what it told, and nothing that came after."""
     async with Receiver() as receiver:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
-from collections.abc import AsyncIterator, Callable
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -15,17 +12,16 @@ from netpulse.model.audit import AuditRow
 from netpulse.model.ids import Id
 from netpulse.model.time import rfc3339
 from netpulse.model.user import Role
-from netpulse.rules.cells import defused
 from netpulse.storage import audit
 from netpulse.storage.audit import AuditFilter
 from netpulse.storage.db import Conn
 from netpulse.storage.table import Page
-from netpulse.web import auth, limits
+from netpulse.web import exports, limits
 from netpulse.web.api.checks import moment
 from netpulse.web.call import Call
 from netpulse.web.endpoint import ADMIN, endpoint
 from netpulse.web.envelope import Many, page_of
-from netpulse.web.errors import ApiError, Problem, forbidden
+from netpulse.web.errors import Problem, forbidden
 from netpulse.web.reading import at_least_one
 from netpulse.web.resource import ListQuery
 from netpulse.web.session import OrgSession
@@ -242,56 +238,14 @@ async def exported(call: Call, query: ExportQuery) -> Stream:
 
     until = await session.db.write(work)
     write = _csv if query.format == "csv" else _jsonl
-    day = rfc3339(session.now)[:10]
-    return Stream(
-        _pieces(call, log, wanted, until, write),
-        media_type="text/csv" if query.format == "csv" else "application/jsonl",
-        headers={
-            "Cache-Control": "no-store",
-            "Content-Disposition": f'attachment; filename="audit-{day}.{query.format}"',
-        },
-    )
 
-
-class BrokenOff(Exception):
-    """An export that is not sent to its end: the process stops, or the reader's right has ended."""
-
-
-async def _pieces(
-    call: Call,
-    log: Id,
-    wanted: AuditFilter,
-    until: int,
-    write: Callable[[list[AuditRow], bool], bytes],
-) -> AsyncIterator[bytes]:
-    """Yield an export, AT_ONCE rows at a time: what came before the entry `until`, which says that
-    it was exported."""
-
-    def piece(conn: Conn, after: int, is_first: bool) -> tuple[bytes, int | None]:
-        # Written in the reader's thread: five hundred rows would keep the event loop too long.
-        rows = audit.following(conn, log, wanted, after=after, until=until, limit=AT_ONCE)
+    def piece(conn: Conn, after: int | None) -> tuple[bytes, int | None]:
+        # What came before the entry which says that it was exported.
+        rows = audit.following(conn, log, wanted, after=after or 0, until=until, limit=AT_ONCE)
         last = rows[-1].seq if len(rows) == AT_ONCE else None
-        return write(rows, is_first), last
+        return write(rows, after is None), last
 
-    house = call.house
-    after: int | None = 0
-    is_first = True
-    while after is not None:
-        # Not a short file that looks whole: the connection breaks off.
-        if house.stopping.is_set() or not (is_first or await _may_still(call)):
-            raise BrokenOff
-        text, after = await house.db.read(piece, after, is_first)
-        is_first = False
-        yield text
-
-
-async def _may_still(call: Call) -> bool:
-    """Tell whether whoever began an export may still read what it is of."""
-    try:
-        session = await auth.identify(call.request)
-    except ApiError:
-        return False
-    return session.org_id == call.session.org_id and session.role >= call.session.role
+    return exports.answer(call, piece, "audit", query.format)
 
 
 COLUMNS = (
@@ -316,33 +270,30 @@ COLUMNS = (
 
 
 def _csv(rows: list[AuditRow], is_first: bool) -> bytes:
-    """Write rows as RFC 4180 has it, in UTF-8; no cell is a formula to a spreadsheet."""
-    text = io.StringIO()
-    table = csv.writer(text, lineterminator="\r\n")
-    if is_first:
-        table.writerow(COLUMNS)
-    for row in rows:
-        payload = _payload.decode(row.payload)
-        cells: list[str | None] = [
-            rfc3339(row.created_at),
-            row.actor_label,
-            row.actor_kind,
-            row.action,
-            row.resource_type,
-            row.resource_id,
-            _json(payload.before),
-            _json(payload.after),
-            row.ip_address,
-            row.user_agent,
-            row.user_id,
-            None if row.org_id == audit.INSTANCE else row.org_id,
-            row.id,
-            str(row.seq),
-            row.prev_hash,
-            row.hash,
-        ]
-        table.writerow(["" if cell is None else defused(cell) for cell in cells])
-    return text.getvalue().encode("utf-8", "replace")
+    """Write rows as a table, the first with its heads."""
+    return exports.csv_rows([COLUMNS, *map(_cells, rows)] if is_first else map(_cells, rows))
+
+
+def _cells(row: AuditRow) -> tuple[str | None, ...]:
+    payload = _payload.decode(row.payload)
+    return (
+        rfc3339(row.created_at),
+        row.actor_label,
+        row.actor_kind,
+        row.action,
+        row.resource_type,
+        row.resource_id,
+        _json(payload.before),
+        _json(payload.after),
+        row.ip_address,
+        row.user_agent,
+        row.user_id,
+        None if row.org_id == audit.INSTANCE else row.org_id,
+        row.id,
+        str(row.seq),
+        row.prev_hash,
+        row.hash,
+    )
 
 
 def _json(value: Any) -> str | None:

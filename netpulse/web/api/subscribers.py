@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Literal
 from urllib.parse import urlsplit
 
+import msgspec
+from litestar.response import Stream
 from msgspec import Struct
 
 from netpulse.model.ids import Id, is_id
@@ -12,6 +15,7 @@ from netpulse.model.time import rfc3339
 from netpulse.storage import status_pages, subscribers
 from netpulse.storage.db import Conn
 from netpulse.storage.table import Page
+from netpulse.web import exports, limits
 from netpulse.web.call import Call
 from netpulse.web.endpoint import ADMIN, endpoint
 from netpulse.web.envelope import NOTHING, Many, One, page_of
@@ -19,6 +23,9 @@ from netpulse.web.errors import not_found
 from netpulse.web.resource import ListQuery
 from netpulse.web.session import Deed, OrgSession
 from netpulse.web.status import subscribing
+
+AT_ONCE = 500
+"""Subscribers that an export has in hand at a time."""
 
 
 class SubscriberAnswer(Struct, frozen=True, kw_only=True):
@@ -87,6 +94,66 @@ async def list_all(call: Call) -> Many[SubscriberAnswer]:
     return page_of(rows, page=query.page, limit=query.limit, total=found.total)
 
 
+class SubscriberExportQuery(Struct, frozen=True, kw_only=True):
+    """As what."""
+
+    format: Literal["csv", "jsonl"] = "csv"
+
+
+@endpoint(
+    "GET",
+    "/v1/status-pages/{id:str}/subscribers/export",
+    access=ADMIN,
+    tag="status-pages",
+    summary="Export who is told what a status page tells, the earliest first",
+    query=SubscriberExportQuery,
+    media=tuple(exports.MEDIA.values()),
+    errors=(404,),
+)
+async def export(call: Call) -> Stream:
+    """Export."""
+    wanted = call.query(SubscriberExportQuery)
+    return await exported(call, call.id("id", "status page"), wanted.format)
+
+
+async def exported(call: Call, page_id: Id, kind: Literal["csv", "jsonl"]) -> Stream:
+    """Note the export, and return it as a stream of pieces.
+
+    Raises:
+        ApiError: 404 if the organization has no such page, 429.
+    """
+    limits.export_counts(call)
+
+    def work(deed: Deed) -> str:
+        page = status_pages.get(deed.conn, deed.org_id, page_id)
+        if page is None:
+            raise not_found("status page")
+        count, _ = subscribers.count(deed.conn, page_id)
+        after = {"subscribers": count, "format": kind}
+        deed.note("status_page.subscribers_exported", "status_page", page_id, after=after)
+        return page.slug
+
+    slug = await call.session.change(work)
+
+    def piece(conn: Conn, after: Id | None) -> tuple[bytes, Id | None]:
+        found = subscribers.following(conn, page_id, after or "", AT_ONCE)
+        last = found[-1].id if len(found) == AT_ONCE else None
+        rows = [shown(row) for row in found]
+        return _csv(rows, after is None) if kind == "csv" else _encoder.encode_lines(rows), last
+
+    return exports.answer(call, piece, f"subscribers-{slug}", kind)
+
+
+COLUMNS = ("address", "kind", "created_at", "confirmed_at", "error", "id", "status_page_id")
+"""The columns of the CSV."""
+_encoder = msgspec.json.Encoder()
+
+
+def _csv(rows: list[SubscriberAnswer], is_first: bool) -> bytes:
+    cells = [tuple(getattr(row, name) for name in COLUMNS) for row in rows]
+    return exports.csv_rows([COLUMNS, *cells] if is_first else cells)
+
+
 def confirmed(conn: Conn, org_id: Id, page_id: Id, subscriber_id: Id) -> Subscriber | None:
     """Return a confirmed subscriber of the organization's page, or None."""
     if status_pages.get(conn, org_id, page_id) is None:
@@ -130,4 +197,4 @@ async def delete(call: Call) -> One[None]:
     return NOTHING
 
 
-ROUTES = (list_all, delete)
+ROUTES = (list_all, export, delete)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from litestar import Response
+from litestar.response import Stream
 
 from netpulse.model.subscriber import Subscriber
 from netpulse.storage import subscribers
@@ -10,7 +11,7 @@ from netpulse.web.api import subscribers as api
 from netpulse.web.call import Call
 from netpulse.web.endpoint import ADMIN, page
 from netpulse.web.errors import not_found
-from netpulse.web.pages import render
+from netpulse.web.pages import forms, render
 from netpulse.web.pages import status_pages as builder
 from netpulse.web.pages.monitors import pager
 from netpulse.web.pages.render import redirect
@@ -73,6 +74,14 @@ async def delete(call: Call) -> Response[bytes]:
     return redirect(f"{builder.HERE}/{item.id}/subscribers", "unsubscribed")
 
 
+@page("POST", f"{builder.HERE}/{{id:str}}/subscribers/export", access=ADMIN)
+async def export(call: Call) -> Stream:
+    """Export them."""
+    item = await builder.stored(call)
+    sent = await forms.read(call)
+    return await api.exported(call, item.id, "jsonl" if sent.text("format") == "jsonl" else "csv")
+
+
 async def _stored(call: Call, page_id: str) -> Subscriber:
     wanted = call.id("subscriber_id", "subscriber")
     found = await call.session.read(api.confirmed, page_id, wanted)
@@ -81,4 +90,4 @@ async def _stored(call: Call, page_id: str) -> Subscriber:
     return found
 
 
-ROUTES = (show, delete_form, delete)
+ROUTES = (show, delete_form, delete, export)

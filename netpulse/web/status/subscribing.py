@@ -7,6 +7,7 @@ the subscription, at any time.
 
 from __future__ import annotations
 
+import asyncio
 from typing import Literal
 
 from msgspec import Struct
@@ -32,6 +33,8 @@ from netpulse.web.errors import ApiError, Problem, conflict, invalid, too_many
 from netpulse.web.house import House
 from netpulse.web.proxies import bucket
 
+ANSWER_SECONDS = 0.25
+"""When the answer goes out, counted from the request: whether anything had to be written or not."""
 MOST = 10_000
 """Of one page, with those who were asked and have not answered."""
 MOST_ADDRESS = 2_000
@@ -92,14 +95,16 @@ def address_of(house: House, kind: SubscriberKind, text: str) -> str:
 async def ask(call: Call, page: StatusPage, kind: SubscriberKind, text: str) -> None:
     """Ask the owner of an address whether they want the news of a page.
 
-    It ends the same whether the address is subscribed already, was asked within the hour, or is
-    asked now.
+    It ends the same, and at the same moment, whether the address is subscribed already, was asked
+    within the hour, or is asked now.
 
     Raises:
         ApiError: 400 for an unusable address, 409 where the page takes no (more) subscribers, 429
             after too many from one address or for one page.
     """
     house = call.house
+    loop = asyncio.get_running_loop()
+    answer_at = loop.time() + ANSWER_SECONDS
     offered = offer(house, page)
     if not (offered.email if kind is SubscriberKind.EMAIL else offered.webhook):
         raise conflict("NO_SUBSCRIPTIONS", "This page cannot be subscribed to in this way")
@@ -112,11 +117,11 @@ async def ask(call: Call, page: StatusPage, kind: SubscriberKind, text: str) -> 
         why = "Too many subscriptions were asked for; wait as long as Retry-After says"
         raise too_many(wait, why)
     whom = house.digester.digest(f"{kind.value} {address}")
-    if rates.subscribed_addresses.wait(whom, at):
-        return  # somebody is having a stranger written to
-    await house.db.write(_ask, house, page, kind, address, call.now)
-    house.engine.letters_written()
-    house.engine.page_webhooks.wake()
+    if not rates.subscribed_addresses.wait(whom, at):  # else somebody has a stranger written to
+        await house.db.write(_ask, house, page, kind, address, call.now)
+        house.engine.letters_written()
+        house.engine.page_webhooks.wake()
+    await asyncio.sleep(answer_at - loop.time())
 
 
 def _ask(
@@ -124,11 +129,12 @@ def _ask(
 ) -> None:
     if status_pages.of_id(conn, page.id) is None:
         return
+    # Before anything is looked up: a page that is full is full for everybody.
+    if sum(subscribers.count(conn, page.id)) >= MOST:
+        raise conflict("SUBSCRIBERS_FULL", "This page takes no more subscribers")
     old = subscribers.find(conn, page.id, kind, address)
     if old is not None and (old.confirmed_at is not None or 0 <= now - old.asked_at < ASK_AGAIN):
         return
-    if old is None and sum(subscribers.count(conn, page.id)) >= MOST:
-        raise conflict("SUBSCRIBERS_FULL", "This page takes no more subscribers")
     asked = subscribers.ask(conn, page.id, kind, address, now)
     if kind is SubscriberKind.WEBHOOK:
         subscribers.try_from(conn, asked, now, now + HOUR)
