@@ -17,11 +17,11 @@ from netpulse.model.api_key import ApiKey
 from netpulse.model.ids import Id, is_id
 from netpulse.model.org import Org
 from netpulse.model.time import Millis
-from netpulse.model.user import Role, User
+from netpulse.model.user import Actor, Role, User
 from netpulse.storage import api_keys, orgs, sessions, users
 from netpulse.storage.db import Conn
 from netpulse.storage.users import Reach
-from netpulse.web import scopes, tokens
+from netpulse.web import denials, scopes, tokens
 from netpulse.web.call import actor_of
 from netpulse.web.errors import ApiError, forbidden, unauthorized
 from netpulse.web.house import House
@@ -102,7 +102,7 @@ async def _by_token(
     if found is None or not found.user.is_active:
         raise unauthorized(ENDED)
     ends_at = claims.expires_at
-    return _session(connection, house, found, now, ends_at, family_id=claims.family_id)
+    return await _session(connection, house, found, now, ends_at, family_id=claims.family_id)
 
 
 async def _by_key(
@@ -128,18 +128,11 @@ async def _by_key(
     if key.expires_at is not None and key.expires_at <= now:
         raise unauthorized("This API key has expired; make another")
     if org_id is not None and org_id != key.org_id:
+        denials.name_asker(connection.scope, key.org_id, _actor(connection, found, key))
         raise forbidden("An API key acts in its own organization only; leave X-Org-Id out")
     if key.last_used_at is None or abs(now - key.last_used_at) >= api_keys.TOUCH_MS:
         await house.db.write(api_keys.touch, key.id, now)
-    session = _session(connection, house, found, now, key.expires_at)
-    label = f"{key.name} ({key.prefix})"
-    return replace(
-        session,
-        key=key,
-        # A key that somebody else finds must not be a way to the whole installation.
-        role=min(session.role, Role.ADMIN),
-        actor=replace(session.actor, kind="api_key", label=label),
-    )
+    return await _session(connection, house, found, now, key.expires_at, key=key)
 
 
 async def _by_cookie(
@@ -161,7 +154,7 @@ async def _by_cookie(
     if found.row.last_seen_at + tokens.TOUCH_MS <= now:
         await house.db.write(sessions.touch, digest, now)
     ends_at = min(found.row.expires_at, found.row.last_seen_at + tokens.SESSION_IDLE_MS)
-    return _session(connection, house, found, now, ends_at, cookie_digest=digest)
+    return await _session(connection, house, found, now, ends_at, cookie_digest=digest)
 
 
 def _reach(
@@ -186,7 +179,7 @@ def _reach(
     return _Found(user, orgs.get(conn, wanted), reach, via)
 
 
-def _session(
+async def _session(
     connection: ASGIConnection[Any, Any, Any, Any],
     house: House,
     found: _Found,
@@ -195,22 +188,27 @@ def _session(
     *,
     family_id: Id | None = None,
     cookie_digest: str | None = None,
+    key: ApiKey | None = None,
 ) -> OrgSession:
     origin = connection.scope["state"]["origin"]
+    actor = _actor(connection, found, key)
     allowed = found.user.ip_whitelist
     if allowed and not within(origin.ip, networks(allowed)):
+        await _name_own(connection, house, found, actor)
         raise forbidden(NOT_FROM_HERE)
     if found.org is None or found.reach is None:
         if "x-org-id" not in connection.headers:
             raise unauthorized(ENDED)
+        await _name_own(connection, house, found, actor)
         raise forbidden("You are not a member of this organization; see X-Org-Id")
-    actor = replace(actor_of(connection), user_id=found.user.id, label=found.user.email)
     if found.via is not None:
         actor = replace(actor, org_id=found.via.id, org_name=found.via.name)
+    role = found.reach.role
     return OrgSession(
         db=house.db,
         org=found.org,
-        role=found.reach.role,
+        # A key that somebody else finds must not be a way to the whole installation.
+        role=role if key is None else min(role, Role.ADMIN),
         via=found.via,
         user=found.user,
         actor=actor,
@@ -218,4 +216,23 @@ def _session(
         ends_at=ends_at,
         family_id=family_id,
         cookie_digest=cookie_digest,
+        key=key,
     )
+
+
+def _actor(
+    connection: ASGIConnection[Any, Any, Any, Any], found: _Found, key: ApiKey | None
+) -> Actor:
+    actor = replace(actor_of(connection), user_id=found.user.id, label=found.user.email)
+    if key is None:
+        return actor
+    return replace(actor, kind="api_key", label=f"{key.name} ({key.prefix})")
+
+
+async def _name_own(
+    connection: ASGIConnection[Any, Any, Any, Any], house: House, found: _Found, actor: Actor
+) -> None:
+    """Let the refusal be told where the person's own sign-ins are: they are not in the
+    organization that they asked for, which must not hear of them."""
+    org_id = await house.db.read(users.audited_in, found.user)
+    denials.name_asker(connection.scope, org_id, actor)

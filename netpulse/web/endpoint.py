@@ -6,7 +6,6 @@ that walks all routes. A route without a declared role is refused at every reque
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Awaitable, Callable
 from enum import Enum
 from functools import wraps
@@ -19,12 +18,10 @@ from msgspec import Struct
 
 from netpulse.model.api_key import ApiKey
 from netpulse.model.user import Role
-from netpulse.web import auth, limits, page_org, scopes
+from netpulse.web import auth, denials, limits, page_org, scopes
 from netpulse.web.call import Call
 from netpulse.web.errors import ApiError, forbidden, of_status
 from netpulse.web.house import House
-
-log = logging.getLogger(__name__)
 
 
 class Public(Enum):
@@ -220,21 +217,10 @@ async def guard(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRou
         limits.stranger_counts(house, connection.scope)
         raise
     limits.sign_in_counts(house, connection.scope, session)
+    denials.name_asker(connection.scope, session.org_id, session.actor)
     if session.key is not None:
         _check_scope(session.key, handler, str(connection.scope.get("method")))
     if session.role < access:
-        log.warning(
-            "refused: %s may not do what needs %s",
-            session.role.word,
-            access.word,
-            extra={
-                "user_id": session.user.id,
-                "org_id": session.org_id,
-                "method": connection.scope.get("method"),
-                "path": connection.scope["path"],
-                "ip": session.actor.ip,
-            },
-        )
         raise forbidden(
             f"Your role here is {session.role.word}; this needs {access.word}. "
             "Ask an administrator of the organization"

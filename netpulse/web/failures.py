@@ -131,11 +131,11 @@ def _where(scope: Scope) -> dict[str, Any]:
     return {
         "request_id": scope["state"].get("request_id", ""),
         "method": scope.get("method"),
-        "path": _without_token(scope.get("path", "")),
+        "path": without_token(scope.get("path", "")),
     }
 
 
-def _without_token(path: str) -> str:
+def without_token(path: str) -> str:
     """Return a path as the log may have it: what stands behind these is a secret."""
     for prefix in _TOKENS:
         if path.startswith(prefix):

@@ -18,6 +18,7 @@ from netpulse.storage.raw import Raw
 from netpulse.web.bulk import Jobs
 from netpulse.web.kept import Kept
 from netpulse.web.rates import Rates
+from netpulse.web.repeats import Repeats
 from netpulse.web.setup_token import SetupToken
 from netpulse.web.status.rack import Rack
 from netpulse.web.status.shelf import Shelf
@@ -60,6 +61,8 @@ class House(Struct, kw_only=True):
     """What the badges of single monitors tell."""
     jobs: Jobs = field(default_factory=Jobs)
     """Changes of many rows that are under way, or were."""
+    denials: Repeats = field(default_factory=Repeats)
+    """Refusals that the audit log has already."""
     kept: Kept = field(default_factory=Kept)
     """Figures that take long to add up."""
 

@@ -184,6 +184,8 @@ async def reset(house: House, actor: Actor, token: str, password: str, code: str
     """
     user = await holder(house, actor, token)
     if not sign_in.allowed(user, actor.ip or ""):
+        now = house.clock.now()
+        await house.db.write(_note_refusal, user, actor, "address not allowed", now)
         raise forbidden(NOT_FROM_HERE)
     flaw = passwords.policy_problem(password, email=user.email)
     if flaw is not None:
@@ -265,12 +267,15 @@ def _refuse_code(
     ):
         security_notes.tell(conn, house, user, GUESSED, actor, now)
     login_attempts.failed(conn, bucket(actor.ip or ""), now)
-    org_id, why = users.audited_in(conn, user), {"reason": "wrong code"}
-    action = "auth.password_reset_refused"
+    _note_refusal(conn, user, actor, "wrong code", now)
+    return unauthorized(sign_in.WRONG_CODE, "LOGIN_FAILED")
+
+
+def _note_refusal(conn: Conn, user: User, actor: Actor, reason: str, now: Millis) -> None:
+    org_id, action = users.audited_in(conn, user), "auth.password_reset_refused"
     # A stranger, as at a sign-in that failed: the label says whose account it was about.
     who = replace(actor, label=user.email)
-    audit.append(conn, org_id, who, action, "user", user.id, None, why, now)
-    return unauthorized(sign_in.WRONG_CODE, "LOGIN_FAILED")
+    audit.append(conn, org_id, who, action, "user", user.id, None, {"reason": reason}, now)
 
 
 def _no_link() -> ApiError:

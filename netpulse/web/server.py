@@ -8,7 +8,7 @@ from litestar import Litestar
 from litestar.datastructures import State
 from litestar.types import ASGIApp
 
-from netpulse.web import routes
+from netpulse.web import denials, routes
 from netpulse.web.border import Border
 from netpulse.web.endpoint import SMALL_BODY, guard
 from netpulse.web.failures import ErrorPage, Failures, plain_page
@@ -26,6 +26,7 @@ def build_app(house: House, error_page: ErrorPage = plain_page) -> ASGIApp:
         routes.ROUTES,
         guards=[guard],
         exception_handlers={Exception: failures.handle},
+        after_exception=[denials.note],
         state=State({"house": house}),
         # Each route of ours says its own.
         request_max_body_size=SMALL_BODY,

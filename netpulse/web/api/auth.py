@@ -15,7 +15,7 @@ from netpulse.model.time import rfc3339
 from netpulse.model.user import Actor, Role, User
 from netpulse.storage import audit, sessions, users
 from netpulse.storage.db import Conn
-from netpulse.web import accounts, sign_in, tokens
+from netpulse.web import accounts, denials, sign_in, tokens
 from netpulse.web.call import Call
 from netpulse.web.endpoint import PUBLIC, endpoint
 from netpulse.web.envelope import NOTHING, One
@@ -232,6 +232,8 @@ async def refresh(call: Call) -> One[Granted]:
             if users.landing(conn, user) is None:
                 raise unauthorized(ENDED)
             if not sign_in.allowed(user, actor.ip or ""):
+                known = replace(actor, user_id=user.id, label=user.email)
+                denials.name_asker(call.request.scope, users.audited_in(conn, user), known)
                 raise forbidden(NOT_FROM_HERE)
         return rotation, user
 
