@@ -29,7 +29,7 @@ from netpulse.storage import directory, letters
 from netpulse.storage.db import Database
 from netpulse.storage.opening import open_database
 from netpulse.storage.raw import Raw
-from netpulse.web import pages
+from netpulse.web import denials, pages
 from netpulse.web.house import House
 from netpulse.web.rates import Rates
 from netpulse.web.server import build_app
@@ -70,26 +70,25 @@ class Stage:
 
     async def audit(self, org_id: Id) -> list[tuple[str, str | None, str]]:
         """Return (action, user id, actor's label) of the organization's audit rows, in order."""
-        rows = await self.house.db.read(
-            lambda conn: conn.all(
-                "SELECT action, user_id, actor_label FROM audit_logs WHERE org_id = ? ORDER BY seq",
-                (org_id,),
-            )
-        )
-        return [(row[0], row[1], row[2]) for row in rows]
+        return [(row[0], row[1], row[2]) for row in await self._audited(org_id)]
 
     async def actions(self, org_id: Id) -> list[str]:
         """Return the actions of the organization's audit rows, in order."""
-        return [action for action, _, _ in await self.audit(org_id)]
+        return [row[0] for row in await self._audited(org_id)]
 
     async def payloads(self, org_id: Id) -> list[Any]:
         """Return the audit rows' payloads, in order."""
-        rows = await self.house.db.read(
+        return [msgspec.json.decode(row[3]) for row in await self._audited(org_id)]
+
+    async def _audited(self, org_id: Id) -> list[Any]:
+        """Return the rows of what was done; what was refused is looked at by its own tests."""
+        return await self.house.db.read(
             lambda conn: conn.all(
-                "SELECT payload FROM audit_logs WHERE org_id = ? ORDER BY seq", (org_id,)
+                "SELECT action, user_id, actor_label, payload FROM audit_logs"
+                " WHERE org_id = ? AND action <> ? ORDER BY seq",
+                (org_id, denials.ACTION),
             )
         )
-        return [msgspec.json.decode(row[0]) for row in rows]
 
     async def letters(self) -> list[Letter]:
         """Return the letters that wait to be sent, in order."""
