@@ -11,6 +11,7 @@ from netpulse.web.api import subscribers as api
 from netpulse.web.call import Call
 from netpulse.web.endpoint import ADMIN, page
 from netpulse.web.errors import not_found
+from netpulse.web.languages import say
 from netpulse.web.pages import forms, render
 from netpulse.web.pages import status_pages as builder
 from netpulse.web.pages.monitors import pager
@@ -55,13 +56,13 @@ async def delete_form(call: Call) -> Response[bytes]:
         call,
         "delete.html",
         active=builder.ACTIVE,
-        question=f"Remove the subscriber {api.shown(row).address}?",
+        question=say("Remove the subscriber %(address)s?", address=api.shown(row).address),
         consequences=[
-            "It is told nothing more, and its address is forgotten.",
-            "Whoever it belongs to hears nothing of it, and may subscribe again.",
+            say("It is told nothing more, and its address is forgotten."),
+            say("Whoever it belongs to hears nothing of it, and may subscribe again."),
         ],
         action=f"{builder.HERE}/{item.id}/subscribers/{row.id}/delete",
-        button="Remove the subscriber",
+        button=say("Remove the subscriber"),
         back=f"{builder.HERE}/{item.id}/subscribers",
     )
 

@@ -52,10 +52,15 @@ def origin_of(call: Call, page: StatusPage) -> str:
     return f"{scheme}://{host}" if _HOST.fullmatch(host) else ""
 
 
-async def _visited(call: Call) -> Shown | Response[bytes]:
-    """Return the page, or what asks for its password, in the language that the browser asks for:
-    what somebody has chosen for NetPulse itself is no matter of a status page."""
+def speak(call: Call) -> None:
+    """Speak the language that the browser asks for: what somebody has chosen for NetPulse itself is
+    no matter of a status page."""
     languages.use(languages.of_request(call.request.headers.get("accept-language", "")))
+
+
+async def _visited(call: Call) -> Shown | Response[bytes]:
+    """Return the page, or what asks for its password."""
+    speak(call)
     shown = await gate.found(call, call.request.path_params["slug"])
     if gate.is_open(call, shown.page):
         return shown
@@ -100,7 +105,7 @@ async def overview(call: Call) -> Response[bytes]:
 @page("POST", "/status/{slug:str}", access=PUBLIC)
 async def enter(call: Call) -> Response[bytes]:
     """Take the password."""
-    languages.use(languages.of_request(call.request.headers.get("accept-language", "")))
+    speak(call)
     shown = await gate.found(call, call.request.path_params["slug"])
     form = await forms.read(call)
     try:

@@ -17,18 +17,20 @@ from netpulse.model.subscriber import SubscriberKind
 from netpulse.web.call import Call
 from netpulse.web.endpoint import PUBLIC, page
 from netpulse.web.errors import ApiError
+from netpulse.web.languages import mark
 from netpulse.web.pages import forms
 from netpulse.web.pages.render import outside, with_secret_address
 from netpulse.web.status import gate, subscribing, views
-from netpulse.web.status.routes import asked_password, base_of
+from netpulse.web.status.routes import asked_password, base_of, speak
 from netpulse.web.status.subscribing import Found
 
-LABELS = {"address": "Address"}
+LABELS = {"address": mark("Address")}
 
 
 @page("GET", "/status/{slug:str}/subscribe", access=PUBLIC)
 async def form(call: Call) -> Response[bytes]:
     """Show how to be told what the page tells."""
+    speak(call)
     shown = await gate.found(call, call.request.path_params["slug"])
     if not gate.is_open(call, shown.page):
         return asked_password(call, shown.page)
@@ -38,6 +40,7 @@ async def form(call: Call) -> Response[bytes]:
 @page("POST", "/status/{slug:str}/subscribe", access=PUBLIC)
 async def ask(call: Call) -> Response[bytes]:
     """Ask the owner of an address."""
+    speak(call)
     shown = await gate.found(call, call.request.path_params["slug"])
     if not gate.is_open(call, shown.page):
         return asked_password(call, shown.page)
@@ -125,6 +128,7 @@ async def end(call: Call) -> Response[bytes]:
 
 def _linked(call: Call, found: Found, said: str) -> Response[bytes]:
     """Return what there is to say under the name of the page, or under our own where it is gone."""
+    speak(call)
     if found.page is None:
         return with_secret_address(call, outside(call, "subscription_gone.html"))
     kind = "" if found.subscriber is None else found.subscriber.kind.value
