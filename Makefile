@@ -55,8 +55,9 @@ bench: ## Measure checks, lag, CPU, memory and storage; results go to bench/resu
 	$(VENV)/python bench/pages.py --out bench/results
 	$(VENV)/python bench/status.py --out bench/results
 
-soak: ## Test for an hour: long simulated lives, hundreds of kills, the whole API fuzzed
+soak: ## Test for hours: 2,000 monitors in trouble, simulated lives, hundreds of kills, fuzzing
 	@sh packaging/venv.sh dev
+	$(VENV)/python bench/soak.py --out bench/results $(ARGS)
 	NETPULSE_SEED=$$(date +%s) NETPULSE_SIMULATED_HOURS=1000 $(VENV)/python -m pytest -s \
 		-o timeout=3600 tests/simulation
 	NETPULSE_KILLS=100 $(VENV)/python -m pytest -s -o timeout=3600 tests/crash/test_kill.py \
