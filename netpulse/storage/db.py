@@ -6,6 +6,12 @@ callers. So a thousand edges cost one fsync, and one function's failure costs on
 
 **A function may be run again** when its transaction failed as a whole (a disk that was full and has
 been given its reserve back): it must have no effect but on its connection.
+
+**After an error of the disk** nobody knows what of that transaction is on it, so its connection is
+given up: nothing is written until a new one has found the file sound, has moved the log into it
+and has committed something of its own. That is what a restart would do. What was acknowledged
+before was flushed by an fsync that succeeded, and what comes after is written anew, log and pages
+alike, never taken for written because an fsync that failed was asked again.
 """
 
 from __future__ import annotations
@@ -54,6 +60,11 @@ MAX_BATCH = 1_000
 """Functions in one transaction: more would keep the interpreter lock and the file too long."""
 
 READERS = 2
+CHECKPOINT_PAGES = 1_000
+"""From so many pages on (4 MB) the log is moved into the file, after a commit."""
+REOPEN_SECONDS = 2.0
+MOST_REOPEN_SECONDS = 60.0
+"""How soon a disk that reported an error is tried again, and how rarely at last."""
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -64,11 +75,14 @@ _log = logging.getLogger("netpulse.storage")
 class _Job:
     """A function that waits for a thread, and the caller that waits for it."""
 
-    __slots__ = ("args", "error", "fn", "future", "loop", "result")
+    __slots__ = ("args", "error", "fn", "future", "is_rehearsal", "loop", "result")
 
-    def __init__(self, fn: Callable[..., Any], args: tuple[Any, ...]) -> None:
+    def __init__(
+        self, fn: Callable[..., Any], args: tuple[Any, ...], *, is_rehearsal: bool = False
+    ) -> None:
         self.fn = fn
         self.args = args
+        self.is_rehearsal = is_rehearsal
         self.loop = asyncio.get_running_loop()
         self.future: asyncio.Future[Any] = self.loop.create_future()
         self.result: Any = None
@@ -82,15 +96,29 @@ class Database:
     """The open main file. Made by `opening.open_database`; `close` it."""
 
     def __init__(
-        self, path: Path, vault: Vault, writer: apsw.Connection, readers: list[apsw.Connection]
+        self,
+        path: Path,
+        vault: Vault,
+        writer: apsw.Connection,
+        readers: list[apsw.Connection],
+        reopen: Callable[[], apsw.Connection],
     ) -> None:
         """Take the file's path, the vault and connections that are ready; starts the threads.
 
-        The last of the readers is for `version` alone.
+        The last of the readers is for `version` alone. `reopen` makes another connection for the
+        writer after an error of the disk; it raises `StorageTrouble` while the file is not sound.
         """
         self.path = path
         self.vault = vault
         self._trouble: StorageTrouble | None = None
+        self._reopen = reopen
+        self._reopen_at: float | None = None
+        """Monotonic moment from which on a new connection is tried; None: this one is trusted."""
+        self._reopen_wait = REOPEN_SECONDS
+        self._log_pages = 0
+        """Pages in the log when something was committed last."""
+        self._committed = False
+        """The transaction that was begun last is on disk."""
         self._closed = False
         self._has_key = True
         self._reserve = Reserve(path.with_name("reserve"), time.monotonic())
@@ -120,8 +148,7 @@ class Database:
     def trouble(self) -> StorageTrouble | None:
         """What keeps the file from being written: the last transaction's failure, or None.
 
-        A failure of the disk itself stays: after a failed fsync nobody knows what is on it, and
-        trying again would only pretend. Everything else ends with the next commit.
+        It ends with the next commit; after an error of the disk, with that of a new connection.
         """
         return self._trouble
 
@@ -142,6 +169,20 @@ class Database:
             StorageTrouble: the machine failed (full, busy, broken); nothing was written.
         """
         return cast(T, await self._submit(self._writes, fn, args, kwargs))
+
+    async def rehearse(
+        self, fn: Callable[Concatenate[Conn, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        """Run `fn(conn, *args)` as `write` does, take back what it wrote, and return what it says.
+
+        Nothing of it reaches the disk, so that it works while the disk takes nothing: this is how
+        to learn what would be written.
+
+        Raises:
+            StorageTrouble: the file cannot even be read, or another process writes to it.
+        """
+        call = partial(fn, **kwargs) if kwargs else fn
+        return cast(T, await self._queue(self._writes, _Job(call, args, is_rehearsal=True)))
 
     async def read(
         self, fn: Callable[Concatenate[Conn, P], T], *args: P.args, **kwargs: P.kwargs
@@ -174,9 +215,11 @@ class Database:
     def _submit(
         self, queue: _Queue, fn: Callable[..., Any], args: Any, kwargs: Any
     ) -> asyncio.Future[Any]:
+        return self._queue(queue, _Job(partial(fn, **kwargs) if kwargs else fn, args))
+
+    def _queue(self, queue: _Queue, job: _Job) -> asyncio.Future[Any]:
         if self._closed:
             raise StorageTrouble(TroubleKind.CLOSED)
-        job = _Job(partial(fn, **kwargs) if kwargs else fn, args)
         queue.put(job)
         return job.future
 
@@ -184,21 +227,79 @@ class Database:
 
     def _write_loop(self, raw: apsw.Connection) -> None:
         conn = Conn(raw, self.vault)
+        raw.set_wal_hook(self._note_commit)
         try:
             while True:
                 first = self._writes.get()
                 if first is None:
                     return
                 jobs, last = self._drain(first)
-                if self._trouble is not None and self._trouble.kind is TroubleKind.IO:
-                    _fail(jobs, self._trouble)
-                else:
-                    self._transact(conn, jobs)
+                real = [job for job in jobs if not job.is_rehearsal]
+                if real and self._reopen_at is not None and time.monotonic() >= self._reopen_at:
+                    raw, conn = self._renewed(raw, conn)
+                if real and self._reopen_at is not None and self._trouble is not None:
+                    _fail(real, self._trouble)
+                elif real:
+                    self._transact(conn, real)
+                    if self._log_pages >= CHECKPOINT_PAGES and self._reopen_at is None:
+                        self._shorten_log(raw)
+                for job in jobs:
+                    if job.is_rehearsal:
+                        _rehearse(conn, job)
                 _deliver(jobs)
                 if last:
                     return
         finally:
             _close_writer(raw)
+
+    def _renewed(self, raw: apsw.Connection, conn: Conn) -> tuple[apsw.Connection, Conn]:
+        """Return another connection in place of one that met an error of the disk, or that one
+        while there is none: it still serves for rehearsals."""
+        try:
+            another = self._reopen()
+        except StorageTrouble as trouble:
+            self._distrust(trouble)
+            return raw, conn
+        try:
+            raw.close(True)
+        except apsw.Error as error:
+            _log.warning("database: the connection was given up: %s", translated(error))
+        self._reopen_at = None
+        another.set_wal_hook(self._note_commit)
+        return another, Conn(another, self.vault)
+
+    def _note_commit(self, _: apsw.Connection, name: str, pages: int) -> int:
+        """Take SQLite's word that something was committed, and how long the log is now.
+
+        This stands in place of its own checkpoints, which would hide an error of the disk.
+        """
+        del name
+        self._committed = True
+        self._log_pages = pages
+        return apsw.SQLITE_OK
+
+    def _shorten_log(self, raw: apsw.Connection) -> None:
+        """Move as much of the log into the file as readers allow; what cannot be moved stays."""
+        try:
+            raw.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
+        except apsw.Error as error:
+            problem = translated(error)
+            if isinstance(problem, StorageTrouble) and problem.kind is TroubleKind.IO:
+                self._distrust(problem)
+            else:
+                # A full disk: the log grows meanwhile, and it is tried after each commit.
+                _log.debug("database: the log stays as it is: %s", problem)
+
+    def _distrust(self, trouble: StorageTrouble) -> None:
+        """Write nothing more through this connection; try another one after a while."""
+        self._note(trouble)
+        self._reopen_at = time.monotonic() + self._reopen_wait
+        self._reopen_wait = min(2 * self._reopen_wait, MOST_REOPEN_SECONDS)
+
+    def _note(self, trouble: StorageTrouble) -> None:
+        if self._trouble is None or self._trouble.kind is not trouble.kind:
+            _log.error("database: %s", trouble)
+        self._trouble = trouble
 
     def _drain(self, first: _Job) -> tuple[list[_Job], bool]:
         """Return the jobs that wait (`first` and up to MAX_BATCH), and whether to stop then."""
@@ -220,16 +321,20 @@ class Database:
             _log.warning("disk full: the reserve is used up; free some space")
             trouble = self._attempt(conn, jobs)
         if trouble is None:
+            if self._trouble is not None:
+                _log.info("database: it can be written again (was: %s)", self._trouble)
             self._trouble = None
+            self._reopen_wait = REOPEN_SECONDS
             self._reserve.refill(time.monotonic())
             return
-        if self._trouble is None or self._trouble.kind is not trouble.kind:
-            _log.error("database: %s", trouble)
-        self._trouble = trouble
+        if trouble.kind is TroubleKind.IO:
+            self._distrust(trouble)
+        self._note(trouble)
         _fail(jobs, trouble)
 
     def _attempt(self, conn: Conn, jobs: list[_Job]) -> StorageTrouble | None:
         """Try once; return what made the transaction fail as a whole, or None."""
+        self._committed = False
         try:
             conn.execute("BEGIN IMMEDIATE")
             self._follow(conn)
@@ -241,7 +346,7 @@ class Database:
             conn.execute("COMMIT")
         except StorageTrouble as trouble:
             _roll_back(conn)
-            return trouble
+            return None if self._committed else trouble
         except Exception as error:  # noqa: BLE001 - whatever it is, this thread must go on
             # Otherwise everybody would wait for ever.
             _log.exception("database: the transaction broke")
@@ -297,6 +402,22 @@ def _in_savepoint(conn: Conn, job: _Job) -> StorageTrouble | None:
         conn.execute("ROLLBACK TO job")
     conn.execute("RELEASE job")
     return None
+
+
+def _rehearse(conn: Conn, job: _Job) -> None:
+    """Run one job in a transaction that is taken back; its pages stay in memory meanwhile."""
+    if job.future.cancelled():
+        return
+    try:
+        conn.execute("PRAGMA cache_spill = OFF")
+        try:
+            conn.execute("BEGIN IMMEDIATE")
+            job.result = job.fn(conn, *job.args)
+        finally:
+            _roll_back(conn)
+            conn.execute("PRAGMA cache_spill = ON")
+    except BaseException as error:  # noqa: BLE001 - it is raised again where the job came from
+        job.error = error
 
 
 def _read(conn: Conn, job: _Job) -> None:

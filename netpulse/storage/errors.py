@@ -29,7 +29,7 @@ class TroubleKind(StrEnum):
 _WORDS = {
     TroubleKind.BUSY: "the database is busy: another process holds its lock",
     TroubleKind.FULL: "the disk is full: free some space",
-    TroubleKind.IO: "the disk reports errors: nothing more is written until a restart",
+    TroubleKind.IO: "the disk reports errors: it is tried again every minute",
     TroubleKind.CORRUPT: "the database file is damaged: stop, and restore it from a backup",
     TroubleKind.READ_ONLY: "the database has become read-only: check the disk and its rights",
     TroubleKind.LIMIT: "the database has run into a limit of memory or open files",

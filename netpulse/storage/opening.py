@@ -6,6 +6,7 @@ import asyncio
 import os
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import cast
 
@@ -16,7 +17,7 @@ from netpulse.storage import directory, kept_keys, meta, rotation
 from netpulse.storage.adapter import wrapped
 from netpulse.storage.conn import Conn
 from netpulse.storage.db import READERS, Database
-from netpulse.storage.errors import StartRefused, StorageTrouble, translated
+from netpulse.storage.errors import StartRefused, StorageTrouble, TroubleKind, translated
 from netpulse.storage.lock import other_holder
 from netpulse.storage.migrations import STEPS, Step, migrations
 
@@ -39,7 +40,6 @@ _WRITER_PRAGMAS = (
     "PRAGMA journal_mode = WAL",
     "PRAGMA synchronous = FULL",
     f"PRAGMA journal_size_limit = {_LOG_LIMIT}",
-    "PRAGMA wal_autocheckpoint = 1000",
 )
 
 
@@ -55,7 +55,7 @@ async def open_database(data: Path, vault: Vault) -> Database:
     """
     path = data / directory.MAIN
     writer, readers = await asyncio.to_thread(_open, data, path, vault)
-    return Database(path, vault, writer, readers)
+    return Database(path, vault, writer, readers, partial(reopened, path))
 
 
 def _open(data: Path, path: Path, vault: Vault) -> tuple[apsw.Connection, list[apsw.Connection]]:
@@ -80,6 +80,43 @@ def _open(data: Path, path: Path, vault: Vault) -> tuple[apsw.Connection, list[a
     except OSError as error:
         raise StartRefused(f"cannot open {path}: {error.strerror} (uid {os.getuid()})") from None
     return writer, readers
+
+
+def reopened(path: Path, vfs: str | None = None) -> apsw.Connection:
+    """Return another connection for the writer of a main file that was open until now.
+
+    It comes after an error of the disk, so the file is looked through again (for a bounded time),
+    and its log is moved into it, which shows whether the disk takes anything.
+
+    Raises:
+        StorageTrouble: the file is not sound, or the disk still reports errors.
+    """
+    raw = None
+    try:
+        raw = apsw.Connection(
+            str(path), flags=apsw.SQLITE_OPEN_READWRITE, vfs=vfs, statementcachesize=400
+        )
+        tune(raw)
+        end = time.monotonic() + _CHECK_SECONDS
+        problems = quick_check(raw, lambda: time.monotonic() > end)
+        if problems:
+            raise StorageTrouble(TroubleKind.CORRUPT, problems[0])
+        for pragma in _WRITER_PRAGMAS:
+            raw.execute(pragma).fetchall()
+        raw.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
+        raw.config(apsw.SQLITE_DBCONFIG_DEFENSIVE, 1)
+    except BaseException as error:
+        if raw is not None:
+            raw.close(True)
+        if isinstance(error, apsw.Error):
+            problem = translated(error)
+            raise (
+                problem
+                if isinstance(problem, StorageTrouble)
+                else StorageTrouble(TroubleKind.INTERNAL, str(error))
+            ) from error
+        raise
+    return raw
 
 
 def sqlite_version() -> str:

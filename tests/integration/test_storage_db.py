@@ -10,15 +10,13 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
-import apsw
 import pytest
 
-from netpulse.crypto.vault import Vault
 from netpulse.storage import meta
 from netpulse.storage.db import MAX_BATCH, Conn, Database, StorageTrouble, TroubleKind
 from netpulse.storage.errors import UniqueConflict
 from netpulse.storage.reserve import SIZE, Reserve
-from tests.store import MASTER, add_org, opened
+from tests.store import add_org, opened
 
 
 def put(conn: Conn, key: str, value: int = 1) -> str:
@@ -306,49 +304,6 @@ def test_the_reserve_leaves_room_for_others(tmp_path: Path) -> None:
     assert reserve.refill(170.0)
     reserve.give_back()
     assert not list(tmp_path.iterdir())
-
-
-class BrokenDisk(apsw.VFS):
-    """A file system whose fsync fails once it is told to."""
-
-    def __init__(self) -> None:
-        super().__init__("broken", "")
-        self.broken = False
-
-    def xOpen(self, name: object, flags: list[int]) -> apsw.VFSFile:  # noqa: N802 - apsw's name
-        disk = self
-
-        class File(apsw.VFSFile):
-            def xSync(self, flags: int) -> None:  # noqa: N802 - apsw's name
-                if disk.broken:
-                    raise apsw.IOError("the disk is on fire")
-                super().xSync(flags)
-
-        return File("", name, flags)  # type: ignore[arg-type]
-
-
-async def test_a_failed_fsync_is_final(tmp_path: Path) -> None:
-    """After it nobody knows what is on the disk: nothing more is written, reads go on."""
-    async with opened(tmp_path) as db:
-        await db.write(put, "before")
-    disk = BrokenDisk()
-    path = tmp_path / "netpulse.db"
-    writer = apsw.Connection(str(path), vfs="broken")
-    writer.execute("PRAGMA synchronous = FULL").fetchall()
-    readers = [apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY) for _ in range(2)]
-    db = Database(path, Vault(MASTER), writer, readers)
-    await db.write(put, "fine")
-    disk.broken = True
-    for _ in range(2):
-        with pytest.raises(StorageTrouble) as trouble:
-            await db.write(put, "lost")
-        assert trouble.value.kind is TroubleKind.IO
-        disk.broken = False
-    assert db.trouble is not None
-    assert db.trouble.kind is TroubleKind.IO
-    assert {"before", "fine"} <= await db.read(keys)
-    await db.close()
-    disk.unregister()
 
 
 async def test_the_version_tells_of_writes_of_this_process_and_of_others(tmp_path: Path) -> None:
