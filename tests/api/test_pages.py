@@ -63,6 +63,7 @@ async def furnish(client: httpx.AsyncClient) -> dict[str, str]:
     shop = sent(await client.post("/v1/org/clients", json={"name": "Corner Shop"}), 201)["id"]
     body = {"action": "resume", "monitor_ids": [monitor]}
     bulk = sent(await client.post("/v1/monitors/bulk", json=body))["id"]
+    sent(await client.put(f"/v1/monitors/{monitor}/badges"))
     return {
         "bulk": bulk,
         "page": page,
@@ -103,6 +104,7 @@ VIEWERS = [
     "/monitors/{monitor}?part=figures",
     "/monitors/{monitor}?part=notices",
     "/monitors/{monitor}/checks",
+    "/monitors/{monitor}/badges",
     "/monitors/{monitor}/checks?status=down&from=2026-01-01T00:00",
     "/incidents",
     "/incidents?status=open",
@@ -131,11 +133,14 @@ VIEWERS = [
     "/switch?q=corner",
 ]
 ADMINS = [
+    "/setup/alerts",
     "/monitors/new",
     "/monitors/new?copy={monitor}",
     "/monitors/add-many",
     "/monitors/{monitor}/edit",
     "/monitors/{monitor}/delete",
+    "/monitors/{monitor}/badges/rotate",
+    "/monitors/{monitor}/badges/delete",
     "/alerts/channels/new",
     "/alerts/channels/new?type=email",
     "/alerts/channels/{channel}",
@@ -285,7 +290,8 @@ class TestWhoSeesWhat:
         long = await stage.client().post("/setup", data=form | {"org_name": "x" * 60_000})
         assert problems(long, 400) == ["Organization: must have at most 200 characters."]
         client = stage.client()
-        assert led_to(await client.post("/setup", data=form)) == "/dashboard"
+        assert led_to(await client.post("/setup", data=form)) == "/setup/alerts"
+        text_of(await client.get("/setup/alerts"))
         text_of(await client.get("/dashboard"))
 
     async def test_setting_up_is_done_once(self, open_stage: Opener) -> None:

@@ -52,6 +52,8 @@ def test_the_first_day(
     page.fill("[name=password]", PASSWORD)
     page.screenshot(path=tmp_path / "setup.png")
     page.click("text=Create the administrator")
+    page.wait_for_url(f"{base}/setup/alerts")
+    page.click("text=Not now")
     page.wait_for_url(f"{base}/dashboard")
     expect(page.locator("main")).to_contain_text("Three steps until you can rely on this")
     second.sign_in(base, EMAIL, PASSWORD)

@@ -16,6 +16,7 @@ from netpulse.web.pages import (
     client_settings,
     dashboard,
     docs,
+    first_rule,
     incident_new,
     incidents,
     invitations,
@@ -49,6 +50,7 @@ __all__ = ["ROUTES", "error_page"]
 ROUTES = (
     *access.ROUTES,
     *password_resets.ROUTES,
+    *first_rule.ROUTES,
     *dashboard.ROUTES,
     *monitor_list.ROUTES,
     *monitor_bulk.ROUTES,

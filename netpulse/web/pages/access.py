@@ -70,7 +70,7 @@ async def setup(call: Call) -> Response[bytes]:
         return _setup(call, forms.view(shown, found), status=error.status)
     token = await sign_in.open_page_session(call.house, call.stranger, user)
     call.cookies.append(tokens.session_cookie(token, call.origin.is_https))
-    return redirect("/dashboard")
+    return redirect("/setup/alerts")
 
 
 def _setup(call: Call, form: dict[str, object], status: int = 200) -> Response[bytes]:

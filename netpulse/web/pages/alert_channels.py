@@ -90,23 +90,28 @@ async def replace(call: Call) -> Response[bytes]:
 @page("POST", "/alerts/channels/{id:str}/test", access=ADMIN)
 async def test(call: Call) -> Response[bytes]:
     """Send a test and say what the far side answered."""
-    channel = await _stored(call)
+    told, status = await what_came_of(call, await _stored(call))
+    return await alerts.shown(call, [told], status)
+
+
+async def what_came_of(call: Call, channel: Channel) -> tuple[dict[str, str], int]:
+    """Send a test message through a channel; return what to tell of it, and the status to tell it
+    with."""
     try:
         result = await api.send_test(call, channel.id)
     except ApiError as error:
         if error.status != 429:
             raise
-        told = [{"kind": "warning", "text": error.message + "."}]
-        return await alerts.shown(call, told, error.status)
+        return {"kind": "warning", "text": error.message + "."}, error.status
     took = "" if result.latency_ms is None else f" in {result.latency_ms} ms"
     after = "" if result.latency_ms is None else f" (after {result.latency_ms} ms)"
     code = "" if result.status_code is None else f": HTTP {result.status_code}"
     said = f" It answered: {result.answer[:300]}" if result.answer else ""
     if result.ok:
         text = f"{channel.name} took the test{code}{took}.{said}"
-        return await alerts.shown(call, [{"kind": "success", "text": text}])
+        return {"kind": "success", "text": text}, 200
     text = f"{channel.name} did not take the test{after}: {result.error}.{said}"
-    return await alerts.shown(call, [{"kind": "error", "text": text}])
+    return {"kind": "error", "text": text}, 200
 
 
 @page("GET", "/alerts/channels/{id:str}/test", access=ADMIN)

@@ -50,6 +50,10 @@ FLASH = {
     ),
     "paused": ("success", mark("Paused. It is not checked, and nobody is told of it.")),
     "resumed": ("success", mark("Resumed. It is checked now.")),
+    "first-rule": (
+        "success",
+        mark("Saved. Send a test to be sure that it arrives."),
+    ),
     "badges-on": ("success", mark("Switched on. Copy what you need below.")),
     "badges-moved": (
         "success",
