@@ -42,9 +42,18 @@ TROUBLED = 5
 """One in so many had outages in the quarter, and one in ten of those is down still."""
 
 
-async def build(data: Path, count: int, *, port: int, interval: int) -> Id:
+async def build(
+    data: Path,
+    count: int,
+    *,
+    port: int,
+    interval: int,
+    often: int = OFTEN,
+    is_short: bool = False,
+) -> Id:
     """Fill `data` with an organization of `count` monitors, and return the id of the one that has
-    a check a minute for all of the quarter. Targets are at the loopback's `port`."""
+    a check every `often` seconds for all of the quarter. Targets are at the loopback's `port`.
+    `is_short` leaves out all raw results."""
     now = int(time.time() * SECOND)
     directory.prepare(data)
     master = keys.load_master(None, data / directory.KEY, has_data=False)
@@ -75,27 +84,47 @@ async def build(data: Path, count: int, *, port: int, interval: int) -> Id:
                     id=new_id(now - AGE + number),
                     key=0,
                     org_id=org.id,
-                    spec=_spec(number, port, interval if number else OFTEN),
+                    spec=_spec(number, port, interval if number else often),
                     created_by=user.id,
                     created_at=now - AGE,
                 )
                 for number in range(start, min(count, start + AT_ONCE))
             ]
             stored = await db.write(_live, some, now, dice)
-            raw.append([(each.key, _check(each, _slot(each, now), dice)) for each in stored])
             first = first or stored[0]
-            await raw.flush()
+            if not is_short:
+                raw.append([(each.key, _check(each, _slot(each, now), dice)) for each in stored])
+                await raw.flush()
         assert first is not None, "there is at least one"
-        at = next_slot(now - AGE, MINUTE, phase_ms(first.id, MINUTE))
+        if is_short:
+            return first.id
+        step = often * SECOND
+        at = next_slot(now - AGE, step, phase_ms(first.id, step))
         checks = []
         while at < now - HOUR:
             checks.append((first.key, _check(first, at, dice)))
-            at += MINUTE
+            at += step
         for start in range(0, len(checks), 1_000):
             raw.append(checks[start : start + 1_000])
             await raw.flush()
         await raw.seal_due(now, _no_rollups)
         return first.id
+    finally:
+        await raw.close()
+        await db.close()
+
+
+async def check_all(data: Path, at: Millis) -> None:
+    """Give every monitor of a filled `data` a check at its last slot before `at`."""
+    db = await open_database(
+        data, Vault(keys.load_master(None, data / directory.KEY, has_data=True))
+    )
+    raw = Raw(data)
+    dice = random.Random(at)
+    try:
+        for monitor, _ in await db.read(monitors.load_all):
+            raw.append([(monitor.key, _check(monitor, _slot(monitor, at), dice))])
+        await raw.flush()
     finally:
         await raw.close()
         await db.close()

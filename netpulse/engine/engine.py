@@ -240,7 +240,7 @@ class Engine:
             self._frozen.start()
         await self.permits.load()
         await self.calendar.catch_up()
-        owed = await load(
+        arrears = await load(
             self._db,
             self._raw,
             self.clock,
@@ -264,10 +264,14 @@ class Engine:
         await self.page_news.start()
         await self.calendar.start()
         self.scheduler.start()
+        # From here on checks run; whoever asks is answered when all of the rest is done too.
+        await arrears.settle()
         await self.watchdog.start()
         self.housekeeping.start(run_id)
         await self.changes.close_left()
-        log.info("watching %d monitors, %d of them are checked first", len(self.roster), owed)
+        log.info(
+            "watching %d monitors, %d of them are checked first", len(self.roster), arrears.owed
+        )
 
     async def stop(self) -> None:
         """Stop within 5 s: abandon the probes, write what is measured, return claims.

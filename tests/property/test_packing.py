@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from netpulse.model.check import LOCAL, Check, Failure, Result, Timings
 from netpulse.model.time import DAY, HOUR, Millis
 from netpulse.storage.raw import HourFigures, Raw
-from netpulse.storage.raw.packing import Block, pack, unpack
+from netpulse.storage.raw.packing import SHORT, Block, pack, unpack
 from netpulse.storage.raw.row import Row, to_check, to_row, unite
 
 NUMBERS = st.integers(-(1 << 61), 1 << 61)
@@ -46,6 +46,13 @@ def test_packing_gives_back_exactly_what_went_in(rows: list[Row]) -> None:
     wanted = unite([rows])
     block = unpack(pack(Block.of(wanted)))
     assert block.size == len(wanted)
+    assert block.rows() == wanted
+
+
+@given(ROWS)
+def test_a_long_block_gives_back_exactly_what_went_in(rows: list[Row]) -> None:
+    wanted = unite([[(due, *row[1:]) for row in rows for due in range(SHORT + 1)]])
+    block = unpack(pack(Block.of(wanted)))
     assert block.rows() == wanted
 
 

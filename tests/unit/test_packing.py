@@ -9,7 +9,16 @@ import pytest
 
 from netpulse.model.check import Check, Failure, Result, Timings, round_latency
 from netpulse.model.time import HOUR
-from netpulse.storage.raw.packing import VERSION, BlobDamaged, Block, pack, unpack
+from netpulse.storage.raw.bits import Squeezed, spread, squeeze
+from netpulse.storage.raw.packing import (
+    BITS,
+    PLANES,
+    SHORT,
+    BlobDamaged,
+    Block,
+    pack,
+    unpack,
+)
 from netpulse.storage.raw.row import (
     DUE,
     FAILURE,
@@ -127,7 +136,7 @@ def test_the_last_row_of_a_key_wins_and_a_check_by_hand_stands_beside_it() -> No
     assert united == [earlier, elsewhere, by_hand, second]
 
 
-@pytest.mark.parametrize("count", [1, 2, 60, 360, 8_640])
+@pytest.mark.parametrize("count", [1, 2, 60, SHORT, SHORT + 1, 360, 8_640])
 def test_blocks_come_back_as_they_were(count: int) -> None:
     wanted = rows(count)
     block = unpack(pack(Block.of(wanted)))
@@ -139,6 +148,8 @@ def test_blocks_come_back_as_they_were(count: int) -> None:
 def test_a_mixed_hour_comes_back_as_it_was() -> None:
     wanted = unite([rows(60), [to_row(DOWN)], [to_row(DOWN)[:-1] + (5,)]])  # noqa: RUF005
     assert unpack(pack(Block.of(wanted))).rows() == wanted
+    longer = unite([rows(600), [to_row(DOWN)], [to_row(DOWN)[:-1] + (5,)]])  # noqa: RUF005
+    assert unpack(pack(Block.of(longer))).rows() == longer
 
 
 def test_columns_are_read_one_by_one() -> None:
@@ -165,8 +176,54 @@ def test_a_stretch_of_time_is_found() -> None:
     assert block.between(0, START) == (0, 0)
 
 
-def test_an_hour_at_ten_seconds_takes_under_seven_bytes_a_check() -> None:
-    assert len(pack(Block.of(rows(360)))) < 7 * 360
+def steady(count: int, interval: int) -> list[Row]:
+    """Checks whose phases spread by a tenth around what is usual for the target."""
+    rnd = random.Random(count)
+    made = []
+    for place in range(count):
+        usual = (7.0, 20.0, 33.0, 55.0, 0.3)
+        *phases, rest = (round_latency(mean * rnd.lognormvariate(0, 0.1)) for mean in usual)
+        due = START + place * interval
+        total = round_latency(sum(phases) + rest)
+        check = Check(
+            due_at=due,
+            started_at=due + rnd.choice((1, 1, 1, 2, 2, 3)),
+            result=Result.UP,
+            response_time_ms=round(total),
+            status_code=200,
+            timings=Timings(*phases, total),
+        )
+        made.append(to_row(check))
+    return made
+
+
+@pytest.mark.parametrize(
+    ("count", "seconds", "most"),
+    [(60, 60, 6.0), (360, 10, 6.0), (1_440, 60, 5.0), (8_640, 10, 5.0)],
+)
+def test_an_hour_takes_at_most_six_bytes_a_check_and_a_day_five(
+    count: int, seconds: int, most: float
+) -> None:
+    wanted = steady(count, seconds * 1_000)
+    blob = pack(Block.of(wanted))
+    assert len(blob) <= most * count
+    assert unpack(blob).rows() == wanted
+
+
+def test_a_few_large_numbers_do_not_widen_the_others() -> None:
+    numbers = [5, 3, 7, 1 << 40, 0, *[4] * 95]
+    squeezed = squeeze(numbers)
+    assert (squeezed.width, len(squeezed.data), squeezed.larger) == (3, 38, [(3, 1 << 37)])
+    assert spread(squeezed, 100) == numbers
+
+
+@pytest.mark.parametrize("numbers", [[0], [1], [0, 0, 9], [3] * 8, list(range(257))])
+def test_numbers_are_squeezed_without_loss(numbers: list[int]) -> None:
+    assert spread(squeeze(numbers), len(numbers)) == numbers
+
+
+def test_zeros_take_nothing() -> None:
+    assert squeeze([0] * 60) == Squeezed(0, [], b"")
 
 
 def test_an_hour_of_nothing_but_refusals_takes_under_two_bytes_a_check() -> None:
@@ -187,7 +244,8 @@ def test_an_hour_of_nothing_but_refusals_takes_under_two_bytes_a_check() -> None
 
 
 def test_the_version_stands_first() -> None:
-    assert pack(Block.of(rows(1)))[0] == VERSION
+    assert pack(Block.of(rows(SHORT)))[0] == BITS
+    assert pack(Block.of(rows(SHORT + 1)))[0] == PLANES
 
 
 def test_nothing_cannot_be_packed() -> None:
@@ -196,14 +254,23 @@ def test_nothing_cannot_be_packed() -> None:
 
 
 def test_a_newer_version_is_not_guessed_at() -> None:
-    with pytest.raises(BlobDamaged, match="unknown version 2"):
-        unpack(b"\x02" + pack(Block.of(rows(3)))[1:])
+    with pytest.raises(BlobDamaged, match="unknown version 3"):
+        unpack(b"\x03" + pack(Block.of(rows(3)))[1:])
     with pytest.raises(BlobDamaged, match="unknown version none"):
         unpack(b"")
 
 
-def test_a_flipped_bit_is_noticed_or_without_effect() -> None:
-    wanted = rows(60)
+def test_a_flipped_bit_is_noticed_in_an_hour() -> None:
+    blob = pack(Block.of(rows(60)))
+    for place in range(8 * len(blob)):
+        bad = bytearray(blob)
+        bad[place // 8] ^= 1 << place % 8
+        with pytest.raises(BlobDamaged):
+            unpack(bytes(bad))
+
+
+def test_a_flipped_bit_is_noticed_in_a_day_or_without_effect() -> None:
+    wanted = rows(SHORT + 1)
     blob = pack(Block.of(wanted))
     noticed = 0
     for place in range(8 * len(blob)):
@@ -217,14 +284,23 @@ def test_a_flipped_bit_is_noticed_or_without_effect() -> None:
     assert noticed >= 0.99 * 8 * len(blob)
 
 
-def test_no_cut_goes_unnoticed() -> None:
-    blob = pack(Block.of(rows(60)))
+@pytest.mark.parametrize("count", [60, SHORT + 1])
+def test_no_cut_goes_unnoticed(count: int) -> None:
+    blob = pack(Block.of(rows(count)))
     for length in range(len(blob)):
         with pytest.raises(BlobDamaged):
             unpack(blob[:length])
-    inner = zlib.decompress(blob[1:])
+
+
+def test_columns_that_end_too_early_are_noticed_though_the_checksum_is_right() -> None:
+    day, hour = pack(Block.of(rows(SHORT + 1))), pack(Block.of(rows(60)))
+    inner = zlib.decompress(day[1:])
     for length in range(len(inner)):
         with pytest.raises(BlobDamaged):
-            unpack(blob[:1] + zlib.compress(inner[:length]))
+            unpack(day[:1] + zlib.compress(inner[:length]))
     with pytest.raises(BlobDamaged):
-        unpack(blob[:1] + zlib.compress(inner + b"\0"))
+        unpack(day[:1] + zlib.compress(inner + b"\0"))
+    inner = hour[1:-4]
+    for cut in (*(inner[:length] for length in range(len(inner))), inner + b"\0"):
+        with pytest.raises(BlobDamaged):
+            unpack(hour[:1] + cut + zlib.crc32(cut).to_bytes(4, "big"))

@@ -54,6 +54,8 @@ _JOINED = """
 
 _CHUNK = 200_000
 """Rows sorted at a time: about 20 MB."""
+_LOOKED_THROUGH = 20_000
+"""Rows looked through at a time from the end of a file."""
 
 
 class RowNumbers:
@@ -106,22 +108,31 @@ def rows_of(
     return rows
 
 
-def last_of_each(connection: apsw.Connection, path: Path, hour: Millis) -> list[tuple[int, Row]]:
-    """Return the counted row that was due last of every monitor in the file, with its key."""
+def last_of_each(
+    connection: apsw.Connection, path: Path, hour: Millis, since: Millis
+) -> list[tuple[int, Row]]:
+    """Return the counted row that was due last of every monitor in the file, with its key.
+
+    From the end of the file back, as far as there are rows that were due at `since` or later.
+    """
     rows: list[tuple[int, Row]] = []
     newest: dict[int, int] = {}
+    found: Any
     with blaming(path):
         last = last_number(connection, path)
-        for first in range(0, last, _CHUNK):
+        while last > 0:
             # Among rows of one due time, the one written last.
             found = connection.execute(
                 "SELECT key, max(due << 32 | rowid) FROM checks"
                 " WHERE rowid > ? AND rowid <= ? AND counted GROUP BY key",
-                (first, first + _CHUNK),
-            )
+                (last - _LOOKED_THROUGH, last),
+            ).fetchall()
             for key, place in found:
                 if place > newest.get(key, -1):
                     newest[key] = place
+            last -= _LOOKED_THROUGH
+            if all(hour + (place >> 32) < since for _, place in found):
+                break
         numbers = array("i", sorted(place & 0xFFFFFFFF for place in newest.values()))
         for first in range(0, len(numbers), 1000):
             batch = numbers[first : first + 1000]

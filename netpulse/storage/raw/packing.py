@@ -1,11 +1,14 @@
-"""Checks of one monitor packed by column: 3 to 7 bytes a check, and exactly what went in comes out.
+"""Checks of one monitor packed by column: 4 to 6 bytes a check, and exactly what went in comes out.
 
-A blob is a version byte and a zlib stream (level 6) of: the number of checks; the texts they use;
-15 columns. Most columns of most hours hold one value, which is stored once. Any other is stored
-as the distance from its smallest value, split into byte planes (all low bytes, then all second
-bytes, …), because the high bytes of latencies repeat and compress, the low ones do not. Moments are
-stored as steps from one to the next, which is one value where no check is missing; the total as
-what the phases leave of it.
+A blob is a version byte and, of it: the number of checks; the texts they use; 15 columns. Most
+columns of most hours hold one value, which is stored once. Any other is stored as the distance from
+its smallest value. Moments are stored as steps from one to the next, which is one value where no
+check is missing; the total as what the phases leave of it.
+
+A long block (a day) is a zlib stream of columns that are split into byte planes (all low bytes,
+then all second bytes, …), because the high bytes of latencies repeat and the low ones do not. Each
+plane is a block of the stream with a code of its own. A short one (an hour) is too short for codes:
+each column takes as many bits as its numbers need (`bits`), and a checksum stands at the end.
 """
 
 from __future__ import annotations
@@ -20,16 +23,24 @@ from typing import Any
 
 from netpulse.model.check import LOCAL
 from netpulse.model.time import Millis
+from netpulse.storage.raw.bits import Squeezed, length_of, spread, squeeze
 from netpulse.storage.raw.row import DUE, PHASES, TEXTS, TOTAL, WIDTH, Row
 
-VERSION = 1
+PLANES, BITS = 1, 2
+"""The versions of a blob, by what its columns are."""
+SHORT = 256
+"""Checks up to which bits take less room than planes."""
 _LEVEL = 6
+_MEMORY = 9
+_CHECKSUM = 4
 
 _CONSTANT = 0x00
 _NOTHING = 0x40
 """The tag of a column without any value."""
 _NULLS = 0x10
 """Added to the width (1 to 8) of a column where 0 stands for no value."""
+_SQUEEZED = 0x80
+"""The tag of a column in bits (plus `_NULLS`)."""
 
 Column = Sequence[Any]
 
@@ -100,11 +111,12 @@ def pack(block: Block) -> bytes:
     if not block.size:
         raise ValueError("nothing to pack")
     texts: dict[str, int] = {LOCAL: 1}
-    columns = bytearray()
+    first = bytearray()
+    columns: list[Column] = []
     for which in range(WIDTH):
         values = block.column(which)
         if which == DUE:
-            _write_signed(columns, values[0])
+            _write_signed(first, values[0])
             values = [after - before for before, after in pairwise(values)]
         elif which == TOTAL:
             values = _rests(block, values)
@@ -112,7 +124,7 @@ def pack(block: Block) -> bytes:
             values = [
                 None if text is None else texts.setdefault(text, len(texts) + 1) for text in values
             ]
-        _write_column(columns, values)
+        columns.append(values)
     head = bytearray()
     _write(head, block.size)
     _write(head, len(texts) - 1)
@@ -120,7 +132,46 @@ def pack(block: Block) -> bytes:
         encoded = text.encode("utf-8", "surrogatepass")
         _write(head, len(encoded))
         head += encoded
-    return bytes((VERSION,)) + zlib.compress(bytes(head + columns), _LEVEL)
+    head += first
+    return _in_bits(head, columns) if block.size <= SHORT else _in_planes(head, columns)
+
+
+def _in_bits(body: bytearray, columns: Iterable[Column]) -> bytes:
+    for values in columns:
+        numbers = _write_tag(body, values, _SQUEEZED)
+        if numbers is not None:
+            squeezed = squeeze(numbers)
+            _write(body, squeezed.width)
+            _write(body, len(squeezed.larger))
+            before = 0
+            for place, rest in squeezed.larger:
+                _write(body, place - before)
+                _write(body, rest)
+                before = place
+            body += squeezed.data
+    return bytes((BITS, *body)) + zlib.crc32(body).to_bytes(_CHECKSUM, "big")
+
+
+def _in_planes(body: bytearray, columns: Iterable[Column]) -> bytes:
+    # Matches of bytes that differ by chance save nothing: runs alone are looked for.
+    packer = zlib.compressobj(_LEVEL, zlib.DEFLATED, zlib.MAX_WBITS, _MEMORY, zlib.Z_RLE)
+    out = [bytes((PLANES,))]
+    for values in columns:
+        numbers = _write_tag(body, values, 0)
+        if numbers is None:
+            continue
+        width = _width(max(numbers))
+        code, step = _cell(width)
+        cells = array(code, numbers)
+        if sys.byteorder == "big":
+            cells.byteswap()
+        data = cells.tobytes()
+        out.append(packer.compress(body))
+        body.clear()
+        for plane in range(width):
+            out += (packer.flush(zlib.Z_BLOCK), packer.compress(data[plane::step]))
+        out.append(packer.flush(zlib.Z_BLOCK))
+    return b"".join((*out, packer.compress(body), packer.flush()))
 
 
 def unpack(blob: bytes) -> Block:
@@ -129,13 +180,22 @@ def unpack(blob: bytes) -> Block:
     Raises:
         BlobDamaged: `blob` is damaged (it carries a checksum), or of a newer version.
     """
-    if not blob or blob[0] != VERSION:
+    if not blob or blob[0] not in {PLANES, BITS}:
         raise BlobDamaged(f"unknown version {blob[0] if blob else 'none'} of packed checks")
     try:
-        packed = _Packed(zlib.decompress(memoryview(blob)[1:]))
+        packed = _Packed(_unpacked(blob))
     except (zlib.error, IndexError, UnicodeDecodeError) as error:
         raise BlobDamaged(f"packed checks are damaged: {error}") from error
     return Block([None] * WIDTH, packed, packed.size)
+
+
+def _unpacked(blob: bytes) -> bytes:
+    if blob[0] == PLANES:
+        return zlib.decompress(memoryview(blob)[1:])
+    body, checksum = blob[1:-_CHECKSUM], blob[-_CHECKSUM:]
+    if zlib.crc32(body).to_bytes(_CHECKSUM, "big") != checksum:
+        raise zlib.error("the checksum is another")
+    return body
 
 
 class _Packed:
@@ -160,7 +220,10 @@ class _Packed:
             if tag != _NOTHING:
                 base, at = _read_signed(data, at)
             self._columns.append((tag, base, at))
-            at += (tag & 0x0F) * self._length(which)
+            if tag & _SQUEEZED:
+                _, at = self._squeezed(at, self._length(which))
+            else:
+                at += (tag & 0x0F) * self._length(which)
         if at != len(data):
             raise IndexError(f"{len(data)} bytes where {at} belong")
 
@@ -187,9 +250,20 @@ class _Packed:
         size = self._length(which)
         if tag == _NOTHING:
             return [None] * size
-        width = tag & 0x0F
-        if not width:
+        if tag == _CONSTANT:
             return [base] * size
+        numbers: Sequence[int]
+        if tag & _SQUEEZED:
+            squeezed, _ = self._squeezed(at, size)
+            numbers = spread(squeezed, size)
+        else:
+            numbers = self._planes(tag & 0x0F, at, size)
+        if tag & _NULLS:
+            base -= 1
+            return [number + base if number else None for number in numbers]
+        return [number + base for number in numbers]
+
+    def _planes(self, width: int, at: int, size: int) -> Sequence[int]:
         code, step = _cell(width)
         cells = bytearray(size * step)
         for plane in range(width):
@@ -197,10 +271,20 @@ class _Packed:
         numbers = array(code, cells)
         if sys.byteorder == "big":
             numbers.byteswap()
-        if tag & _NULLS:
-            base -= 1
-            return [number + base if number else None for number in numbers]
-        return [number + base for number in numbers]
+        return numbers
+
+    def _squeezed(self, at: int, size: int) -> tuple[Squeezed, int]:
+        """Return the column in bits that stands at `at`, and where it ends."""
+        width, at = _read(self._data, at)
+        count, at = _read(self._data, at)
+        larger, place = [], 0
+        for _ in range(count):
+            step, at = _read(self._data, at)
+            rest, at = _read(self._data, at)
+            place += step
+            larger.append((place, rest))
+        end = at + length_of(width, size)
+        return Squeezed(width, larger, self._data[at:end]), end
 
 
 def _rests(block: Block, totals: Column) -> list[int | None]:
@@ -211,33 +295,29 @@ def _rests(block: Block, totals: Column) -> list[int | None]:
     ]
 
 
-def _write_column(out: bytearray, values: Column) -> None:
+def _write_tag(out: bytearray, values: Column, kind: int) -> Sequence[int] | None:
+    """Write what a column is and its smallest value. Unless that says all of it, return the
+    distances from there, which are to follow. `kind` 0: in planes, whose number is in the tag."""
     size = len(values)
     if not size or values.count(values[0]) == size:
         value = values[0] if size else 0
         out.append(_NOTHING if value is None else _CONSTANT)
         if value is not None:
             _write_signed(out, value)
-        return
+        return None
     nulls = None in values
     present = [value for value in values if value is not None] if nulls else values
     low = min(present)
     if nulls:
         base = low - 1
-        numbers: Iterable[int] = [0 if value is None else value - base for value in values]
+        numbers: Sequence[int] = [0 if value is None else value - base for value in values]
         width = _width(max(present) - base)
     else:
         numbers = [value - low for value in values]
         width = _width(max(present) - low)
-    out.append(width | (_NULLS if nulls else 0))
+    out.append((kind or width) | (_NULLS if nulls else 0))
     _write_signed(out, low)
-    code, step = _cell(width)
-    cells = array(code, numbers)
-    if sys.byteorder == "big":
-        cells.byteswap()
-    data = cells.tobytes()
-    for plane in range(width):
-        out += data[plane::step]
+    return numbers
 
 
 def _width(largest: int) -> int:

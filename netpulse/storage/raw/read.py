@@ -113,36 +113,44 @@ class Reader:
         self.walk(key, start, end, chart.visit)
         return chart.buckets()
 
-    def last(self, keys: Iterable[int]) -> dict[int, Check]:
-        """Return the counted check of each monitor that was due last."""
+    def last(self, keys: Iterable[int], since: Millis = 0) -> dict[int, Check]:
+        """Return the counted check of each monitor that was due last, at `since` or later."""
         wanted = set(keys)
         newest = {key: row for key, row in self._bulk.newest().items() if key in wanted}
         for hour in reversed(self._places.hot_hours()):
-            for key, row in self._last_of_hour(hour):
+            if hour + HOUR <= since:
+                break
+            for key, row in self._last_of_hour(hour, since):
                 if key in wanted and (key not in newest or row[DUE] > newest[key][DUE]):
                     newest[key] = row
         for name in reversed(self._places.months()):
+            if name < month_of(max(0, since)):
+                break
             missing = [
                 key for key in wanted if key not in newest or month_of(newest[key][DUE]) <= name
             ]
             if missing:
-                self._last_of_month(name, missing, newest)
+                self._last_of_month(name, missing, newest, since)
         return {key: to_check(row) for key, row in newest.items()}
 
-    def _last_of_hour(self, hour: Millis) -> list[tuple[int, Row]]:
+    def _last_of_hour(self, hour: Millis, since: Millis) -> list[tuple[int, Row]]:
         path = self._places.hot_path(hour)
         if self._infirmary.is_condemned(path):
             return []
         try:
             with self._hot.borrow(path) as connection:
-                return [] if connection is None else hot.last_of_each(connection, path, hour)
+                if connection is None:
+                    return []
+                return hot.last_of_each(connection, path, hour, since)
         except DamagedFile as damaged:
             self._on_damage(damaged)
         except NewerFile as newer:
             self._infirmary.note(path, str(newer))
         return []
 
-    def _last_of_month(self, name: str, keys: Iterable[int], newest: dict[int, Row]) -> None:
+    def _last_of_month(
+        self, name: str, keys: Iterable[int], newest: dict[int, Row], since: Millis
+    ) -> None:
         path = self._places.month_path(name)
         if self._infirmary.is_condemned(path):
             return
@@ -151,7 +159,7 @@ class Reader:
                 if connection is None:
                     return
                 for key in keys:
-                    row = self._last_of(connection, name, key, newest.get(key))
+                    row = self._last_of(connection, name, key, newest.get(key), since)
                     if row is not None:
                         newest[key] = row
         except DamagedFile as damaged:
@@ -160,10 +168,10 @@ class Reader:
             self._infirmary.note(path, str(newer))
 
     def _last_of(
-        self, connection: apsw.Connection, name: str, key: int, best: Row | None
+        self, connection: apsw.Connection, name: str, key: int, best: Row | None, since: Millis
     ) -> Row | None:
         """Return the counted row of a month that was due last, if that was after `best`."""
-        after = -1 if best is None else best[DUE]
+        after = since - 1 if best is None else best[DUE]
         path = self._places.month_path(name)
         found = month.stretches(connection, path, key, after + 1, LATEST)
         for stretch in sorted(found, key=lambda s: s.end, reverse=True):
