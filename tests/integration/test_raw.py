@@ -18,7 +18,7 @@ import pytest_asyncio
 from netpulse.model.check import Check, Failure, Result, Timings
 from netpulse.model.time import DAY, HOUR, MINUTE, Millis
 from netpulse.storage.errors import StorageTrouble
-from netpulse.storage.raw import Figure, HourFigures, Raw
+from netpulse.storage.raw import Figure, HourFigures, Raw, hot
 
 # 2026-11-23T20:00:00Z
 START: Millis = 1_795_464_000_000
@@ -278,6 +278,26 @@ async def test_the_last_counted_check_of_each_monitor_is_found(raw: Raw) -> None
         4: check(402),
     }
     assert await raw.last([]) == {}
+
+
+async def test_how_far_back_the_last_checks_are_looked_for_can_be_said(
+    raw: Raw, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hot, "_LOOKED_THROUGH", 2)
+    raw.append([(key, check(slot)) for slot in range(3) for key in (1, 2)])
+    await raw.flush()
+    await raw.seal_due(DUE, Told())
+    raw.append([(key, check(slot)) for slot in range(400, 403) for key in (3, 4, 5)])
+    raw.append([(3, check(403)), (6, check(403)), (3, check(404)), (6, check(404))])
+    await raw.flush()
+    everybody = range(1, 7)
+    assert set(await raw.last(everybody)) == set(everybody)
+    late = await raw.last(everybody, since=check(404).due_at)
+    assert late == {3: check(404), 6: check(404)}
+    found = await raw.last(everybody, since=check(402).due_at)
+    assert found == {3: check(404), 4: check(402), 5: check(402), 6: check(404)}
+    assert await raw.last([1], since=check(2).due_at) == {1: check(2)}
+    assert await raw.last([1], since=check(2).due_at + 1) == {}
 
 
 # -- sealing
