@@ -14,6 +14,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import httpx
+
 from netpulse.model.time import HOUR, rfc3339
 from netpulse.web.routes import ROUTES
 from tests.instance import EMAIL, ROOT, SOURCE, Instance, Sink, Site, eventually
@@ -32,6 +34,7 @@ NO_PAGES = (
     "/monitors/{id:str}/chart.json",
     "/monitors/bulk/",  # the part of the list that says how far a change is
     "/static/",
+    "/badge/",
     "/status/{slug:str}/feed.",
     "/status/{slug:str}/badge",
     "/status/{slug:str}/style/",
@@ -133,6 +136,9 @@ class Filled:
         news = {"title": "We are moving", "text": "On Sunday."}
         told = ok("POST", f"/v1/status-pages/{page_id}/announcements", news)["id"]
         ids["/status-pages/*/news/"] = told
+        self._readers(box, page_id)
+        ok("PUT", f"/v1/monitors/{monitor['id']}/badges", {})
+        self.more.append(f"/monitors/{monitor['id']}/badges")
         key = {"name": "Grafana", "scopes": ["metrics:read"]}
         ids["/settings/api-keys/"] = ok("POST", "/v1/api-keys", key)["id"]
         self._people(box)
@@ -143,6 +149,22 @@ class Filled:
         update = {"message": "A cable. It is being replaced.", "status": "identified"}
         ok("POST", f"/v1/incidents/{ids['/incidents/']}/updates", update)
         ids["/acknowledge/"] = self._link(box, "/acknowledge/")
+
+    def _readers(self, box: Mailbox, page_id: str) -> None:
+        """Have somebody subscribe to the status page, and somebody else ask to."""
+        for address in ("reader@example.com", "asked@example.com"):
+            self._post("/status/acme/subscribe", {"kind": "email", "address": address})
+            token = self._link(box, "/subscriptions/", address).partition("/")[0]
+            self.ids["/subscriptions/"] = token
+            if address.startswith("reader"):
+                self._post(f"/subscriptions/{token}/confirm", {})
+        (reader,) = self.instance.ok("GET", f"/v1/status-pages/{page_id}/subscribers")
+        self.ids["/status-pages/*/subscribers/"] = reader["id"]
+
+    def _post(self, path: str, form: dict[str, str]) -> None:
+        """Send a form as a stranger."""
+        answer = httpx.post(self.base + path, data=form, timeout=15, follow_redirects=True)
+        assert answer.status_code == 200
 
     def _people(self, box: Mailbox) -> None:
         ok, ids = self.instance.ok, self.ids
@@ -170,11 +192,13 @@ class Filled:
         ok("POST", "/v1/auth/password/forgot", {"email": EMAIL})
         ids["/reset/"] = self._link(box, "/reset/")
 
-    def _link(self, box: Mailbox, path: str) -> str:
-        """Return what stands behind `path` in a letter."""
+    def _link(self, box: Mailbox, path: str, to: str = "") -> str:
+        """Return what stands behind `path` in a letter (to that address)."""
 
         def look() -> str | None:
             for mail in box.messages:
+                if to not in mail["To"]:
+                    continue
                 text = mail.get_body(("plain",)).get_content()
                 found = re.search(re.escape(path) + r"(\S+)", text)
                 if found:

@@ -15,7 +15,15 @@ from tests.browser.chrome import DESK, PHONE, Window
 from tests.browser.every_page import BOB, BOBS_PASSWORD, Filled
 from tests.instance import EMAIL, PASSWORD
 
-STRANGERS = ("/login", "/forgot", "/reset/", "/acknowledge/", "/invitations/", "/status/{")
+STRANGERS = (
+    "/login",
+    "/forgot",
+    "/reset/",
+    "/acknowledge/",
+    "/invitations/",
+    "/status/{",
+    "/subscriptions/",
+)
 """Pages that are for whoever is not signed in."""
 
 COLOURS = ["color-contrast", "link-in-text-block"]
