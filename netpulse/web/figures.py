@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from netpulse.web.languages import current, mark, plural, say
+from netpulse.web.languages import SOURCE, current, mark, plural, say
 
 NONE = "\N{EN DASH}"
 _S, _MIN, _H, _D = mark("s"), mark("min"), mark("h"), mark("d")
@@ -53,3 +53,9 @@ def ms(value: float | None) -> str:
 def outages(n: int) -> str:
     """Return how many there were as what stands behind a duration: " (2 outages)"; "" for none."""
     return f" ({plural(n, '%(num)s outage', '%(num)s outages')})" if n else ""
+
+
+def within(word: str) -> str:
+    """Return a word as it stands within a sentence: where a language has capitals for nouns only
+    it knows them, in English there are none."""
+    return word.lower() if current().code == SOURCE else word

@@ -124,6 +124,7 @@ def environment() -> Environment:
     # is looked up in the language of the request, and texts without values are ready-made.
     made.policies["ext.i18n.trimmed"] = True
     made.newstyle_gettext = True  # type: ignore[attr-defined]  # the extension's
+    made.filters["within"] = figures.within
     made.globals.update(gettext=languages.trans, ngettext=languages.trans_counted)
     made.globals.update(_=say, plural=languages.plural, language=languages.code)
     made.globals.update(

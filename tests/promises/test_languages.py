@@ -1,0 +1,138 @@
+"""What is said about languages: no text of a page escapes the catalogues, and they are complete."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from jinja2 import nodes
+
+from netpulse.web.pages.render import environment
+
+ROOT = Path(__file__).resolve().parents[2]
+TEMPLATES = ROOT / "netpulse" / "web" / "templates"
+
+SPOKEN = frozenset({"alt", "aria-label", "label", "placeholder", "title"})
+"""Attributes that somebody reads or hears."""
+VERBATIM = frozenset({"code", "kbd", "pre", "script", "style"})
+"""What is in these is typed or run as it is."""
+OURS = frozenset(
+    {
+        "API",
+        "Atom",
+        "DNS",
+        "HTTP",
+        "RSS",
+        "SHA",
+        "UTC",
+    }
+)
+"""Names that are the same in every language."""
+
+_ATTRIBUTE = re.compile(r"""([a-z-]+)\s*=\s*("[^"]*"|'[^']*')""")
+_LETTERS = re.compile(r"[^\W\d_]{2,}|(?<![\w&;])[aA](?![\w;])")
+_ENTITY = re.compile(r"&[a-z]+;|&#[0-9]+;")
+
+
+def bare(source: str) -> Iterator[str]:
+    """Yield the texts of a template that stand outside of every mark."""
+    html, depth = [], 0
+    for _, kind, value in _tokens(source):
+        if kind == "begin":
+            depth += value == "trans"
+            depth -= value == "endtrans"
+            html.append("\N{LINE SEPARATOR}")
+        elif kind == "data" and not depth:
+            html.append(value)
+        elif kind == "value" and not depth:
+            html.append("\N{OBJECT REPLACEMENT CHARACTER}")
+    whole = "".join(html)
+    inside: list[str] = []
+    for piece in re.split(r"(<!--.*?-->|<[^>]*>)", whole, flags=re.DOTALL):
+        if piece.startswith("<!"):
+            continue
+        if not piece.startswith("<"):
+            if not inside:
+                # A macro may give attributes alone.
+                yield from _words(_ATTRIBUTE.sub("", piece))
+            continue
+        name = piece.strip("</>").split()[0].lower() if piece.strip("</>").split() else ""
+        if name in VERBATIM:
+            inside = inside[:-1] if piece.startswith("</") else [*inside, name]
+        for attribute, text in _ATTRIBUTE.findall(piece):
+            if attribute in SPOKEN:
+                yield from _words(text[1:-1])
+
+
+def _words(text: str) -> Iterator[str]:
+    found = [word for word in _LETTERS.findall(_ENTITY.sub("", text)) if word not in OURS]
+    if found:
+        yield " ".join(text.split())
+
+
+def _tokens(source: str) -> Iterator[tuple[int, str, str]]:
+    """Yield data, the names of statements, and that there is a value."""
+    begun = False
+    for line, kind, value in environment().lex(source):
+        if kind == "block_begin":
+            begun = True
+        elif begun and kind == "name":
+            begun = False
+            yield line, "begin", value
+        elif kind == "data":
+            yield line, "data", value
+        elif kind == "variable_begin":
+            yield line, "value", ""
+
+
+def unsaid(source: str) -> Iterator[str]:
+    """Yield the literals of expressions that read like a text, and are not marked."""
+    tree = environment().parse(source)
+    marked = {
+        id(each)
+        for call in tree.find_all(nodes.Call)
+        if isinstance(call.node, nodes.Name) and call.node.name in MARKS
+        for each in call.find_all(nodes.Const)
+    }
+    keys = {id(pair.key) for pair in tree.find_all(nodes.Pair)}
+    compared = {
+        id(each) for one in tree.find_all(nodes.Compare) for each in one.find_all(nodes.Const)
+    }
+    for const in tree.find_all(nodes.Const):
+        text = const.value
+        if (
+            isinstance(text, str)
+            and id(const) not in marked | keys | compared
+            and _READS.match(text)
+        ):
+            if not _CODE.match(text):
+                yield text
+
+
+MARKS = frozenset({"_", "plural", "gettext", "ngettext"})
+_READS = re.compile(r"[^\w]*[A-Z][a-z]|.*[a-z]{2,}[.,:;…]? [a-z]")
+_CODE = re.compile(r"(btn|np-|mb-|mt-)|https?://|[\w.-]+@|[A-Z][a-z]*[A-Z]")
+"""Classes, addresses, and names such as JSON."""
+
+
+@pytest.mark.parametrize(
+    "path", sorted(TEMPLATES.rglob("*.html")), ids=lambda path: str(path.relative_to(TEMPLATES))
+)
+def test_no_text_of_a_template_is_bare(path: Path) -> None:
+    source = path.read_text("utf-8")
+    assert [*bare(source), *unsaid(source)] == [], "mark it: _(…) or {% trans %}"
+
+
+def test_bare_text_is_found() -> None:
+    """The test above would notice."""
+    for source, found in (
+        ("<p>Hello</p>", ["Hello"]),
+        ("<p>{{ _('Hello') }}</p>", []),
+        ("{% trans %}Hello{% endtrans %} you", ["you"]),
+        ('<a href="/x" title="Go on">{{ x }}</a>', ["Go on"]),
+        ("<pre>curl</pre><code>down</code> &nbsp;", []),
+        ('<p class="{% if x %}wide{% endif %}">{{ x }}: {{ y }}</p>', []),
+    ):
+        assert list(bare(source)) == found, source
