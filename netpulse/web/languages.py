@@ -144,13 +144,13 @@ def mark(text: str) -> str:
     return text
 
 
-def say(text: str, **values: object) -> str:
+def say(text: str, /, **values: object) -> str:
     """Return a text in the language of this request; `%(name)s` in it is filled with a value."""
     said = current().text(text)
     return said % values if values else said
 
 
-def plural(n: int, one: str, many: str, **values: object) -> str:
+def plural(n: int, one: str, many: str, /, **values: object) -> str:
     """Return the form for `n`, which fills `%(num)s`, and other values theirs."""
     return current().counted(one, many, n) % {"num": n, **values}
 
@@ -159,7 +159,7 @@ def plural(n: int, one: str, many: str, **values: object) -> str:
 # escaped.
 
 
-def trans(text: str, **values: object) -> Markup:
+def trans(text: str, /, **values: object) -> Markup:
     """Return the text of a `{% trans %}`."""
     here = current()
     if not values:
@@ -167,7 +167,7 @@ def trans(text: str, **values: object) -> Markup:
     return Markup(here.text(text)) % values  # noqa: S704  # from a template
 
 
-def trans_counted(one: str, many: str, n: int, **values: object) -> Markup:
+def trans_counted(one: str, many: str, n: int, /, **values: object) -> Markup:
     """Return the text of a `{% trans %}` with `{% pluralize %}`."""
     values.setdefault("num", n)
     return Markup(current().counted(one, many, n)) % values  # noqa: S704  # from a template

@@ -102,13 +102,10 @@ def unsaid(source: str) -> Iterator[str]:
     }
     for const in tree.find_all(nodes.Const):
         text = const.value
-        if (
-            isinstance(text, str)
-            and id(const) not in marked | keys | compared
-            and _READS.match(text)
-        ):
-            if not _CODE.match(text):
-                yield text
+        if not isinstance(text, str) or id(const) in marked | keys | compared:
+            continue
+        if _READS.match(text) and not _CODE.match(text):
+            yield text
 
 
 MARKS = frozenset({"_", "plural", "gettext", "ngettext"})
