@@ -16,7 +16,7 @@ from netpulse.crypto import passwords
 from netpulse.model.status_page import StatusPage
 from netpulse.model.time import HOUR, SECOND
 from netpulse.rules import status_pages as rules
-from netpulse.web import languages, limits
+from netpulse.web import limits
 from netpulse.web.call import Call
 from netpulse.web.errors import ApiError, too_many
 from netpulse.web.proxies import bucket
@@ -29,12 +29,7 @@ _NAME_LENGTH = 12
 
 
 async def found(call: Call, slug: str) -> Shown:
-    """Return the page with this address. Raises ApiError (404) where there is none.
-
-    From here on the request speaks what its browser asks for: what somebody has chosen for
-    NetPulse itself is no matter of a status page, and caches know nothing of it.
-    """
-    languages.use(languages.of_request(call.request.headers.get("accept-language", "")))
+    """Return the page with this address. Raises ApiError (404) where there is none."""
     shown = None
     if rules.slug_problem(slug) is None:
         shown = await call.house.shelf.look(slug)
