@@ -2,7 +2,7 @@
 import { showAll, startTimes } from "./time.js";
 import { startUi } from "./ui.js";
 
-const EVERY_MS = 30_000;
+const EVERY_MS = 10_000; // most readers are told that nothing is new (304)
 let seen = "";
 
 /** Put in what is new. What somebody reads or has the focus in is left alone until the next time. */
