@@ -14,7 +14,7 @@ from netpulse.model.time import Millis
 from netpulse.model.watch import Status
 from netpulse.storage.conn import Conn, Row
 from netpulse.storage.errors import Missing, VersionConflict
-from netpulse.storage.table import Page
+from netpulse.storage.table import Page, like
 
 _COLUMNS = (
     "i.id, i.org_id, i.title, i.status, i.origin, i.impact, i.started_at, i.resolved_at, i.reason,"
@@ -39,6 +39,13 @@ class IncidentFilter(Struct, frozen=True, kw_only=True):
     status: IncidentStatus | None = None
     is_open: bool | None = None
     monitor_id: Id | None = None
+    origin: Origin | None = None
+    q: str | None = None
+    """Text in title or root cause, or in name, target, group or a tag of one of its monitors."""
+    start: Millis | None = None
+    """Those that began at this moment or later."""
+    end: Millis | None = None
+    """Those that began before this moment."""
 
 
 def get(conn: Conn, org_id: Id, incident_id: Id) -> Incident | None:
@@ -70,6 +77,23 @@ def page(
     if wanted.monitor_id is not None:
         parts.append("i.id IN (SELECT incident_id FROM incident_monitors WHERE monitor_id = ?)")
         params.append(wanted.monitor_id)
+    if wanted.origin is not None:
+        parts.append("i.origin = ?")
+        params.append(wanted.origin.value)
+    if wanted.q is not None and wanted.q.strip():
+        parts.append(
+            "(i.title LIKE ? ESCAPE '\\' OR i.root_cause LIKE ? ESCAPE '\\' OR i.id IN ("
+            "SELECT im.incident_id FROM monitors m JOIN incident_monitors im"
+            " ON im.monitor_id = m.id WHERE m.org_id = ? AND m.search LIKE ? ESCAPE '\\'))"
+        )
+        text = wanted.q.strip()
+        params += [like(text), like(text), org_id, like(text.casefold())]
+    if wanted.start is not None:
+        parts.append("i.started_at >= ?")
+        params.append(wanted.start)
+    if wanted.end is not None:
+        parts.append("i.started_at < ?")
+        params.append(wanted.end)
     where = " AND ".join(parts)
     total = conn.one(f"SELECT count(*) FROM incidents i WHERE {where}", params)
     rows = conn.all(

@@ -9,9 +9,8 @@ from netpulse.model.ids import Id
 from netpulse.model.time import DAY, Millis
 from netpulse.model.watch import Status
 from netpulse.rules import uptime
-from netpulse.storage import alert_rules, channels, incidents, monitors, standings
+from netpulse.storage import alert_rules, channels, monitors, standings
 from netpulse.storage.conn import Conn
-from netpulse.storage.incidents import IncidentFilter
 
 
 class Looked(Struct, frozen=True):
@@ -110,13 +109,6 @@ def last_end(conn: Conn, org_id: Id) -> Millis | None:
     """Return when the last incident of the organization ended."""
     row = conn.one("SELECT max(resolved_at) FROM incidents WHERE org_id = ?", (org_id,))
     return None if row is None else row[0]
-
-
-def open_and_resolved(conn: Conn, org_id: Id) -> tuple[int, int]:
-    """Return how many incidents are open and how many are over."""
-    still = incidents.page(conn, org_id, IncidentFilter(is_open=True), 0, 1).total
-    over = incidents.page(conn, org_id, IncidentFilter(is_open=False), 0, 1).total
-    return still, over
 
 
 TROUBLE = (Status.DOWN, Status.DEGRADED, Status.UNKNOWN)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from html import unescape
 from typing import Any
 
 import httpx
 
-from netpulse.model.time import MINUTE, rfc3339
+from netpulse.model.time import HOUR, MINUTE, rfc3339
 from tests.api.test_monitors import errors, fail, make, sent
 from tests.clock import START, FakeClock
 from tests.conftest import Stage
@@ -115,6 +116,67 @@ async def test_lists(house: Stage, alice: httpx.AsyncClient) -> None:
         "limit": 2,
         "total": 3,
     }
+
+
+async def test_searching(
+    house: Stage, alice: httpx.AsyncClient, charlie: httpx.AsyncClient
+) -> None:
+    monitor = await make(alice, name="Müller's shop", tags=["prod"])
+    await fail(house, monitor["id"], START + HOUR)
+    theirs = await make(charlie, name="Müller elsewhere")
+    await fail(house, theirs["id"], START)
+    made = sent(await alice.post("/v1/incidents", json={"title": "100% of_it"}), 201)
+    fire = f"/v1/incidents/{made['id']}"
+    sent(await alice.patch(fire, json={"root_cause": "A cable"}))
+
+    async def found(**params: Any) -> list[str]:
+        listed = sent(await alice.get("/v1/incidents", params=params))
+        pages = await alice.get("/incidents", params=params)
+        for row in listed:
+            assert f"/incidents/{row['id']}" in pages.text
+        return [row["origin"] for row in listed]
+
+    assert await found() == ["check", "manual"]
+    assert await found(origin="check") == ["check"]
+    assert await found(origin="manual") == ["manual"]
+    assert await found(q="MÜLLER") == ["check"]
+    assert await found(q="prod") == ["check"]
+    assert await found(q=" cable ") == ["manual"]
+    assert await found(q="100% of_") == ["manual"]
+    assert await found(q="100_") == []
+    assert await found(**{"from": rfc3339(START + 1)}) == ["check"]
+    assert await found(to=rfc3339(START + HOUR)) == ["manual"]
+    assert errors(await alice.get("/v1/incidents?from=soon")) == [
+        ("?from", "'soon' is not a time such as 2026-01-01T12:00:00Z")
+    ]
+    assert errors(await alice.get("/v1/incidents?origin=x"))[0][0] == "?origin"
+
+
+async def test_the_list_of_a_page(house: Stage, alice: httpx.AsyncClient) -> None:
+    monitor = await make(alice, name="Shop")
+    await fail(house, monitor["id"], START)
+    other = await make(alice, name="Other")
+
+    async def page(query: str) -> str:
+        response = await alice.get(f"/incidents?{query}")
+        assert response.status_code == 200
+        return unescape(response.text)
+
+    shown = await page(f"monitor_id={monitor['id']}&status=open")
+    assert "Only incidents of Shop." in shown
+    assert "Open (1)" in shown
+    assert "Resolved (0)" in shown
+    assert f"/incidents?status=all&monitor_id={monitor['id']}" in shown
+    shown = await page(f"monitor_id={other['id']}")
+    assert "No incident fits this filter" in shown
+    assert "Open (0)" in shown
+    shown = await page("from=2025-12-17&to=2025-12-17")
+    assert "Shop is down" in shown
+    assert "No incident fits this filter" in await page("to=2025-12-16")
+    # What is no filter is none.
+    shown = await page("from=nonsense&origin=x&status=y&monitor_id=z&page=-1")
+    assert "Shop is down" in shown
+    assert ">Clear</a>" not in shown
 
 
 async def test_a_down_monitors_incident_is_not_resolved_by_hand(

@@ -51,7 +51,6 @@ async def test_an_empty_house(tmp_path: Path) -> None:
         assert overview.steps(conn, org.id) == Steps(monitor=False, channel=False, rule=False)
         assert overview.uncovered(conn, org.id, 3) == (0, [])
         assert overview.last_end(conn, org.id) is None
-        assert overview.open_and_resolved(conn, org.id) == (0, 0)
 
     async with opened(tmp_path / "data") as db:
         await db.write(look)
@@ -124,7 +123,6 @@ async def test_incidents_of_the_last_day(tmp_path: Path) -> None:
 
         # One began before the day and ended in it, one is still open.
         assert overview.lately(conn, org.id, NOW).incidents == 3
-        assert overview.open_and_resolved(conn, org.id) == (1, 3)
         assert overview.last_end(conn, org.id) == NOW - HOUR - 5 * SECOND
         assert overview.last_end(conn, other.id) == NOW - MINUTE
 

@@ -18,6 +18,7 @@ from netpulse.storage.errors import Missing
 from netpulse.storage.incidents import AlreadyOver, IncidentFilter, StillDown
 from netpulse.storage.table import Page
 from netpulse.web import reading
+from netpulse.web.api.checks import Moment, moment
 from netpulse.web.api.incident_answers import (
     EntryAnswer,
     IncidentAnswer,
@@ -95,17 +96,45 @@ class UpdateSpec(Struct, frozen=True, kw_only=True):
     tell.)"""
 
 
-class IncidentQuery(ListQuery, frozen=True, kw_only=True):
+class IncidentQuery(ListQuery, frozen=True, kw_only=True, rename={"from_": "from"}):
     """Which incidents, the latest first."""
 
     status: IncidentStatus | None = None
     is_open: bool | None = None
     monitor_id: Annotated[str, Meta(max_length=100)] | None = None
+    origin: Origin | None = None
+    q: Annotated[str, Meta(max_length=200)] | None = None
+    """A part of title or root cause, or of name, target, group or a tag of one of its monitors."""
+    from_: Moment | None = None
+    """RFC 3339: those that began then or later."""
+    to: Moment | None = None
+    """RFC 3339: those that began before."""
 
 
-def _page(conn: Conn, org_id: Id, query: IncidentQuery) -> Page[Incident]:
-    wanted = IncidentFilter(status=query.status, is_open=query.is_open, monitor_id=query.monitor_id)
-    return incidents.page(conn, org_id, wanted, query.offset, query.limit)
+def _wanted(query: IncidentQuery) -> IncidentFilter:
+    """Return the filter that a query names.
+
+    Raises:
+        ApiError: 400 for what is no moment.
+    """
+    problems: list[Problem] = []
+    start, end = moment(query.from_, "?from", problems), moment(query.to, "?to", problems)
+    reading.at_least_one(problems)
+    return IncidentFilter(
+        status=query.status,
+        is_open=query.is_open,
+        monitor_id=query.monitor_id,
+        origin=query.origin,
+        q=query.q,
+        start=start,
+        end=end,
+    )
+
+
+def _page(
+    conn: Conn, org_id: Id, wanted: IncidentFilter, offset: int, limit: int
+) -> Page[Incident]:
+    return incidents.page(conn, org_id, wanted, offset, limit)
 
 
 class _Story(Struct, frozen=True):
@@ -138,7 +167,7 @@ def _with_story(conn: Conn, org_id: Id, incident_id: Id) -> _Story | None:
 async def list_all(call: Call) -> Many[IncidentAnswer]:
     """List."""
     query = call.query(IncidentQuery)
-    found = await call.session.read(_page, query)
+    found = await call.session.read(_page, _wanted(query), query.offset, query.limit)
     rows = [shown(incident, call.now) for incident in found.rows]
     return page_of(rows, page=query.page, limit=query.limit, total=found.total)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode
 
@@ -13,7 +12,7 @@ from msgspec import Struct
 
 from netpulse.model.audit import AuditRow
 from netpulse.model.ids import Id
-from netpulse.model.time import Millis, rfc3339
+from netpulse.model.time import rfc3339
 from netpulse.model.user import Role
 from netpulse.rules.differences import differences
 from netpulse.storage import audit
@@ -24,7 +23,7 @@ from netpulse.web.api import audit_logs as api
 from netpulse.web.api.audit_logs import ExportQuery
 from netpulse.web.call import Call
 from netpulse.web.endpoint import ADMIN, page
-from netpulse.web.pages import forms, render
+from netpulse.web.pages import date_range, forms, render
 from netpulse.web.pages.monitors import pager
 from netpulse.web.pages.settings import tabs
 
@@ -56,8 +55,7 @@ async def list_all(call: Call) -> Response[bytes]:
     given = call.request.query_params
     filters = {name: str(given.get(name, "")).strip()[:LONGEST] for name in _FILTERS}
     for name in ("from", "to"):
-        if _day(filters[name]) is None:
-            filters[name] = ""
+        filters[name] = date_range.known(filters[name])
     is_super = call.session.role >= Role.SUPER_ADMIN
     log = "instance" if is_super and given.get("log") == "instance" else ""
     number = given.get("page", "1")
@@ -99,7 +97,7 @@ async def export(call: Call) -> Stream:
 
 
 def _wanted(filters: dict[str, str]) -> AuditFilter:
-    start, last = _day(filters["from"]), _day(filters["to"])
+    start, end = date_range.moments(filters["from"], filters["to"])
     return AuditFilter(
         action=filters["action"] or None,
         resource_type=filters["resource_type"] or None,
@@ -107,23 +105,10 @@ def _wanted(filters: dict[str, str]) -> AuditFilter:
         user_id=filters["user_id"] or None,
         actor=filters["actor"] or None,
         ip=filters["ip"] or None,
-        start=None if start is None else _millis(start),
-        # The last day counts as a whole.
-        end=None if last is None else _millis(last + timedelta(days=1)),
+        start=start,
+        end=end,
         q=filters["q"] or None,
     )
-
-
-def _day(text: str) -> datetime | None:
-    try:
-        day = datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=UTC)
-    except ValueError:
-        return None
-    return day if 1970 <= day.year < 9999 else None
-
-
-def _millis(moment: datetime) -> Millis:
-    return int(moment.timestamp() * 1000)
 
 
 def _logs(log: str) -> list[dict[str, Any]]:

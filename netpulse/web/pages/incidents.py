@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import urlencode
 
 from litestar import Response
-from msgspec import UNSET
+from msgspec import UNSET, Struct
+from msgspec.structs import replace as with_changes
 
-from netpulse.model.ids import Id
-from netpulse.model.incident import Incident, IncidentStatus
+from netpulse.model.ids import Id, is_id
+from netpulse.model.incident import Incident, IncidentStatus, Origin
 from netpulse.model.time import rfc3339
 from netpulse.model.user import Role
-from netpulse.storage import incidents, overview
+from netpulse.storage import incidents, monitors
 from netpulse.storage.db import Conn
 from netpulse.storage.incidents import IncidentFilter
 from netpulse.storage.table import Page
@@ -20,13 +22,17 @@ from netpulse.web.api import incidents as api
 from netpulse.web.call import Call
 from netpulse.web.endpoint import ADMIN, VIEWER, page
 from netpulse.web.errors import ApiError, Problem, invalid, not_found
-from netpulse.web.pages import forms, incident_story, render
+from netpulse.web.languages import mark, say
+from netpulse.web.pages import date_range, forms, incident_story, render
 from netpulse.web.pages.monitors import pager
 from netpulse.web.pages.render import redirect
 from netpulse.web.pages.rows import incident_row
 
 LIMIT = 20
 _OPEN = {"open": True, "resolved": False, "all": None}
+_TABS = {"open": mark("Open"), "resolved": mark("Resolved"), "all": mark("All")}
+_FILTERS = ("q", "status", "origin", "monitor_id", "from", "to")
+_LONGEST = 200
 _LABELS = {
     "message": "What is known",
     "status": "Status",
@@ -34,34 +40,89 @@ _LABELS = {
 }
 
 
-def _page(conn: Conn, org_id: Id, is_open: bool | None, offset: int) -> Page[Incident]:
-    return incidents.page(conn, org_id, IncidentFilter(is_open=is_open), offset, LIMIT)
+class _Listed(Struct, frozen=True):
+    found: Page[Incident]
+    still: int
+    over: int
+    monitor: str | None
+    """The name of the one that was asked for."""
+
+
+def _listed(conn: Conn, org_id: Id, wanted: IncidentFilter, offset: int) -> _Listed:
+    named = wanted.monitor_id and monitors.get(conn, org_id, wanted.monitor_id)
+    still, over = (
+        incidents.page(conn, org_id, with_changes(wanted, is_open=is_open), 0, 1).total
+        for is_open in (True, False)
+    )
+    return _Listed(
+        found=incidents.page(conn, org_id, wanted, offset, LIMIT),
+        still=still,
+        over=over,
+        monitor=named.spec.name if named else None,
+    )
+
+
+def _filters(call: Call) -> dict[str, str]:
+    """Return what was asked for, with "" for what was not or is nothing that could be."""
+    given = call.request.query_params
+    found = {name: str(given.get(name, "")).strip()[:_LONGEST] for name in _FILTERS}
+    found["status"] = found["status"] if found["status"] in _OPEN else "all"
+    if found["origin"] not in set(Origin):
+        found["origin"] = ""
+    if not is_id(found["monitor_id"]):
+        found["monitor_id"] = ""
+    for name in ("from", "to"):
+        found[name] = date_range.known(found[name])
+    return found
+
+
+def _wanted(filters: dict[str, str]) -> IncidentFilter:
+    start, end = date_range.moments(filters["from"], filters["to"])
+    return IncidentFilter(
+        is_open=_OPEN[filters["status"]],
+        monitor_id=filters["monitor_id"] or None,
+        origin=Origin(filters["origin"]) if filters["origin"] else None,
+        q=filters["q"] or None,
+        start=start,
+        end=end,
+    )
 
 
 @page("GET", "/incidents", access=VIEWER)
 async def list_all(call: Call) -> Response[bytes]:
     """List them, the open ones or all."""
     given = call.request.query_params
-    status = given.get("status", "all")
-    status = status if status in _OPEN else "all"
+    filters = _filters(call)
     number = given.get("page", "1")
     at = min(max(int(number), 1), 100_000) if number.isdecimal() and len(number) < 8 else 1
-    found = await call.session.read(_page, _OPEN[status], (at - 1) * LIMIT)
+    seen = await call.session.read(_listed, _wanted(filters), (at - 1) * LIMIT)
+    kept = {name: value for name, value in filters.items() if value}
     shown: dict[str, Any] = {
-        "incidents": [incident_row(one, call.now) for one in found.rows],
-        "filters": {"status": status},
-        "pager": pager("/incidents", {"status": status}, at, LIMIT, found.total),
-        "self_url": f"/incidents?status={status}&page={at}&part=list",
+        "incidents": [incident_row(one, call.now) for one in seen.found.rows],
+        "filters": filters | {"active": bool(kept.keys() - {"status"})},
+        "pager": pager("/incidents", filters, at, LIMIT, seen.found.total),
+        "self_url": f"/incidents?{urlencode(kept | {'page': at, 'part': 'list'})}",
     }
     if given.get("part") == "list":
         return await render.page(call, "incidents/_list.html", **shown)
-    still, over = await call.session.read(overview.open_and_resolved)
+    totals = {"open": seen.still, "resolved": seen.over, "all": None}
     tabs = [
-        {"value": "open", "label": "Open", "total": still},
-        {"value": "resolved", "label": "Resolved", "total": over},
-        {"value": "all", "label": "All", "total": None},
+        {
+            "value": value,
+            "label": say(label),
+            "total": totals[value],
+            "href": f"/incidents?{urlencode(kept | {'status': value})}",
+        }
+        for value, label in _TABS.items()
     ]
-    return await render.page(call, "incidents/list.html", active="Incidents", tabs=tabs, **shown)
+    return await render.page(
+        call,
+        "incidents/list.html",
+        active="Incidents",
+        tabs=tabs,
+        monitor_name=seen.monitor,
+        **shown,
+    )
 
 
 @page("GET", "/incidents/{id:str}", access=VIEWER)
