@@ -47,7 +47,7 @@ dist/netpulse: $(SOURCES)
 
 bench: ## Measure checks, lag, CPU, memory and storage; results go to bench/results
 	@sh packaging/venv.sh dev
-	@$(VENV)/python packaging/system_packages.py --optional bench
+	@$(VENV)/python packaging/system_packages.py --optional bench proxy
 	$(VENV)/python bench/checks.py --out bench/results $(ARGS)
 	$(VENV)/python bench/probes.py --out bench/results
 	$(VENV)/python bench/bombs.py --out bench/results

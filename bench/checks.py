@@ -1,72 +1,85 @@
-"""N HTTP monitors at 10 s against a fast local server: what a minute of it costs.
+"""The whole product, scheduled, probed, judged, stored: what a check costs, and how late it is.
 
-    python bench/checks.py --monitors 100 1000 5000 --seconds 60 --out bench/results
+    python bench/checks.py --seconds 20 --out bench/results
+    python bench/checks.py --only http:10000:10 dns:10000:10
 
-Measured from outside: the arrivals at the target against each monitor's grid (lag, missed), the
-CPU time of the whole process by the operating system's count, its resident memory, the growth of
-its data directory, and the latency of the API meanwhile. Everything stays on loopback and ends by
-itself.
+Measured from outside: the CPU time of the whole process by the operating system's count, the
+arrivals at the target against each monitor's fixed grid, resident memory, and what the API and the
+dashboard answer meanwhile. In the rows of 500 checks a second and more a ticker on the product's
+event loop tells how late that is, and what was on it. Prometheus with its blackbox exporter is
+measured in the same run where the system's packages have them. All stays on loopback.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
-import contextlib
 import json
 import os
-import platform
-import socket
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections import defaultdict
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import aiohttp
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from netpulse.rules.schedule import phase_ms  # noqa: E402  # the checkout, not an installed copy
+from bench import prometheus  # noqa: E402  # the checkout, not an installed copy
+from bench.fleet import KINDS, Far, build, far_side  # noqa: E402
+from bench.measure import (  # noqa: E402
+    cpu_seconds,
+    free_port,
+    judge,
+    percentile,
+    report,
+    resident_mb,
+    sign_in,
+    wait_ready,
+)
 
-INTERVAL = 10
-EMAIL, PASSWORD = "bench@example.com", "a long bench passphrase"
-
-
-def free_port() -> int:
-    """Return a port nobody listens on just now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def family(pid: int) -> list[int]:
-    """Return `pid` and all its descendants."""
-    found = [pid]
-    for parent in found:
-        for task in Path(f"/proc/{parent}/task").glob("*/children"):
-            with contextlib.suppress(FileNotFoundError, ProcessLookupError):
-                found += [int(child) for child in task.read_text().split()]
-    return found
-
-
-def cpu_seconds(pid: int) -> float:
-    """Return the user and system seconds used so far by the process and its descendants."""
-    ticks = 0
-    for one in family(pid):
-        fields = Path(f"/proc/{one}/stat").read_text().rsplit(")", 1)[1].split()
-        ticks += int(fields[11]) + int(fields[12])
-    return ticks / os.sysconf("SC_CLK_TCK")
+TARGET_US = {"http": 250, "https": 1300, "tcp": 100, "dns": 120, "icmp": 50}
+"""CPU microseconds a check, from the rates of BUSY on."""
+BUSY = {"http": 1000, "https": 500, "tcp": 1000, "dns": 1000, "icmp": 1000}
+"""Checks a second."""
+RSS_MB = {1_000: 100, 10_000: 200}
+LAG_P99_MS, API_P99_MS, DASHBOARD_MS = 50, 50, 300
+TICKED = 500
+"""Checks a second from which on the ticker runs: below, it would be much of what is measured."""
 
 
-def resident_mb(pid: int) -> float:
-    """Return the resident memory of the process and its descendants in megabytes."""
-    pages = sum(int(Path(f"/proc/{one}/statm").read_text().split()[1]) for one in family(pid))
-    return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
+class Row(NamedTuple):
+    """One size: how many monitors of which type, every how many seconds."""
+
+    kind: str
+    monitors: int
+    interval: int
+    seconds: int
+    reading: bool = False
+    """The API and the dashboard are read, after the CPU time was taken."""
+
+    @property
+    def rate(self) -> float:
+        """Checks a second."""
+        return self.monitors / self.interval
+
+
+def plan(seconds: int) -> list[list[Row]]:
+    """Return what is measured: the rows of a list at the same time, the lists one after another."""
+    few = [Row(kind, 100, 10, 2 * seconds) for kind in KINDS]
+    return [
+        [*few, Row("http", 100, 60, max(60, 2 * seconds))],
+        [Row(kind, 1_000, 10, seconds) for kind in KINDS],
+        [Row("http", 10_000, 10, seconds, reading=True)],
+        [Row("https", 5_000, 10, seconds)],
+        *([Row(kind, 10_000, 10, seconds)] for kind in ("tcp", "dns", "icmp")),
+        [Row("http", 30_000, 10, seconds, reading=True)],
+    ]
 
 
 def stored_bytes(data: Path) -> int:
@@ -74,55 +87,13 @@ def stored_bytes(data: Path) -> int:
     return sum(path.stat().st_size for path in data.glob("hot/*") if path.is_file())
 
 
-def percentile(values: list[float], part: float) -> float:
-    """Return the value below which `part` (0 to 1) of `values` lie."""
-    ordered = sorted(values)
-    return ordered[min(len(ordered) - 1, int(part * len(ordered)))] if ordered else float("nan")
-
-
-async def wait_ready(session: aiohttp.ClientSession, base: str) -> float:
-    """Wait until the process answers and return the seconds that took."""
-    began = time.perf_counter()
-    while time.perf_counter() - began < 60:
-        with contextlib.suppress(aiohttp.ClientError):
-            async with session.get(f"{base}/healthz") as answer:
-                if answer.status == 200:
-                    return time.perf_counter() - began
-        await asyncio.sleep(0.05)
-    raise SystemExit("NetPulse did not answer within 60 s")
-
-
-async def fill(
-    session: aiohttp.ClientSession, base: str, target: int, count: int
-) -> dict[str, str]:
-    """Make `count` monitors and return path -> monitor id."""
-    ids: dict[str, str] = {}
-    gate = asyncio.Semaphore(32)
-
-    async def one(number: int) -> None:
-        spec = {
-            "type": "http",
-            "name": f"bench {number}",
-            "target": f"http://127.0.0.1:{target}/{number}",
-            "interval_seconds": INTERVAL,
-            "timeout_seconds": 5,
-        }
-        async with gate, session.post(f"{base}/v1/monitors", json=spec) as answer:
-            body = await answer.json()
-            if answer.status != 201:
-                raise SystemExit(f"a monitor was refused: {body}")
-            ids[f"/{number}"] = body["data"]["id"]
-
-    await asyncio.gather(*(one(number) for number in range(count)))
-    return ids
-
-
-async def sample_api(
-    session: aiohttp.ClientSession, base: str, ids: list[str], until: float
-) -> list[float]:
-    """Read lists, single monitors and checks until `until`; return the latencies in ms."""
-    latencies = []
-    number = 0
+async def read(
+    session: aiohttp.ClientSession, base: str, ids: Sequence[str], seconds: float
+) -> dict[str, Any]:
+    """Read lists, monitors, checks and the dashboard, ten a second; return how long that took."""
+    api: list[float] = []
+    dashboard: list[float] = []
+    until, number = time.monotonic() + seconds, 0
     while time.monotonic() < until:
         number += 1
         one = ids[number % len(ids)]
@@ -131,148 +102,188 @@ async def sample_api(
             f"/v1/monitors/{one}",
             f"/v1/monitors/{one}/checks?limit=20",
             f"/v1/monitors/{one}/uptime?period=24h",
-        )[number % 4]
+            "/dashboard",
+        )[number % 5]
         began = time.perf_counter()
         async with session.get(base + path) as answer:
             await answer.read()
             if answer.status != 200:
                 raise SystemExit(f"{path} answered {answer.status}")
-        latencies.append((time.perf_counter() - began) * 1000)
+        took = (time.perf_counter() - began) * 1000
+        (dashboard if path == "/dashboard" else api).append(took)
         await asyncio.sleep(0.1)
-    return latencies
-
-
-async def run(count: int, seconds: int, command: list[str]) -> dict[str, Any]:
-    """Measure one size and return the figures."""
-    with tempfile.TemporaryDirectory() as name:
-        data, ledger = Path(name) / "data", Path(name) / "arrivals.json"
-        target = subprocess.Popen(  # noqa: ASYNC220  # before anything is measured
-            [sys.executable, str(ROOT / "bench" / "target.py"), str(ledger)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        assert target.stdout is not None
-        assert target.stdin is not None
-        target_port = int(target.stdout.readline())
-        port = free_port()
-        environ = os.environ | {
-            "NETPULSE_ADMIN_EMAIL": EMAIL,
-            "NETPULSE_ADMIN_PASSWORD": PASSWORD,
-        }
-        server = subprocess.Popen(  # noqa: ASYNC220
-            [*command, "serve", "--data", str(data), "--port", str(port)],
-            env=environ,
-            cwd=ROOT,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-        base = f"http://127.0.0.1:{port}"
-        try:
-            async with aiohttp.ClientSession() as session:
-                started = await wait_ready(session, base)
-                login = {"email": EMAIL, "password": PASSWORD}
-                async with session.post(f"{base}/v1/auth/login", json=login) as answer:
-                    token = (await answer.json())["data"]["access_token"]
-                session.headers["Authorization"] = f"Bearer {token}"
-                ids = await fill(session, base, target_port, count)
-                await asyncio.sleep(INTERVAL + 5)
-                began, cpu, stored = time.time(), cpu_seconds(server.pid), stored_bytes(data)
-                api = await sample_api(
-                    session, base, list(ids.values()), time.monotonic() + seconds
-                )
-                ended = time.time()
-                used = cpu_seconds(server.pid) - cpu
-                grown = stored_bytes(data) - stored
-                memory = resident_mb(server.pid)
-        finally:
-            server.terminate()
-            server.wait(15)
-            target.stdin.close()
-            target.wait(60)
-        return judge(ids, json.loads(ledger.read_text()), began, ended) | {
-            "monitors": count,
-            "seconds": round(ended - began, 1),
-            "cpu_ms_per_check": None,
-            "cpu_seconds": round(used, 2),
-            "rss_mb": round(memory, 1),
-            "stored_growth_bytes": grown,
-            "api_requests": len(api),
-            "api_ms_median": round(statistics.median(api), 2),
-            "api_ms_p99": round(percentile(api, 0.99), 2),
-            "start_seconds": round(started, 2),
-        }
-
-
-def judge(
-    ids: dict[str, str], arrivals: list[tuple[str, float]], began: float, ended: float
-) -> dict[str, Any]:
-    """Hold the arrivals against each monitor's grid: due, done, missed, lag in milliseconds."""
-    seen: dict[str, list[float]] = defaultdict(list)
-    for path, at in arrivals:
-        seen[path].append(at)
-    due = done = 0
-    lags = []
-    for path, monitor_id in ids.items():
-        phase = phase_ms(monitor_id, INTERVAL * 1000) / 1000
-        slot = began - (began - phase) % INTERVAL + INTERVAL
-        # The last slots may still be under way when the measuring ends.
-        while slot < ended - 2:
-            due += 1
-            late = [at - slot for at in seen[path] if -0.005 <= at - slot < INTERVAL - 0.005]
-            if late:
-                done += 1
-                lags.append(max(0.0, late[0] * 1000))
-            slot += INTERVAL
     return {
-        "checks_due": due,
-        "checks_done": done,
-        "checks_seen": sum(began <= at < ended for at in (at for _, at in arrivals)),
-        "lag_ms_median": round(statistics.median(lags), 2) if lags else None,
-        "lag_ms_p99": round(percentile(lags, 0.99), 2) if lags else None,
-        "lag_ms_max": round(max(lags), 2) if lags else None,
+        "api_requests": len(api),
+        "api_ms_median": round(statistics.median(api), 2),
+        "api_ms_p99": round(percentile(api, 0.99), 2),
+        "dashboard_ms_median": round(statistics.median(dashboard), 2),
+        "dashboard_ms_max": round(max(dashboard), 2),
     }
 
 
+def ticked(ledger: Path, began: float, ended: float) -> dict[str, Any]:
+    """Return how late the loop was between two moments, and what was on it most often."""
+    told = json.loads(ledger.read_text())
+    late = [each for at, each in told["ticks"] if began <= at < ended]
+    return {
+        "loop_late_ms_p99": round(percentile(late, 0.99), 2),
+        "loop_late_ms_max": round(max(late, default=float("nan")), 2),
+        "on_the_loop_when_late": [f"{count} x {stack}" for stack, count in told["stacks"][:5]],
+    }
+
+
+async def run(row: Row, command: list[str]) -> dict[str, Any]:
+    """Measure one size and return the figures."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        with far_side(row.kind, folder) as far:
+            ids = await build(folder / "data", far, row.monitors, row.interval)
+            found = await _watch(row, command, folder, far, ids)
+        measured = found.pop("from"), found.pop("to")
+        lags = judge(ids, far.arrivals(), *measured, row.interval)
+        found["far_side"] = far.program
+        if found["ticker"]:
+            found |= ticked(folder / "ticks.json", *measured)
+        checks = max(
+            1, judge(ids, far.arrivals(), *found.pop("counted"), row.interval)["checks_seen"]
+        )
+        used = found.pop("used")
+        return (
+            {"type": row.kind, "monitors": row.monitors, "interval_seconds": row.interval}
+            | lags
+            | {
+                "cpu_us_per_check": round(used / checks * 1e6),
+                "cpu_percent_of_a_core": round(used / found["seconds"] * 100, 2),
+                "stored_bytes_per_check": round(found.pop("grown") / checks, 1),
+            }
+            | found
+        )
+
+
+async def _watch(
+    row: Row, command: list[str], folder: Path, far: Far, ids: dict[str, str]
+) -> dict[str, Any]:
+    """Run the product on what was made, and return what the operating system says of it."""
+    data, port = folder / "data", free_port()
+    ticker = row.rate >= TICKED and "-m" in command
+    if ticker:
+        command = [sys.executable, str(ROOT / "bench" / "ticking.py"), str(folder / "ticks.json")]
+    server = subprocess.Popen(  # noqa: ASYNC220  # before anything is measured
+        [*command, "serve", "--data", str(data), "--port", str(port)],
+        env=os.environ | {"NETPULSE_LIMITS_REQUESTS_PER_MINUTE": "0"},
+        cwd=ROOT,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    base = f"http://127.0.0.1:{port}"
+    try:
+        async with aiohttp.ClientSession() as session:
+            started = await wait_ready(session, base)
+            # Every monitor had its first check by then, and the start's own work is done.
+            await asyncio.sleep(min(row.interval, 60) + 5)
+            began, cpu, stored = time.time(), cpu_seconds(server.pid), stored_bytes(data)
+            await asyncio.sleep(row.seconds)
+            used, middle = cpu_seconds(server.pid) - cpu, time.time()
+            grown = stored_bytes(data) - stored
+            reading: dict[str, Any] = {}
+            if row.reading:
+                await sign_in(session, base)
+                reading = await read(session, base, list(ids.values()), row.seconds)
+            memory = resident_mb(server.pid)
+            ended = time.time()
+    finally:
+        server.terminate()
+        server.wait(30)
+    return reading | {
+        "used": used,
+        "grown": grown,
+        "seconds": round(middle - began, 1),
+        "rss_mb": round(memory, 1),
+        "start_seconds": round(started, 2),
+        "ticker": ticker,
+        "counted": (began, middle),
+        "from": began,
+        "to": ended,
+    }
+
+
+def shown(row: dict[str, Any]) -> str:
+    """Return a row as lines for people, beside what is to be reached."""
+    rate = row["monitors"] / row["interval_seconds"]
+    busy = rate >= BUSY[row["type"]]
+    target = f" (target {TARGET_US[row['type']]})" if busy else ""
+    words = (
+        f"{row['type']:>5} {row['monitors']:>6} at {row['interval_seconds']} s, {rate:>6.1f}/s: "
+        f"{row['cpu_us_per_check']:>5} us CPU a check{target}, "
+        f"{row['cpu_percent_of_a_core']} % of a core, "
+        f"{row['checks_done']}/{row['checks_due']} done, lag median {row['lag_ms_median']} "
+        f"p99 {row['lag_ms_p99']} max {row['lag_ms_max']} ms, RSS {row['rss_mb']} MB"
+    )
+    if row["type"] == "http" and row["monitors"] in RSS_MB:
+        words += f" (target {RSS_MB[row['monitors']]})"
+    if row["ticker"]:
+        words += f"\n      loop late p99 {row['loop_late_ms_p99']} max {row['loop_late_ms_max']} ms"
+    if "api_ms_p99" in row:
+        words += (
+            f"; API p99 {row['api_ms_p99']} ms (target {API_P99_MS}), dashboard median "
+            f"{row['dashboard_ms_median']} max {row['dashboard_ms_max']} ms (target {DASHBOARD_MS})"
+        )
+    return words
+
+
+def _shown_peer(row: dict[str, Any]) -> str:
+    return (
+        f"Prometheus + blackbox exporter, {row['targets']} at {row['interval_seconds']} s: "
+        f"{row['cpu_us_per_check']} us CPU a check (exporter {row['cpu_us_per_check_exporter']}), "
+        f"{row['checks_done']}/{row['checks_due']} done, lag median {row['lag_ms_median']} p99 "
+        f"{row['lag_ms_p99']} max {row['lag_ms_max']} ms, RSS {row['rss_mb']} MB"
+    )
+
+
+def say(words: str) -> None:
+    """Print at once: a run takes minutes."""
+    sys.stdout.write(words + "\n")
+    sys.stdout.flush()
+
+
+async def measure(together: list[list[Row]], command: list[str]) -> list[dict[str, Any]]:
+    """Measure all rows, and print each as it comes."""
+    rows = []
+    for some in together:
+        for row in await asyncio.gather(*(run(each, command) for each in some)):
+            rows.append(row)
+            say(shown(row))
+    return rows
+
+
 def main() -> None:
-    """Measure each size, print a table, and keep the figures."""
+    """Measure, print a line a row, and keep the figures."""
     options = argparse.ArgumentParser(description=__doc__)
-    options.add_argument("--monitors", type=int, nargs="+", default=[100, 1000, 5000])
-    options.add_argument("--seconds", type=int, default=60)
+    options.add_argument("--seconds", type=int, default=20, help="how long each row is measured")
+    options.add_argument(
+        "--only", nargs="+", metavar="TYPE:MONITORS:INTERVAL", help="these, one after the other"
+    )
     options.add_argument("--binary", type=Path, help="measure this executable instead")
+    options.add_argument("--alone", action="store_true", help="without the peers")
     options.add_argument("--out", type=Path, help="directory for the results")
     chosen = options.parse_args()
     command = [str(chosen.binary)] if chosen.binary else [sys.executable, "-m", "netpulse"]
-    rows = []
-    for count in chosen.monitors:
-        row = asyncio.run(run(count, chosen.seconds, command))
-        checks = max(1, row["checks_seen"])
-        row["cpu_ms_per_check"] = round(row["cpu_seconds"] * 1000 / checks, 3)
-        row["stored_bytes_per_check"] = round(row["stored_growth_bytes"] / checks, 1)
-        rows.append(row)
-        sys.stdout.write(
-            f"{count:>6} monitors: {row['checks_done']}/{row['checks_due']} checks, lag median "
-            f"{row['lag_ms_median']} p99 {row['lag_ms_p99']} max {row['lag_ms_max']} ms, "
-            f"{row['cpu_ms_per_check']} ms CPU a check, RSS {row['rss_mb']} MB, "
-            f"{row['stored_bytes_per_check']} bytes a check, "
-            f"API p99 {row['api_ms_p99']} ms\n"
-        )
-        sys.stdout.flush()
+    together = plan(chosen.seconds)
+    if chosen.only:
+        parts = (each.split(":") for each in chosen.only)
+        together = [[Row(kind, int(n), int(s), chosen.seconds, True)] for kind, n, s in parts]
+    rows = asyncio.run(measure(together, command))
+    peers = []
+    said = None if chosen.alone or chosen.only else prometheus.versions()
+    if said is not None:
+        peers = [asyncio.run(prometheus.run(count, 10, chosen.seconds)) for count in (1_000, 5_000)]
+        for peer in peers:
+            say(_shown_peer(peer))
     if chosen.out:
         chosen.out.mkdir(parents=True, exist_ok=True)
-        report = {
-            "measured_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-            "command": "make bench",
-            "machine": {
-                "system": f"{platform.system()} {platform.machine()}",
-                "python": platform.python_version(),
-                "cores": os.cpu_count(),
-            },
-            "interval_seconds": INTERVAL,
-            "rows": rows,
-        }
-        name = "http-binary.json" if chosen.binary else "http.json"
-        (chosen.out / name).write_text(json.dumps(report, indent=2) + "\n")
+        name = "checks-binary.json" if chosen.binary else "checks.json"
+        told = {"rows": rows, "peers": peers, "peers_versions": said, "targets_us": TARGET_US}
+        (chosen.out / name).write_text(json.dumps(report() | told, indent=2) + "\n")
 
 
 if __name__ == "__main__":

@@ -31,7 +31,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from bench import crowd  # noqa: E402  # the checkout, not an installed copy
-from bench.checks import cpu_seconds, free_port, percentile  # noqa: E402
+from bench.measure import cpu_seconds, free_port, percentile  # noqa: E402
 
 RESTING = 86_400
 """Seconds between the checks of a monitor: while pages are measured, hardly any is made."""

@@ -33,7 +33,7 @@ import uvloop
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from bench.checks import cpu_seconds, free_port  # noqa: E402  # the checkout, not an installed copy
+from bench.measure import cpu_seconds, free_port  # noqa: E402  # the checkout, not an installed copy
 from netpulse.egress.connect import Egress  # noqa: E402
 from netpulse.model.monitor import TYPES  # noqa: E402
 from netpulse.probes import PROBES  # noqa: E402

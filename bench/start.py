@@ -29,7 +29,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from bench import crowd  # noqa: E402  # the checkout, not an installed copy
-from bench.checks import cpu_seconds, free_port, resident_mb  # noqa: E402
+from bench.measure import cpu_seconds, free_port, resident_mb  # noqa: E402
 from netpulse.model.time import HOUR, SECOND  # noqa: E402
 
 INTERVAL = 10

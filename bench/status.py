@@ -29,7 +29,7 @@ import aiohttp
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from bench.checks import (  # noqa: E402  # the checkout, not an installed copy
+from bench.measure import (  # noqa: E402  # the checkout, not an installed copy
     EMAIL,
     INTERVAL,
     PASSWORD,

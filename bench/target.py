@@ -1,13 +1,19 @@
-"""The benchmark's target: answers every request at once and notes when it came.
+"""A target for benches that notes what comes and when: http, tcp, dns or icmp.
 
-Prints its port, serves until standard input closes, then writes the arrivals (path, Unix seconds)
-to the file named on the command line.
+    python bench/target.py LEDGER [KIND]
+
+Prints its port, serves until standard input closes, then writes the arrivals to the ledger as JSON:
+(key, Unix seconds). A key is what tells the monitors apart: the path of an http request, the name
+of a question, the address that was dialled (all of 127.0.0.0/8 is this host) for tcp and icmp.
+Pings are answered by the kernel and only watched here, which takes a raw socket.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
+import socket
+import struct
 import sys
 import time
 from pathlib import Path
@@ -15,6 +21,7 @@ from pathlib import Path
 import uvloop
 
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\nConnection: close\r\n\r\nok\n"
+_ECHO_REQUEST = 8
 arrivals: list[tuple[str, float]] = []
 
 
@@ -35,16 +42,69 @@ class Answer(asyncio.Protocol):
             self.transport.close()
 
 
-async def main(ledger: Path) -> None:
+class Listener(asyncio.Protocol):
+    """One connection, noted by the address that it was made to; it ends when the far side ends."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        arrivals.append((transport.get_extra_info("sockname")[0], time.time()))
+
+
+class Names(asyncio.DatagramProtocol):
+    """Every name is 127.0.0.1."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = transport
+
+    def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
+        labels, end = [], 12
+        while data[end]:
+            labels.append(data[end + 1 : end + 1 + data[end]].decode())
+            end += 1 + data[end]
+        arrivals.append((".".join(labels), time.time()))
+        header = data[:2] + struct.pack("!HHHHH", 0x8580, 1, 1, 0, 0)
+        record = b"\xc0\x0c" + struct.pack("!HHIH4s", 1, 1, 60, 4, bytes((127, 0, 0, 1)))
+        self.transport.sendto(header + data[12 : end + 5] + record, addr)  # type: ignore[attr-defined]
+
+
+def watch_pings(loop: asyncio.AbstractEventLoop) -> socket.socket:
+    """Note the echo requests that this host receives."""
+    sock = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8 << 20)
+    sock.setblocking(False)
+
+    def hear() -> None:
+        while True:
+            try:
+                packet = sock.recv(256)
+            except BlockingIOError:
+                return
+            if packet[(packet[0] & 15) * 4] == _ECHO_REQUEST:
+                arrivals.append((socket.inet_ntoa(packet[16:20]), time.time()))
+
+    loop.add_reader(sock.fileno(), hear)
+    return sock
+
+
+async def main(ledger: Path, kind: str) -> None:
     """Serve until standard input closes."""
     loop = asyncio.get_running_loop()
-    server = await loop.create_server(Answer, "127.0.0.1", 0, backlog=4096)
-    sys.stdout.write(f"{server.sockets[0].getsockname()[1]}\n")
+    if kind == "icmp":
+        watched, port = watch_pings(loop), 0
+    elif kind == "dns":
+        transport, _ = await loop.create_datagram_endpoint(Names, local_addr=("127.0.0.1", 0))
+        port = transport.get_extra_info("sockname")[1]
+    else:
+        made, where = (Answer, "127.0.0.1") if kind == "http" else (Listener, "0.0.0.0")  # noqa: S104  # 127.*.*.* each is a monitor's target
+        server = await loop.create_server(made, where, 0, backlog=4096)
+        port = server.sockets[0].getsockname()[1]
+    sys.stdout.write(f"{port}\n")
     sys.stdout.flush()
     await loop.run_in_executor(None, sys.stdin.read)
-    server.close()
+    if kind == "icmp":
+        loop.remove_reader(watched.fileno())
+        watched.close()
     ledger.write_text(json.dumps(arrivals))
 
 
 if __name__ == "__main__":
-    uvloop.run(main(Path(sys.argv[1])))
+    uvloop.run(main(Path(sys.argv[1]), sys.argv[2] if len(sys.argv) > 2 else "http"))

@@ -1,0 +1,110 @@
+"""NetPulse with a ticker on its event loop: how late the loop is, and what was on it then.
+
+    python bench/ticking.py LEDGER serve --data DIR --port PORT
+
+The command line after the ledger is `netpulse`'s own. Every 10 ms a timer notes how late it is; a
+thread beside looks every 4 ms, and when the timer is overdue by more than 5 ms it takes down what
+the loop's thread is doing. When the process ends, the ledger (JSON) gets (Unix seconds, late
+milliseconds) of each tick and the stacks, most frequent first.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from types import FrameType
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from netpulse import app, cli  # noqa: E402  # the checkout, not an installed copy
+
+TICK = 0.01
+LOOK = 0.004
+LATE = 0.005
+DEEPEST = 6
+
+
+class Ticker:
+    """The timer, and the thread that watches it."""
+
+    def __init__(self, ledger: Path) -> None:
+        self.ledger = ledger
+        self.ticks: list[tuple[float, float]] = []
+        self.seen: Counter[str] = Counter()
+        self._due = float("inf")
+        self._told = 0.0
+        self._thread = 0
+
+    def start(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Tick on `loop` from its first turn on."""
+
+        def begin() -> None:
+            self._thread = threading.get_ident()
+            self._due = time.perf_counter() + TICK
+            loop.call_later(TICK, tick)
+            threading.Thread(target=self._look, daemon=True).start()
+
+        def tick() -> None:
+            now = time.perf_counter()
+            self.ticks.append((time.time(), round((now - self._due) * 1000, 2)))
+            self._due = now + TICK
+            loop.call_later(TICK, tick)
+
+        loop.call_soon(begin)
+
+    def _look(self) -> None:
+        while True:
+            time.sleep(LOOK)
+            due = self._due
+            if time.perf_counter() - due > LATE and due != self._told:
+                self._told = due
+                frame = sys._current_frames().get(self._thread)
+                if frame is not None:
+                    self.seen[_stack(frame)] += 1
+
+    def write(self) -> None:
+        """Leave what was seen in the ledger."""
+        self.ledger.write_text(
+            json.dumps({"ticks": self.ticks, "stacks": self.seen.most_common(20)})
+        )
+
+
+def _stack(frame: FrameType | None) -> str:
+    """Return the innermost frames as words, the innermost first."""
+    words: list[str] = []
+    while frame is not None and len(words) < DEEPEST:
+        code = frame.f_code
+        words.append(f"{Path(code.co_filename).stem}.{code.co_qualname}:{frame.f_lineno}")
+        frame = frame.f_back
+    return " < ".join(words)
+
+
+def main() -> int:
+    """Run the command line with the ticker on its loop."""
+    ticker = Ticker(Path(sys.argv.pop(1)))
+    made = app._loop_factory()
+
+    def factory() -> Callable[[], asyncio.AbstractEventLoop]:
+        def make() -> asyncio.AbstractEventLoop:
+            loop = (made or asyncio.new_event_loop)()
+            ticker.start(loop)
+            return loop
+
+        return make
+
+    app._loop_factory = factory
+    try:
+        return cli.main()
+    finally:
+        ticker.write()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
