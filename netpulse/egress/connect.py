@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from netpulse.egress.resolver import Address, Resolver
+from netpulse.egress.resolver import Address, Resolver, literal
 from netpulse.egress.trace import Trace
 from netpulse.egress.trouble import DialError, from_connect, from_local
 from netpulse.model.check import OWN_FAILURES, Failure
@@ -146,6 +146,9 @@ class Egress:
         Raises:
             DialError: no address, or none that is allowed; `timeout` when the deadline strikes.
         """
+        itself = literal(host)
+        if itself is not None:
+            return tuple(self._allowed((itself,), port, self.policy))
         try:
             async with asyncio.timeout_at(deadline):
                 found = await self.resolver.addresses(host, socket.AF_UNSPEC, deadline)

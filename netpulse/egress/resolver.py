@@ -23,7 +23,7 @@ from pycares import errno as ares
 from netpulse.egress.trouble import DialError, family_name
 from netpulse.model.check import Failure
 from netpulse.rules.records import nameserver
-from netpulse.rules.targets import Endpoint
+from netpulse.rules.targets import REMEMBERED, Endpoint
 
 STALE_SECONDS = 600.0
 MOST_NAMES = 20_000
@@ -89,11 +89,11 @@ class Resolver:
             DialError: `dns` with nxdomain, no_data, servfail, refused, timeout …; `own_network`
                 when none of our name servers answers and no recent answer is kept.
         """
-        literal = _literal(host)
-        if literal is not None:
-            if family not in {socket.AF_UNSPEC, literal.family}:
+        itself = literal(host)
+        if itself is not None:
+            if family not in {socket.AF_UNSPEC, itself.family}:
                 raise _no_such_family(host, family)
-            return (literal,)
+            return (itself,)
         key = (host.lower(), family)
         started = asyncio.get_running_loop().time()
         kept = self._kept.get(key)
@@ -272,8 +272,9 @@ async def _finished(task: Awaitable[Any], seconds: float) -> bool:
     return bool(done)
 
 
-@functools.lru_cache(maxsize=8192)
-def _literal(host: str) -> Address | None:
+@functools.lru_cache(maxsize=REMEMBERED)
+def literal(host: str) -> Address | None:
+    """Return the address that `host` (ASCII) is already; None for a name."""
     if ":" in host:
         return Address(socket.AF_INET6, str(ipaddress.IPv6Address(host)))
     if host[-1:].isdigit():

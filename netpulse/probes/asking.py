@@ -10,10 +10,11 @@ import dns.message
 from msgspec import Struct
 
 from netpulse.egress.connect import Egress
+from netpulse.egress.deadlines import Deadline
 from netpulse.egress.resolver import Address
 from netpulse.egress.trouble import DialError, broken, from_connect, shown_endpoint
 from netpulse.model.check import OWN_FAILURES, Failure
-from netpulse.probes import messages
+from netpulse.probes import messages, usual
 from netpulse.probes.messages import Malformed, Question
 from netpulse.rules.targets import Endpoint
 
@@ -28,10 +29,12 @@ _NEXT_SERVER = frozenset({"servfail", "refused", "notimp", "formerr"})
 
 
 class Answer(Struct, frozen=True):
-    """A message that answers, and who sent it."""
+    """What answers, and who sent it."""
 
-    message: dns.message.Message
+    message: dns.message.Message | None
+    """None where it was of the usual shape; then there are records."""
     server: Endpoint
+    records: tuple[str, ...] = ()
 
 
 class Silence(Exception):
@@ -46,12 +49,37 @@ class Silence(Exception):
 class _Line:
     """The socket to one server for one question."""
 
-    __slots__ = ("arrived", "sock", "strays")
+    __slots__ = ("_arrived", "_loop", "_waiter", "sock", "strays")
 
     def __init__(self, sock: socket.socket) -> None:
         self.sock = sock
-        self.arrived: asyncio.Queue[bytes | OSError] = asyncio.Queue()
         self.strays = 0
+        self._loop = asyncio.get_running_loop()
+        self._arrived: list[bytes | OSError] = []
+        self._waiter: asyncio.Future[None] | None = None
+        self._loop.add_reader(sock.fileno(), self._hear)
+
+    def _hear(self) -> None:
+        try:
+            self._arrived.append(self.sock.recv(65_535))
+        except BlockingIOError:
+            return
+        except OSError as error:
+            self._arrived.append(error)
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    async def arrived(self) -> bytes | OSError:
+        """Return the next packet, or what the system says of the way there."""
+        while not self._arrived:
+            self._waiter = self._loop.create_future()
+            await self._waiter
+        return self._arrived.pop(0)
+
+    def close(self) -> None:
+        """Hear nothing any more."""
+        self._loop.remove_reader(self.sock.fileno())
+        self.sock.close()
 
 
 async def ask(
@@ -98,13 +126,12 @@ async def ask(
                 continue
             if answer is None:
                 continue
-            if messages.rcode(answer.message) not in _NEXT_SERVER:
+            if answer.message is None or messages.rcode(answer.message) not in _NEXT_SERVER:
                 return answer
             fallen[server] = answer
     finally:
         for line in lines.values():
-            loop.remove_reader(line.sock.fileno())
-            line.sock.close()
+            line.close()
             strays += line.strays
     if len(fallen) < len(set(servers)) and not any(
         isinstance(each, Answer) for each in fallen.values()
@@ -127,18 +154,7 @@ def _address(server: Endpoint) -> Address:
 
 
 def _open(egress: Egress, server: Endpoint, ours: bool) -> _Line:
-    line = _Line(egress.datagram(_address(server), server.port, ours=ours))
-
-    def hear() -> None:
-        try:
-            line.arrived.put_nowait(line.sock.recv(65_535))
-        except BlockingIOError:
-            return
-        except OSError as error:
-            line.arrived.put_nowait(error)
-
-    asyncio.get_running_loop().add_reader(line.sock.fileno(), hear)
-    return line
+    return _Line(egress.datagram(_address(server), server.port, ours=ours))
 
 
 async def _try(
@@ -156,8 +172,8 @@ async def _try(
     _send(line, server, wire)
     while True:
         try:
-            async with asyncio.timeout_at(until):
-                arrived = await line.arrived.get()
+            with Deadline(until):
+                arrived = await line.arrived()
         except TimeoutError:
             return None
         if isinstance(arrived, OSError):
@@ -165,6 +181,9 @@ async def _try(
         if not messages.is_for(asked, arrived):
             line.strays += 1
             continue
+        records = usual.records(asked, arrived)
+        if records is not None:
+            return Answer(None, server, records)
         message = await _read(asked, arrived, server)
         if wire is asked.wire and messages.rcode(message) in _WITHOUT_EDNS:
             wire = asked.plain_wire

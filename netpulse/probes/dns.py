@@ -6,13 +6,15 @@ import asyncio
 import time
 from collections.abc import Sequence
 
+from dns.message import Message
+
 from netpulse.egress.connect import Egress
 from netpulse.egress.trace import Trace
 from netpulse.egress.trouble import DialError, shown_endpoint
 from netpulse.model.check import Failure, Reading
 from netpulse.model.monitor import DnsSpec
 from netpulse.probes import messages
-from netpulse.probes.asking import Answer, Silence, ask
+from netpulse.probes.asking import Silence, ask
 from netpulse.probes.messages import Found, Malformed
 from netpulse.rules import records
 from netpulse.rules.targets import Endpoint
@@ -87,12 +89,14 @@ async def _look_up(
         asked = messages.question(name, spec.record_type)
         answer = await ask(egress, servers, asked, ours=ours, deadline=until)
         trace.address = answer.server.host
-        found = _found(answer, asked)
+        if answer.message is None:
+            return answer.records
+        found = _found(answer.message, answer.server, asked)
         if found.records:
             return found.records
         end = messages.shown(found.end)
         if found.final:
-            raise _no_data(spec, answer, end, name)
+            raise _no_data(spec, answer.message, answer.server, end, name)
         name, servers = end, (answer.server,)
     raise DialError(
         Failure.DNS,
@@ -102,18 +106,18 @@ async def _look_up(
     )
 
 
-def _found(answer: Answer, asked: messages.Question) -> Found:
-    server = shown_endpoint(*answer.server)
-    word = messages.rcode(answer.message)
+def _found(message: Message, sender: Endpoint, asked: messages.Question) -> Found:
+    server = shown_endpoint(*sender)
+    word = messages.rcode(message)
     name = messages.shown(asked.name)
     try:
-        found = messages.found(asked, answer.message)
+        found = messages.found(asked, message)
     except Malformed as error:
         raise DialError(
             Failure.DNS,
             "malformed",
             f"the answer of {server} for {name} is of no use: {error}",
-            address=answer.server.host,
+            address=sender.host,
         ) from None
     if word == "noerror":
         return found
@@ -125,20 +129,19 @@ def _found(answer: Answer, asked: messages.Question) -> Found:
     raise DialError(
         Failure.DNS,
         word,
-        sentence.format(name=name, server=server, word=word.upper())
-        + messages.reasons(answer.message),
-        address=answer.server.host,
+        sentence.format(name=name, server=server, word=word.upper()) + messages.reasons(message),
+        address=sender.host,
     )
 
 
-def _no_data(spec: DnsSpec, answer: Answer, end: str, name: str) -> DialError:
-    server = shown_endpoint(*answer.server)
+def _no_data(spec: DnsSpec, message: Message, sender: Endpoint, end: str, name: str) -> DialError:
+    server = shown_endpoint(*sender)
     sentence = f"{end} has no {spec.record_type} record, says {server}"
     if end != name:
         sentence = f"{end}, where the CNAME of {name} leads, has no {spec.record_type} record"
-    elif messages.refers(answer.message):
+    elif messages.refers(message):
         sentence = f"{server} does not know {end} and refers to other name servers"
-    return DialError(Failure.DNS, "no_data", sentence, address=answer.server.host)
+    return DialError(Failure.DNS, "no_data", sentence, address=sender.host)
 
 
 async def _silent(

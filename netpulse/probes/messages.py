@@ -29,6 +29,8 @@ import dns.rdtypes.IN.A
 import dns.rdtypes.IN.AAAA
 import dns.rdtypes.IN.SRV
 
+from netpulse.rules.targets import REMEMBERED
+
 UDP_PAYLOAD = 1232
 """Bytes that pass everywhere without fragments (DNS flag day 2020)."""
 
@@ -56,7 +58,7 @@ def question(name: str, record_type: str) -> Question:
     return Question(asked, record_type, ident, start + wire, start + plain)
 
 
-@functools.lru_cache(maxsize=4096)
+@functools.lru_cache(maxsize=REMEMBERED)
 def _written(name: str, record_type: str) -> tuple[dns.name.Name, bytes, bytes]:
     """Return a name, and the question for it with and without EDNS, both without their id."""
     labels = [part.encode("ascii") for part in name.removesuffix(".").split(".")]

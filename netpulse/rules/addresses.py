@@ -13,6 +13,8 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_add
 
 from msgspec import Struct
 
+from netpulse.rules.targets import REMEMBERED
+
 
 class AddressPolicy(Struct, frozen=True, kw_only=True):
     """What an organization may reach."""
@@ -97,7 +99,7 @@ def refusal(address: str, port: int, policy: AddressPolicy) -> str | None:
     return None
 
 
-@functools.lru_cache(maxsize=16_384)
+@functools.lru_cache(maxsize=REMEMBERED)
 def _judged(address: str) -> tuple[str | None, str | None, tuple[str, ...]]:
     """Return why never, why not for strangers, and the address's forms (the hidden ones too)."""
     try:

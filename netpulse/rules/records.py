@@ -24,6 +24,7 @@ class RecordError(ValueError):
     """A value that no record of that type has; the message says how it is written."""
 
 
+@functools.lru_cache(maxsize=targets.REMEMBERED)
 def nameserver(text: str) -> Endpoint:
     """Return what `address`, `address:port`, `[v6]:port` or a bare IPv6 address says.
 
@@ -44,7 +45,7 @@ def nameserver(text: str) -> Endpoint:
     return where
 
 
-@functools.lru_cache(maxsize=4096)
+@functools.lru_cache(maxsize=targets.REMEMBERED)
 def question(target: str, record_type: str) -> str:
     """Return the name to ask for, lower case ASCII without its last dot.
 
@@ -78,6 +79,7 @@ def _name(text: str) -> str:
     return name
 
 
+@functools.lru_cache(maxsize=targets.REMEMBERED)
 def expected(record_type: str, value: str) -> str:
     """Return an expected value in the spelling that answers are compared in.
 

@@ -15,6 +15,10 @@ from typing import NamedTuple
 
 from yarl import URL
 
+REMEMBERED = 32_768
+"""Texts of monitors whose reading is remembered: they come again at every check, and a memory that
+is smaller than what comes round in a circle remembers nothing at all."""
+
 _LABEL = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)")
 _UNPRINTABLE = re.compile(
     r"[\x00-\x20\x7f-\xa0\u2000-\u200f\u2028-\u202f\u2060-\u206f\u3000\ufeff]"
@@ -37,7 +41,7 @@ class Endpoint(NamedTuple):
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
-@functools.lru_cache(maxsize=4096)
+@functools.lru_cache(maxsize=REMEMBERED)
 def url(text: str) -> URL:
     """Return the http or https URL that `text` says, without its fragment.
 
@@ -65,7 +69,7 @@ def url(text: str) -> URL:
     return parsed.with_fragment(None)
 
 
-@functools.lru_cache(maxsize=4096)
+@functools.lru_cache(maxsize=REMEMBERED)
 def host(text: str) -> str:
     """Return a host as it is dialled: a lower-case ASCII name, or an address in its usual form.
 
@@ -102,6 +106,7 @@ def host(text: str) -> str:
     return name
 
 
+@functools.lru_cache(maxsize=REMEMBERED)
 def endpoint(target: str, port: int | None) -> Endpoint:
     """Return where a tcp monitor connects to: `host:port`, `[v6]:port`, or a host and the field.
 

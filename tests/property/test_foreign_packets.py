@@ -12,7 +12,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from netpulse.egress import echo
-from netpulse.probes import messages
+from netpulse.probes import messages, usual
 from netpulse.rules import records, targets
 
 FAMILIES = (socket.AF_INET, socket.AF_INET6)
@@ -68,12 +68,17 @@ def test_round_trip_and_its_trouble(
 ASKED = messages.question("shop.example", "A")
 
 
-def _read(wire: bytes) -> None:
+def _read(wire: bytes, asked: messages.Question = ASKED) -> None:
+    quick = usual.records(asked, wire)
     try:
-        message = messages.read(ASKED, wire)
-        found = messages.found(ASKED, message)
+        message = messages.read(asked, wire)
+        found = messages.found(asked, message)
     except messages.Malformed:
+        assert quick is None
         return
+    if quick is not None:
+        assert (quick, "noerror") == (found.records, messages.rcode(message))
+        assert not messages.is_truncated(message)
     assert all(isinstance(each, str) for each in found.records)
     messages.rcode(message)
     messages.reasons(message)
@@ -107,6 +112,45 @@ def test_answers_with_wrong_bytes(data: st.DataObject) -> None:
         wire[data.draw(st.integers(0, len(wire) - 1))] = data.draw(st.integers(0, 255))
     _read(bytes(wire[: data.draw(st.integers(0, len(wire)))]))
     _read(bytes(wire))
+
+
+addresses = st.binary(min_size=16, max_size=16)
+seconds = st.sampled_from((0, 60, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF))
+
+
+@given(
+    st.sampled_from(("A", "AAAA")),
+    st.lists(st.tuples(addresses, seconds), min_size=1, max_size=5),
+    st.booleans(),
+    st.lists(st.tuples(st.integers(0, 300), st.integers(0, 255)), max_size=3),
+    st.binary(max_size=3),
+)
+@example("AAAA", [(bytes(10) + b"\xff\xff\xc0\0\2\1", 60)], True, [], b"")
+@example("AAAA", [(bytes(12) + b"\xc0\0\2\1", 60), (bytes(15) + b"\1", 60)], False, [], b"")
+def test_both_readings_agree_about_the_usual(
+    kind: str,
+    found: list[tuple[bytes, int]],
+    edns: bool,
+    wrong: list[tuple[int, int]],
+    more: bytes,
+) -> None:
+    asked = messages.question("shop.example", kind)
+    size = 4 if kind == "A" else 16
+    head = asked.wire[:2] + struct.pack("!HHHHH", 0x8580, 1, len(found), 0, int(edns))
+    number = 1 if kind == "A" else 28
+    answers = b"".join(
+        b"\xc0\x0c" + struct.pack("!HHIH", number, 1, ttl, size) + address[:size]
+        for address, ttl in found
+    )
+    wire = head + asked.plain_wire[12:] + answers
+    if edns:
+        wire += b"\0" + struct.pack("!HHIH", 41, 1232, 0x8000, 0)
+    assert usual.records(asked, wire) is not None
+    _read(wire, asked)
+    changed = bytearray(wire + more)
+    for at, value in wrong:
+        changed[2 + at % (len(changed) - 2)] = value
+    _read(bytes(changed), asked)
 
 
 texts = st.text(max_size=40) | st.from_regex(r'[0-9a-z ."\\:-]{0,40}', fullmatch=True)
