@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 import socket
 import struct
@@ -15,7 +16,7 @@ _PAYLOAD_BYTES = 56
 """What ping sends; some devices drop shorter ones."""
 _HEADER = struct.Struct("!BBHHH")
 
-_REQUEST = {socket.AF_INET: 8, socket.AF_INET6: 128}
+_REQUEST: dict[int, int] = {socket.AF_INET: 8, socket.AF_INET6: 128}
 _REPLY = {socket.AF_INET: 0, socket.AF_INET6: 129}
 _V4_ERRORS = frozenset({3, 11, 12})
 _V6_ERRORS = frozenset({1, 2, 3, 4})
@@ -63,8 +64,8 @@ class EchoTrouble(NamedTuple):
 
 def request(family: int, ident: int, sequence: int, token: bytes) -> bytes:
     """Return an echo request that carries `token`; over IPv6 the kernel sums it."""
-    payload = token + bytes(_PAYLOAD_BYTES - len(token))
-    kind = _REQUEST[socket.AddressFamily(family)]
+    payload = token.ljust(_PAYLOAD_BYTES, b"\0")
+    kind = _REQUEST[family]
     packet = _HEADER.pack(kind, 0, 0, ident, sequence) + payload
     if family == socket.AF_INET:
         packet = _HEADER.pack(kind, 0, checksum(packet), ident, sequence) + payload
@@ -75,10 +76,10 @@ def checksum(data: bytes) -> int:
     """Return the internet checksum (RFC 1071); 0 for a packet that carries its right one."""
     if len(data) % 2:
         data += b"\0"
-    total: int = sum(struct.unpack(f"!{len(data) // 2}H", data))
-    while total >> 16:
-        total = (total & 0xFFFF) + (total >> 16)
-    return ~total & 0xFFFF
+    # A sum of 16 bit words whose carries are added on is a remainder by 0xFFFF; of what that
+    # divides it is 0xFFFF, or 0 where all words are.
+    rest = int.from_bytes(data, "big") % 0xFFFF
+    return 0xFFFF - rest if rest or not any(data) else 0
 
 
 def read(family: int, packet: bytes, *, raw: bool) -> EchoReply | EchoTrouble | None:
@@ -184,6 +185,7 @@ def explain(family: int, trouble: EchoTrouble, source: str) -> tuple[str, str]:
     return detail, said
 
 
+@functools.lru_cache(maxsize=32_768)
 def plain(address: str) -> str:
     """Return an address in its usual spelling, without a zone."""
     try:

@@ -9,6 +9,7 @@ came to read it.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import secrets
 import socket
@@ -17,6 +18,7 @@ import time
 from msgspec import Struct
 
 from netpulse.egress import echo, icmp_socket
+from netpulse.egress.deadlines import Deadline
 from netpulse.egress.icmp_socket import Trouble
 from netpulse.egress.resolver import Address
 from netpulse.egress.trouble import DialError
@@ -26,6 +28,8 @@ RENEWED_AFTER = 60.0
 """Seconds after which a datagram socket is replaced. The kernel gives it one identifier for all
 its pings, and a firewall that has a wrong idea of one keeps it as long as pings go on."""
 
+SLEWED = 0.001
+"""Seconds that the wall clock may run ahead of the other one while a packet waits for us."""
 MOST_WAITING = 30_000
 _AT_ONCE = 64
 """Packets read before the rest of the program has its turn."""
@@ -45,17 +49,53 @@ class Pinged(Struct, frozen=True):
     """The last word from the way, if there was any."""
 
 
+class _Round:
+    """The requests of one check: whoever waits for all of them waits for one thing."""
+
+    __slots__ = ("_loop", "_open", "_waiter")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._open = 0
+        self._waiter: asyncio.Future[None] | None = None
+
+    def begun(self) -> None:
+        """One more is on its way."""
+        self._open += 1
+
+    def ended(self) -> None:
+        """One came back."""
+        self._open -= 1
+        if not self._open and self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    async def all_back(self) -> None:
+        """Wait until none is on its way."""
+        if self._open:
+            self._waiter = self._loop.create_future()
+            await self._waiter
+
+
 class _Waiting:
     """One request on its way."""
 
-    __slots__ = ("address", "done", "key", "sent_at", "token")
+    __slots__ = ("address", "came", "key", "round", "sent_at", "token")
 
-    def __init__(self, key: tuple[int, int], address: str, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, key: tuple[int, int], address: str, whose: _Round) -> None:
         self.key = key
         self.address = address
         self.token = secrets.token_bytes(echo.TOKEN_BYTES)
         self.sent_at = 0.0
-        self.done: asyncio.Future[float | Trouble] = loop.create_future()
+        self.came: float | Trouble | None = None
+        """Milliseconds of its way there and back, or what was said instead."""
+        self.round = whose
+        whose.begun()
+
+    def settle(self, result: float | Trouble) -> None:
+        """Note what came of it; the first word counts."""
+        if self.came is None:
+            self.came = result
+            self.round.ended()
 
 
 class Pinger:
@@ -76,41 +116,39 @@ class Pinger:
         line = self._line(address.family)
         waiting: list[_Waiting] = []
         ident, sequence = line.fresh()
-        began, dropped = loop.time(), line.dropped
+        began, dropped, whose = loop.time(), line.dropped, _Round(loop)
         try:
             for number in range(packets):
-                pause = began + number * gap - loop.time()
+                pause = began + number * gap - loop.time() if number else 0.0
                 if pause > 0:
                     await asyncio.sleep(pause)
                 if number and loop.time() >= deadline:
                     break
-                one = line.prepare(ident, (sequence + number) & 0xFFFF, address.text, loop)
+                one = line.prepare(ident, (sequence + number) & 0xFFFF, address.text, whose)
                 waiting.append(one)
                 while not line.send(one):
                     # The kernel's buffer is full for a moment.
                     await asyncio.sleep(0.005)
                     if loop.time() >= deadline:
                         raise _no_buffer(address)
-            open_ = [one.done for one in waiting if not one.done.done()]
-            if open_:
-                await asyncio.wait(open_, timeout=max(0.0, deadline - loop.time()))
+            with contextlib.suppress(TimeoutError), Deadline(deadline):
+                await whose.all_back()
         finally:
             for one in waiting:
                 line.forget(one)
             self._let_go()
-        if line.dropped != dropped and not all(one.done.done() for one in waiting):
+        if line.dropped != dropped and not all(one.came is not None for one in waiting):
             raise DialError(
                 Failure.OWN_LIMIT,
                 "overflow",
                 "more ICMP packets came than NetPulse could read: it is not known which were lost",
                 address=address.text,
             )
-        came = [one.done.result() for one in waiting if one.done.done()]
-        troubles = [each for each in came if isinstance(each, Trouble)]
+        troubles = [one.came for one in waiting if isinstance(one.came, Trouble)]
         return Pinged(
             address=address.text,
             sent=len(waiting),
-            round_trips=tuple(each for each in came if isinstance(each, float)),
+            round_trips=tuple([one.came for one in waiting if isinstance(one.came, float)]),
             trouble=troubles[-1] if troubles else None,
         )
 
@@ -165,19 +203,18 @@ class _Line:
     def fresh(self) -> tuple[int, int]:
         """Return an identifier and a first sequence number for one host's pings."""
         if self._ident is None:
-            return secrets.randbelow(0x10000), secrets.randbelow(0x10000)
+            both = int.from_bytes(secrets.token_bytes(4), "big")
+            return both >> 16, both & 0xFFFF
         return self._ident, self._sequence
 
-    def prepare(
-        self, ident: int, sequence: int, address: str, loop: asyncio.AbstractEventLoop
-    ) -> _Waiting:
+    def prepare(self, ident: int, sequence: int, address: str, whose: _Round) -> _Waiting:
         """Return a request that is waited for from now on."""
         key = (ident, sequence)
         if self._ident is not None:
             key = (ident, self._next_free())
         while key in self.waiting:
             key = (secrets.randbelow(0x10000), sequence)
-        one = _Waiting(key, address, loop)
+        one = _Waiting(key, address, whose)
         self.waiting[key] = one
         return one
 
@@ -211,7 +248,7 @@ class _Line:
                     continue
                 told = icmp_socket.unsent(error, self.family, one.address)
                 if isinstance(told, Trouble):
-                    _settle(one, told)
+                    one.settle(told)
                     return True
                 raise told from None
             return True
@@ -244,7 +281,8 @@ class _Line:
                 self._heard_troubles()
                 continue
             packets += 1
-            now, wall = time.perf_counter(), time.time()
+            # In this order: a moment lost in between counts as the way, not as our waiting.
+            wall, now = time.time(), time.perf_counter()
             self.dropped = icmp_socket.dropped(control) or self.dropped
             heard = echo.read(self.family, packet, raw=self.raw)
             if isinstance(heard, echo.EchoReply):
@@ -261,10 +299,11 @@ class _Line:
         if one is None or source != one.address or heard.payload[: len(one.token)] != one.token:
             return
         took = now - one.sent_at
-        # The kernel's stamp is of the wall clock, which may have been set in between.
-        if 0.0 < age < took:
-            took -= age
-        _settle(one, took * 1000)
+        # The kernel's stamp is of the wall clock, which may have been set in between; where it
+        # is only corrected, a short way may seem a hair shorter than nothing.
+        if 0.0 < age < took + SLEWED:
+            took = max(0.0, took - age)
+        one.settle(took * 1000)
         self.forget(one)
 
     def _trouble(self, heard: echo.EchoTrouble, source: str) -> None:
@@ -272,7 +311,7 @@ class _Line:
         if one is None or heard.destination not in {None, one.address}:
             return
         detail, said = echo.explain(self.family, heard, source)
-        _settle(one, Trouble(detail, said, source))
+        one.settle(Trouble(detail, said, source))
         self.forget(one)
 
     def _heard_troubles(self) -> bool:
@@ -302,8 +341,3 @@ def _no_buffer(address: Address) -> DialError:
         f"this host's network takes no more packets for {address.text}",
         address=address.text,
     )
-
-
-def _settle(one: _Waiting, result: float | Trouble) -> None:
-    if not one.done.done():
-        one.done.set_result(result)

@@ -149,7 +149,7 @@ class TestOnlyTheRightReplyCounts:
         line = icmp._Line(socket.AF_INET)
         loop = asyncio.get_running_loop()
         ident, sequence = line.fresh()
-        one = line.prepare(ident, sequence, "192.0.2.9", loop)
+        one = line.prepare(ident, sequence, "192.0.2.9", icmp._Round(loop))
         one.sent_at = 1.0
         good = echo.EchoReply(*one.key, one.token + bytes(40))
         line._reply(good, "192.0.2.8", 2.0, 0.0)  # somebody else's
@@ -158,22 +158,22 @@ class TestOnlyTheRightReplyCounts:
         line._reply(good._replace(payload=bytes(56)), "192.0.2.9", 2.0, 0.0)
         line._reply(good._replace(payload=b""), "192.0.2.9", 2.0, 0.0)
         line._trouble(echo.EchoTrouble(3, 1, *one.key, "192.0.2.8"), "192.0.2.1")
-        assert not one.done.done()
+        assert one.came is None
         line._reply(good, "192.0.2.9", 1.25, 0.05)
-        assert one.done.result() == pytest.approx(200.0)
+        assert one.came == pytest.approx(200.0)
         line._reply(good, "192.0.2.9", 3.0, 0.0)  # a duplicate
-        assert one.done.result() == pytest.approx(200.0)
-        late = line.prepare(ident, sequence, "192.0.2.9", loop)
+        assert one.came == pytest.approx(200.0)
+        late = line.prepare(ident, sequence, "192.0.2.9", icmp._Round(loop))
         line.forget(late)
         line._reply(echo.EchoReply(*late.key, late.token), "192.0.2.9", 9.0, 0.0)
-        assert not late.done.done()
+        assert late.came is None
         line.close()
 
     @pings
     async def test_every_probe_has_its_own_identifier(self) -> None:
         line = icmp._Line(socket.AF_INET)
-        loop = asyncio.get_running_loop()
-        keys = {line.prepare(*line.fresh(), "192.0.2.9", loop).key for _ in range(1000)}
+        whose = icmp._Round(asyncio.get_running_loop())
+        keys = {line.prepare(*line.fresh(), "192.0.2.9", whose).key for _ in range(1000)}
         assert len(keys) == 1000
         line.close()
 
@@ -294,10 +294,12 @@ async def test_an_old_datagram_socket_is_replaced(monkeypatch: pytest.MonkeyPatc
     first = pinger._line(socket.AF_INET)
     monkeypatch.setattr(icmp._Line, "is_worn", property(lambda self: self is first))
     loop = asyncio.get_running_loop()
-    one = first.prepare(*first.fresh(), "127.0.0.1", loop)
+    whose = icmp._Round(loop)
+    one = first.prepare(*first.fresh(), "127.0.0.1", whose)
     assert first.send(one)
     assert pinger._line(socket.AF_INET) is not first
-    assert isinstance(await asyncio.wait_for(one.done, 1), float)
+    await asyncio.wait_for(whose.all_back(), 1)
+    assert isinstance(one.came, float)
     pinger._let_go()
     assert not pinger._leaving
     pinger.close()
