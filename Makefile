@@ -4,7 +4,7 @@
 # one found. Everything is installed into .venv, pinned and checked by hash.
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check binary bench soak screenshots translations lock clean
+.PHONY: help run demo test check binary bench soak screenshots translations lock clean
 .DELETE_ON_ERROR:
 SHELL := /bin/sh
 
@@ -26,6 +26,10 @@ help: ## List what can be made
 run: ## Start NetPulse on http://127.0.0.1:8080, with its data in ./data
 	@sh packaging/venv.sh run
 	@exec $(VENV)/python -m netpulse serve --data "$(DATA)" $(ARGS)
+
+demo: ## Start an instance to look at, filled, with targets that fail and recover
+	@sh packaging/venv.sh run
+	@exec $(VENV)/python -m demo $(ARGS)
 
 test: ## Run every check and every test (installs what they need)
 	@sh packaging/test.sh $(ARGS)

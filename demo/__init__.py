@@ -1,0 +1,1 @@
+"""A filled NetPulse to look at, with targets that fail and recover: `make demo`."""
