@@ -1,0 +1,34 @@
+"""Every page has its pictures, in each window and theme, and no picture is of a page that is gone."""
+
+from __future__ import annotations
+
+from netpulse.web.routes import ROUTES
+from tests.browser.gallery import FOLDER, NO_PICTURE, PICTURES, every, index
+
+HOW = "name it in tests/browser/gallery.py, and take it: make screenshots ARGS='--only NAME'"
+
+
+def routes() -> set[str]:
+    return {
+        path
+        for route in ROUTES
+        for path in route.paths
+        if "GET" in route.http_methods and not path.startswith("/v1/")
+    }
+
+
+def test_every_page_has_pictures() -> None:
+    known = set(PICTURES) | set(NO_PICTURE)
+    assert routes() - known == set(), f"a page without a picture: {HOW}"
+    assert known - routes() == set(), "a picture of a page that is not there any more"
+    assert set(PICTURES) & set(NO_PICTURE) == set()
+
+
+def test_names_are_each_used_once() -> None:
+    names = [picture.name for picture in every()]
+    assert len(names) == len(set(names)) > 60
+
+
+def test_the_index_has_them_all() -> None:
+    found = (FOLDER.parent / "README.md").read_text("utf-8")
+    assert found == index(), "write it again: python -m tests.browser.gallery"
