@@ -190,6 +190,8 @@ def error_page(error: ApiError, scope: Scope) -> str:
         # The organization's name would need the database, which may be what failed.
         context["user"] = None
     title, action = _BY_CODE.get(error.code) or _TITLES.get(error.status, _OTHER)
+    # The rest of that sentence is for programs.
+    message = say(_NOTHING) if error.code == "NOT_FOUND" else error.message
     home = {"href": "/dashboard", "label": say("To the dashboard")}
     if error.code == "ORGANIZATION_CHANGED":
         home = {"href": "/switch", "label": say("Choose an organization")}
@@ -204,7 +206,7 @@ def error_page(error: ApiError, scope: Scope) -> str:
             | {
                 "status_code": error.status,
                 "title": say(title),
-                "message": error.message + ".",
+                "message": message + ".",
                 "action": None if action is None else say(action),
                 "home": home,
                 "retry_url": scope.get("path", "/") if error.status in {429, 503} else None,
@@ -221,6 +223,7 @@ _BY_CODE = {
         mark("What you have entered is still there when you go back in this tab."),
     ),
 }
+_NOTHING = mark("There is nothing at this address")
 _TITLES: dict[int, tuple[str, str | None]] = {
     403: (mark("Not allowed"), None),
     404: (mark("Not found"), mark("Check the address, or go back to the dashboard.")),
