@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from netpulse.web.languages import SOURCE, current, mark, plural, say
 
 NONE = "\N{EN DASH}"
@@ -36,6 +38,11 @@ def decimal(number: object) -> str:
     return text if sign == "." else text.replace(".", sign)
 
 
+def many(n: int) -> str:
+    """Return a whole number with a sign between the thousands."""
+    return f"{n:,}" if current().decimal == "." else f"{n:,}".replace(",", ".")
+
+
 def percent(value: float | None) -> str:
     """Return a share (0 to 100) rounded down: 99.9996 is not 100."""
     if value is None:
@@ -59,3 +66,9 @@ def within(word: str) -> str:
     """Return a word as it stands within a sentence: where a language has capitals for nouns only
     it knows them, in English there are none."""
     return word.lower() if current().code == SOURCE else word
+
+
+def listed(names: Iterable[str], more: int) -> str:
+    """Return names with commas between, and how many more there are."""
+    joined = ", ".join(names)
+    return say("%(names)s and %(n)s more", names=joined, n=more) if more > 0 else joined

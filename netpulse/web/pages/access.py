@@ -16,16 +16,17 @@ from netpulse.web.auth import identify
 from netpulse.web.call import Call
 from netpulse.web.endpoint import PUBLIC, page
 from netpulse.web.errors import ApiError, unauthorized
+from netpulse.web.languages import mark
 from netpulse.web.pages import forms
 from netpulse.web.pages.render import outside, redirect
 
-TOO_LATE = "That took too long; sign in again"
+TOO_LATE = mark("That took too long; sign in again")
 
 _SETUP_LABELS = {
-    "setup_token": "Setup token",
-    "org_name": "Organization",
-    "email": "Your email address",
-    "password": "Password",
+    "setup_token": mark("Setup token"),
+    "org_name": mark("Organization"),
+    "email": mark("Your email address"),
+    "password": mark("Password"),
 }
 
 

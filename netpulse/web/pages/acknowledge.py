@@ -20,6 +20,7 @@ from netpulse.web.api import incident_acts as api
 from netpulse.web.call import Call
 from netpulse.web.endpoint import PUBLIC, page
 from netpulse.web.errors import ApiError, too_many
+from netpulse.web.languages import mark, say
 from netpulse.web.pages.render import outside, with_secret_address
 from netpulse.web.pages.rows import incident_row
 from netpulse.web.proxies import bucket
@@ -40,7 +41,7 @@ def _about(conn: Conn, incident_id: Id, channel_id: Id) -> _About | None:
     if org is None or org.deleted_at is not None:
         return None
     channel = channels.get(conn, incident.org_id, channel_id)
-    return _About(incident, "a channel that is gone" if channel is None else channel.name)
+    return _About(incident, say("a channel that is gone") if channel is None else channel.name)
 
 
 async def _found(call: Call) -> _About:
@@ -60,8 +61,10 @@ async def _found(call: Call) -> _About:
         raise ApiError(
             404,
             "NOT_FOUND",
-            "This link is not complete, or it has expired: it lasts 3 days. Acknowledge on the"
-            " incident's page",
+            mark(
+                "This link is not complete, or it has expired: it lasts 3 days. Acknowledge on the"
+                " incident's page"
+            ),
         )
     return about
 
@@ -91,7 +94,7 @@ async def acknowledge(call: Call) -> Response[bytes]:
     about = await _found(call)
     incident = about.incident
     stranger = call.stranger
-    by = f"the link sent by {about.channel_name}"
+    by = say("the link sent by %(channel_name)s", channel_name=about.channel_name)
     actor = Actor(kind="system", label=by, ip=stranger.ip, user_agent=stranger.user_agent)
 
     def work(conn: Conn) -> Acknowledged:

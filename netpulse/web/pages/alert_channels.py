@@ -17,16 +17,19 @@ from netpulse.web.api.channel_configs import kind_of
 from netpulse.web.call import Call
 from netpulse.web.endpoint import ADMIN, page
 from netpulse.web.errors import ApiError, not_found
+from netpulse.web.figures import listed, ms
+from netpulse.web.languages import mark, plural, say
 from netpulse.web.pages import alerts, forms, render
 from netpulse.web.pages.channel_kinds import FACES, FIRST, Face, config_of, entered, hidden
 from netpulse.web.pages.render import redirect
+from netpulse.web.phrases import phrase
 
 LABELS = {
-    "name": "Name",
-    "type": "Type",
-    "retry_for_seconds": "Keep trying for",
-    "max_attempts": "At most",
-    "is_active": "Use this channel",
+    "name": mark("Name"),
+    "type": mark("Type"),
+    "retry_for_seconds": mark("Keep trying for"),
+    "max_attempts": mark("At most"),
+    "is_active": mark("Use this channel"),
 }
 BOXES = ("is_active",)
 FRESH: dict[str, Any] = {"retry_for_seconds": "86400", "is_active": True}
@@ -102,16 +105,28 @@ async def what_came_of(call: Call, channel: Channel) -> tuple[dict[str, str], in
     except ApiError as error:
         if error.status != 429:
             raise
-        return {"kind": "warning", "text": error.message + "."}, error.status
-    took = "" if result.latency_ms is None else f" in {result.latency_ms} ms"
-    after = "" if result.latency_ms is None else f" (after {result.latency_ms} ms)"
+        return {"kind": "warning", "text": phrase(error.message) + "."}, error.status
     code = "" if result.status_code is None else f": HTTP {result.status_code}"
-    said = f" It answered: {result.answer[:300]}" if result.answer else ""
-    if result.ok:
-        text = f"{channel.name} took the test{code}{took}.{said}"
-        return {"kind": "success", "text": text}, 200
-    text = f"{channel.name} did not take the test{after}: {result.error}.{said}"
-    return {"kind": "error", "text": text}, 200
+    latency = None if result.latency_ms is None else ms(result.latency_ms)
+    name = channel.name
+    if result.ok and latency is None:
+        text = say("%(name)s took the test%(code)s.", name=name, code=code)
+    elif result.ok:
+        text = say(
+            "%(name)s took the test%(code)s in %(time)s.", name=name, code=code, time=latency
+        )
+    elif latency is None:
+        text = say("%(name)s did not take the test: %(error)s.", name=name, error=result.error)
+    else:
+        text = say(
+            "%(name)s did not take the test (after %(time)s): %(error)s.",
+            name=name,
+            time=latency,
+            error=result.error,
+        )
+    if result.answer:
+        text += " " + say("It answered: %(answer)s", answer=result.answer[:300])
+    return {"kind": "success" if result.ok else "error", "text": text}, 200
 
 
 @page("GET", "/alerts/channels/{id:str}/test", access=ADMIN)
@@ -129,10 +144,10 @@ async def delete_form(call: Call) -> Response[bytes]:
         call,
         "delete.html",
         active="Alerts",
-        question=f"Delete the channel {channel.name}?",
+        question=say("Delete the channel %(name)s?", name=channel.name),
         consequences=await call.session.read(_consequences, channel.id),
         action=f"/alerts/channels/{channel.id}/delete",
-        button="Delete the channel",
+        button=say("Delete the channel"),
         back="/alerts",
     )
 
@@ -147,17 +162,20 @@ async def delete(call: Call) -> Response[bytes]:
 
 def _consequences(conn: Conn, org_id: Id, channel_id: Id) -> list[str]:
     bound = alert_rules.page(conn, org_id, channel_id=channel_id, limit=5)
-    found = ["Notices that still wait for it are not sent."]
+    found = [say("Notices that still wait for it are not sent.")]
     if bound.total:
-        names = ", ".join(rule.name for rule in bound.rows)
-        more = f" and {bound.total - 5} more" if bound.total > 5 else ""
-        what = "rule tells by it and goes" if bound.total == 1 else "rules tell by it and go"
-        found.append(f"{bound.total} {what} with it: {names}{more}.")
+        found.append(
+            plural(
+                bound.total,
+                "%(num)s rule tells by it and goes with it: %(names)s.",
+                "%(num)s rules tell by it and go with it: %(names)s.",
+                names=listed((rule.name for rule in bound.rows), bound.total - 5),
+            )
+        )
     left = alert_rules.falling_back_to(conn, org_id, channel_id, limit=5)
     if left.total:
-        names = ", ".join(rule.name for rule in left.rows)
-        more = f" and {left.total - 5} more" if left.total > 5 else ""
-        found.append(f"It no longer stands in for another channel: {names}{more}.")
+        names = listed((rule.name for rule in left.rows), left.total - 5)
+        found.append(say("It no longer stands in for another channel: %(names)s.", names=names))
     return found
 
 
@@ -203,7 +221,7 @@ async def _refused(
 
 async def _types(call: Call, *, status: int = 200) -> Response[bytes]:
     shown = [
-        {"word": face.word, "label": face.label, "icon": face.icon, "about": face.about}
+        {"word": face.word, "label": say(face.label), "icon": face.icon, "about": say(face.about)}
         for face in FACES.values()
     ]
     return await render.page(
@@ -213,7 +231,9 @@ async def _types(call: Call, *, status: int = 200) -> Response[bytes]:
         status=status,
         first=shown[:FIRST],
         others=shown[FIRST:],
-        flash=[] if status == 200 else [{"kind": "error", "text": "Choose one of these first."}],
+        flash=[]
+        if status == 200
+        else [{"kind": "error", "text": say("Choose one of these first.")}],
     )
 
 
@@ -246,7 +266,7 @@ async def _form(
             "disabled_reason": channel.disabled_reason,
         },
         form=forms.view(shown, errors, stored),
-        kind={"word": face.word, "label": face.label},
+        kind={"word": face.word, "label": say(face.label)},
         has_mail=carrier.mail is not None,
         has_sms=carrier.twilio is not None,
         advanced_open=bool(_FOLDED & (errors or {}).keys()) or not shown.get("is_active"),

@@ -21,6 +21,7 @@ from netpulse.web.api.alert_rules import DAYS
 from netpulse.web.call import Call
 from netpulse.web.endpoint import ADMIN, page
 from netpulse.web.errors import ApiError, not_found
+from netpulse.web.languages import say
 from netpulse.web.pages import forms, render, rule_form
 from netpulse.web.pages.channel_kinds import FACES
 from netpulse.web.pages.render import redirect
@@ -38,7 +39,7 @@ async def new_form(call: Call) -> Response[bytes]:
         monitor = await call.session.read(monitors.get, wanted)
         if monitor is not None:
             shown |= {"scope": "monitor", "monitor_id": wanted}
-            shown["name"] = f"{monitor.spec.name} is down"[:200]
+            shown["name"] = say("%(name)s is down", name=monitor.spec.name)[:200]
     org = await call.session.read(_org)
     shown["quiet_hours.timezone"] = org.timezone
     return await _form(call, None, shown)
@@ -96,10 +97,10 @@ async def delete_form(call: Call) -> Response[bytes]:
         call,
         "delete.html",
         active="Alerts",
-        question=f"Delete the rule {rule.name}?",
-        consequences=["What only this rule tells of is told to nobody then."],
+        question=say("Delete the rule %(name)s?", name=rule.name),
+        consequences=[say("What only this rule tells of is told to nobody then.")],
         action=f"/alerts/rules/{rule.id}/delete",
-        button="Delete the rule",
+        button=say("Delete the rule"),
         back="/alerts",
     )
 

@@ -19,6 +19,7 @@ from netpulse.web.api.channel_configs import destination
 from netpulse.web.call import Call
 from netpulse.web.endpoint import VIEWER, page
 from netpulse.web.figures import duration
+from netpulse.web.languages import say
 from netpulse.web.pages import render
 from netpulse.web.pages.channel_kinds import FACES
 from netpulse.web.pages.monitors import pager
@@ -50,7 +51,7 @@ def _seen(conn: Conn, org_id: Id, *, for_admin: bool) -> _Seen:
             {
                 "id": channel.id,
                 "name": channel.name,
-                "type_label": channel.type if face is None else face.label,
+                "type_label": channel.type if face is None else say(face.label),
                 "icon": "bell" if face is None else face.icon,
                 "destination": destination(channel, for_admin=for_admin),
                 "problem": channel.damage,
@@ -93,10 +94,10 @@ def _rule(rule: Rule, ways: dict[Id, str], names: dict[Id, str]) -> dict[str, An
         "name": rule.name,
         "condition": rule.condition,
         "monitor_id": rule.monitor_id,
-        "monitor_name": names.get(rule.monitor_id or "", "a deleted monitor"),
+        "monitor_name": names.get(rule.monitor_id or "", say("a deleted monitor")),
         "tag": rule.tag,
         "is_system": is_system(rule),
-        "channel_name": ways.get(rule.channel_id, "a deleted channel"),
+        "channel_name": ways.get(rule.channel_id, say("a deleted channel")),
         "notify_recovery": rule.notify_recovery,
         "more": list(_more(rule, ways)),
         "is_active": rule.is_active,
@@ -106,16 +107,26 @@ def _rule(rule: Rule, ways: dict[Id, str], names: dict[Id, str]) -> dict[str, An
 def _more(rule: Rule, ways: dict[Id, str]) -> Iterator[str]:
     """Yield what a rule does beyond its condition, in words."""
     if rule.escalation_minutes is not None:
-        yield f"after {duration(rule.escalation_minutes * 60)} unless acknowledged"
+        yield say(
+            "after %(duration)s unless acknowledged",
+            duration=duration(rule.escalation_minutes * 60),
+        )
     if rule.reminder_minutes is not None:
-        yield f"again every {duration(rule.reminder_minutes * 60)}"
+        yield say("again every %(duration)s", duration=duration(rule.reminder_minutes * 60))
     quiet = rule.quiet_hours
     if quiet is not None:
-        yield f"quiet {_days(quiet)}{quiet.start} to {quiet.end} ({quiet.timezone})"
+        yield say(
+            "quiet %(days)s%(start)s to %(end)s (%(timezone)s)",
+            days=_days(quiet),
+            start=quiet.start,
+            end=quiet.end,
+            timezone=quiet.timezone,
+        )
     if rule.fallback_channel_id is not None:
-        yield f"else by {ways.get(rule.fallback_channel_id, 'a deleted channel')}"
+        other = ways.get(rule.fallback_channel_id, say("a deleted channel"))
+        yield say("else by %(channel)s", channel=other)
     if rule.message is not None:
-        yield "in words of its own"
+        yield say("in words of its own")
 
 
 def _days(quiet: QuietHours) -> str:

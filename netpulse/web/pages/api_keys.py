@@ -18,6 +18,7 @@ from netpulse.web.api import api_keys as api
 from netpulse.web.call import Call
 from netpulse.web.endpoint import ADMIN, page
 from netpulse.web.errors import ApiError, Problem, invalid, not_found
+from netpulse.web.languages import mark, say
 from netpulse.web.pages import forms, render
 from netpulse.web.pages.monitors import pager
 from netpulse.web.pages.render import redirect
@@ -26,23 +27,23 @@ from netpulse.web.scopes import METRICS
 
 HERE = "/settings/api-keys"
 LIMIT = 50
-LABELS = {"name": "Name", "scopes": "What it may do", "expires_in": "Expires"}
+LABELS = {"name": mark("Name"), "scopes": mark("What it may do"), "expires_in": mark("Expires")}
 ABOUT = {
-    "monitors": "Monitors",
-    "incidents": "Incidents",
-    "alerts": "Alerts: channels, rules, notices",
-    "status-pages": "Status pages",
-    "maintenance": "Maintenance",
-    "org": "Organization: its people and settings",
-    "reports": "Reports",
-    "agents": "Agents",
+    "monitors": mark("Monitors"),
+    "incidents": mark("Incidents"),
+    "alerts": mark("Alerts: channels, rules, notices"),
+    "status-pages": mark("Status pages"),
+    "maintenance": mark("Maintenance"),
+    "org": mark("Organization: its people and settings"),
+    "reports": mark("Reports"),
+    "agents": mark("Agents"),
 }
-SINGLE = {"metrics:read": "Metrics, for Prometheus", "audit:read": "The audit log"}
+SINGLE = {"metrics:read": mark("Metrics, for Prometheus"), "audit:read": mark("The audit log")}
 EXPIRIES = (
-    ("30", "in 30 days"),
-    ("90", "in 90 days"),
-    ("365", "in a year"),
-    ("never", "never"),
+    ("30", mark("in 30 days")),
+    ("90", mark("in 90 days")),
+    ("365", mark("in a year")),
+    ("never", mark("never")),
 )
 FRESH: dict[str, Any] = {"name": "", "expires_in": "365"}
 _USED = frozenset(scopes.RESOURCES.values())
@@ -89,7 +90,7 @@ async def create(call: Call) -> Response[bytes]:
     except ApiError as error:
         found = forms.problems(error, LABELS)
         if "scopes" in found and not chosen:
-            found["scopes"] = "What it may do: choose at least one."
+            found["scopes"] = say("What it may do: choose at least one.")
         return await _form(call, form.again([], []), frozenset(chosen), found, status=error.status)
     return await _list(call, key, text)
 
@@ -101,7 +102,7 @@ def _expiry(chosen: str, now: Millis) -> str | None:
         ApiError: 400 for what the form does not offer.
     """
     if chosen not in dict(EXPIRIES):
-        raise invalid([Problem("$.expires_in", "choose one of the list")])
+        raise invalid([Problem("$.expires_in", mark("choose one of the list"))])
     return None if chosen == "never" else rfc3339(now + int(chosen) * DAY)
 
 
@@ -109,18 +110,20 @@ def _expiry(chosen: str, now: Millis) -> str | None:
 async def rotate_form(call: Call) -> Response[bytes]:
     """Ask, and say what follows."""
     key = await _stored(call)
-    consequences = ["The key as it is now ends at once: what uses it must be given the new one."]
+    consequences = [
+        say("The key as it is now ends at once: what uses it must be given the new one.")
+    ]
     if key.created_by != call.session.user.id:
-        consequences.append("From then on it is yours, and may never do more than you may.")
+        consequences.append(say("From then on it is yours, and may never do more than you may."))
     return await render.page(
         call,
         "delete.html",
         active="Settings",
-        question=f"Give the key {key.name} another secret?",
+        question=say("Give the key %(name)s another secret?", name=key.name),
         consequences=consequences,
         action=f"{HERE}/{key.id}/rotate",
         symbol="refresh",
-        button="Rotate the key",
+        button=say("Rotate the key"),
         back=HERE,
     )
 
@@ -147,10 +150,10 @@ async def revoke_form(call: Call) -> Response[bytes]:
         call,
         "delete.html",
         active="Settings",
-        question=f"Revoke the key {key.name}?",
-        consequences=["The next request with it is refused. What it has made stays."],
+        question=say("Revoke the key %(name)s?", name=key.name),
+        consequences=[say("The next request with it is refused. What it has made stays.")],
         action=f"{HERE}/{key.id}/delete",
-        button="Revoke the key",
+        button=say("Revoke the key"),
         back=HERE,
     )
 
@@ -226,13 +229,15 @@ async def _form(
         tabs=tabs(call.session, "API keys"),
         form=forms.view(entered, errors),
         chosen=chosen,
-        resources=[{"name": name, "label": ABOUT[name]} for name in RESOURCES if name in _USED],
+        resources=[
+            {"name": name, "label": say(ABOUT[name])} for name in RESOURCES if name in _USED
+        ],
         singles=[
             {"value": value, "label": label}
             for value, label in SINGLE.items()
             if value == METRICS or value.partition(":")[0] in _USED
         ],
-        expiries=[{"value": value, "label": label} for value, label in EXPIRIES],
+        expiries=[{"value": value, "label": say(label)} for value, label in EXPIRIES],
     )
 
 

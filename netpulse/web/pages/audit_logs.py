@@ -23,6 +23,7 @@ from netpulse.web.api import audit_logs as api
 from netpulse.web.api.audit_logs import ExportQuery
 from netpulse.web.call import Call
 from netpulse.web.endpoint import ADMIN, page
+from netpulse.web.languages import mark, say
 from netpulse.web.pages import date_range, forms, render
 from netpulse.web.pages.monitors import pager
 from netpulse.web.pages.settings import tabs
@@ -113,20 +114,20 @@ def _wanted(filters: dict[str, str]) -> AuditFilter:
 
 def _logs(log: str) -> list[dict[str, Any]]:
     return [
-        {"label": "This organization", "href": PATH, "active": not log},
-        {"label": "The instance", "href": f"{PATH}?log=instance", "active": bool(log)},
+        {"label": say("This organization"), "href": PATH, "active": not log},
+        {"label": say("The instance"), "href": f"{PATH}?log=instance", "active": bool(log)},
     ]
 
 
 _HIDDEN = {
-    "resource_type": "things of the type",
-    "resource_id": "the thing",
-    "user_id": "what was done by the person",
+    "resource_type": mark("things of the type"),
+    "resource_id": mark("the thing"),
+    "user_id": mark("what was done by the person"),
 }
 
 
 def _only(name: str, value: str) -> dict[str, str]:
-    return {"name": name, "text": f"{_HIDDEN[name]} {value}"}
+    return {"name": name, "text": f"{say(_HIDDEN[name])} {value}"}
 
 
 def _entry(row: AuditRow, log: str) -> dict[str, Any]:

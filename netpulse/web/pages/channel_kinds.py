@@ -10,6 +10,7 @@ from msgspec import Struct
 
 from netpulse.model.channel import MACHINES, Channel
 from netpulse.web.api.channel_configs import KINDS, kind_of
+from netpulse.web.languages import mark
 from netpulse.web.pages.forms import Form
 
 
@@ -32,7 +33,7 @@ class Face(Struct, frozen=True, kw_only=True):
         return self.word not in MACHINES
 
 
-_HOOK = {"config.webhook_url": "Webhook URL"}
+_HOOK = {"config.webhook_url": mark("Webhook URL")}
 _API = {"config.api_url": "API address"}
 
 FACES: dict[str, Face] = {
@@ -40,69 +41,69 @@ FACES: dict[str, Face] = {
     for face in (
         Face(
             word="email",
-            label="Email",
+            label=mark("Email"),
             icon="mail",
-            about="To one or more addresses.",
+            about=mark("To one or more addresses."),
             labels={
-                "config.to": "Recipients",
-                "config.server": "Mail server",
-                "config.smtp.host": "Host",
-                "config.smtp.security": "Encryption",
-                "config.smtp.port": "Port",
-                "config.smtp.from": "Sender",
-                "config.smtp.user": "User name",
-                "config.smtp.password": "Password",
+                "config.to": mark("Recipients"),
+                "config.server": mark("Mail server"),
+                "config.smtp.host": mark("Host"),
+                "config.smtp.security": mark("Encryption"),
+                "config.smtp.port": mark("Port"),
+                "config.smtp.from": mark("Sender"),
+                "config.smtp.user": mark("User name"),
+                "config.smtp.password": mark("Password"),
             },
         ),
         Face(
             word="webhook",
-            label="Webhook",
+            label=mark("Webhook"),
             icon="webhook",
-            about="Signed JSON to an address of your own, for every change.",
+            about=mark("Signed JSON to an address of your own, for every change."),
             labels={
-                "config.url": "Address",
-                "config.secret": "Signing secret",
-                "config.headers": "Headers",
+                "config.url": mark("Address"),
+                "config.secret": mark("Signing secret"),
+                "config.headers": mark("Headers"),
             },
         ),
         Face(
             word="slack",
             label="Slack",
             icon="chat",
-            about="A channel, by an incoming webhook.",
+            about=mark("A channel, by an incoming webhook."),
             labels=_HOOK,
         ),
         Face(
             word="teams",
             label="Microsoft Teams",
             icon="chat",
-            about="A channel, by a workflow with a webhook.",
+            about=mark("A channel, by a workflow with a webhook."),
             labels=_HOOK,
         ),
         Face(
             word="discord",
             label="Discord",
             icon="chat",
-            about="A channel, by its webhook.",
+            about=mark("A channel, by its webhook."),
             labels=_HOOK,
         ),
         Face(
             word="telegram",
             label="Telegram",
             icon="send",
-            about="A chat or group, by a bot of yours.",
-            labels={"config.bot_token": "Bot token", "config.chat_id": "Chat", **_API},
+            about=mark("A chat or group, by a bot of yours."),
+            labels={"config.bot_token": mark("Bot token"), "config.chat_id": mark("Chat"), **_API},
         ),
         Face(
             word="sms",
             label="SMS",
             icon="phone",
-            about="Text messages through Twilio.",
+            about=mark("Text messages through Twilio."),
             labels={
-                "config.to": "Numbers",
-                "config.from": "Sender",
-                "config.account_sid": "Account SID",
-                "config.auth_token": "Auth token",
+                "config.to": mark("Numbers"),
+                "config.from": mark("Sender"),
+                "config.account_sid": mark("Account SID"),
+                "config.auth_token": mark("Auth token"),
                 **_API,
             },
         ),
@@ -110,28 +111,28 @@ FACES: dict[str, Face] = {
             word="ntfy",
             label="ntfy",
             icon="bell",
-            about="A topic, on ntfy.sh or a server of your own.",
+            about=mark("A topic, on ntfy.sh or a server of your own."),
             labels={
-                "config.url": "Server",
-                "config.topic": "Topic",
-                "config.token": "Access token",
+                "config.url": mark("Server"),
+                "config.topic": mark("Topic"),
+                "config.token": mark("Access token"),
             },
         ),
         Face(
             word="gotify",
             label="Gotify",
             icon="bell",
-            about="An application on your Gotify server.",
-            labels={"config.url": "Server", "config.token": "Application token"},
+            about=mark("An application on your Gotify server."),
+            labels={"config.url": mark("Server"), "config.token": mark("Application token")},
         ),
         Face(
             word="pushover",
             label="Pushover",
             icon="bell",
-            about="A person or a group with the Pushover app.",
+            about=mark("A person or a group with the Pushover app."),
             labels={
-                "config.user": "User or group key",
-                "config.token": "Application token",
+                "config.user": mark("User or group key"),
+                "config.token": mark("Application token"),
                 **_API,
             },
         ),
@@ -139,8 +140,8 @@ FACES: dict[str, Face] = {
             word="pagerduty",
             label="PagerDuty",
             icon="alert-triangle",
-            about="Opens and resolves incidents of a service.",
-            labels={"config.routing_key": "Integration key", **_API},
+            about=mark("Opens and resolves incidents of a service."),
+            labels={"config.routing_key": mark("Integration key"), **_API},
         ),
     )
 }

@@ -18,6 +18,7 @@ from netpulse.web.api import grants as api
 from netpulse.web.call import Call
 from netpulse.web.endpoint import ADMIN, page
 from netpulse.web.errors import ApiError, Problem, invalid, not_found
+from netpulse.web.languages import mark, say
 from netpulse.web.pages import forms, render, switcher
 from netpulse.web.pages.render import redirect
 from netpulse.web.pages.settings import tabs
@@ -25,7 +26,7 @@ from netpulse.web.pages.settings import tabs
 MOST = 500
 """People that can be chosen from; the API knows no such bound, and every grant is listed."""
 _ALL = 1_000_000
-LABELS = {"user_id": "Who", "role": "Role"}
+LABELS = {"user_id": mark("Who"), "role": mark("Role")}
 
 
 class _Seen(Struct, frozen=True):
@@ -66,9 +67,9 @@ async def put(call: Call) -> Response[bytes]:
     user_id, role = form.text("user_id"), api.ROLES.get(form.text("role"))
     try:
         if not is_id(user_id):
-            raise invalid([Problem("$.user_id", "choose one of your people")])
+            raise invalid([Problem("$.user_id", mark("choose one of your people"))])
         if role is None:
-            raise invalid([Problem("$.role", "choose one")])
+            raise invalid([Problem("$.role", mark("choose one"))])
         await api.put(call.house, call.session, client.org.id, user_id, role)
     except ApiError as error:
         if error.status == 404:
@@ -90,13 +91,17 @@ async def delete_form(call: Call) -> Response[bytes]:
         call,
         "delete.html",
         active="Settings",
-        question=f"Take {found.user.email}'s access to {client.org.name} back?",
+        question=say(
+            "Take %(email)s's access to %(name)s back?",
+            email=found.user.email,
+            name=client.org.name,
+        ),
         consequences=[
-            "It counts at once; pages that they have open there end.",
-            "API keys that they made there are revoked, and their open invitations withdrawn.",
+            say("It counts at once; pages that they have open there end."),
+            say("API keys that they made there are revoked, and their open invitations withdrawn."),
         ],
         action=f"/settings/clients/{client_id}/grants/{user_id}/delete",
-        button="Take it back",
+        button=say("Take it back"),
         back=f"/settings/clients/{client_id}/grants",
     )
 
@@ -140,7 +145,7 @@ def _row(call: Call, member: Member) -> dict[str, Any]:
         "id": member.user.id,
         "email": member.user.email,
         "role": grant.role.word,
-        "role_label": switcher.ROLE_LABELS[grant.role],
+        "role_label": say(switcher.ROLE_LABELS[grant.role]),
         "is_active": grant.is_active and member.user.is_active,
         "is_you": member.user.id == call.session.user.id,
         "created_at": rfc3339(grant.created_at),

@@ -16,6 +16,7 @@ from netpulse.web.api import clients as api
 from netpulse.web.call import Call
 from netpulse.web.endpoint import ADMIN, page
 from netpulse.web.errors import ApiError, not_found
+from netpulse.web.languages import mark, plural, say
 from netpulse.web.pages import forms, render, rollup, rule_form, switcher
 from netpulse.web.pages.monitors import pager
 from netpulse.web.pages.render import redirect
@@ -23,14 +24,14 @@ from netpulse.web.pages.settings import tabs
 
 LIMIT = 20
 LABELS = {
-    "name": "Name",
-    "slug": "Slug",
-    "plan": "Plan",
-    "timezone": "Time zone",
-    "quotas.monitors": "Monitors",
-    "quotas.users": "People",
-    "quotas.retention_days": "Results of",
-    "quotas.private_targets": "May watch private addresses",
+    "name": mark("Name"),
+    "slug": mark("Slug"),
+    "plan": mark("Plan"),
+    "timezone": mark("Time zone"),
+    "quotas.monitors": mark("Monitors"),
+    "quotas.users": mark("People"),
+    "quotas.retention_days": mark("Results of"),
+    "quotas.private_targets": mark("May watch private addresses"),
 }
 BOXES = ("quotas.private_targets",)
 OWN, PLAN = "own", "plan"
@@ -69,7 +70,7 @@ def _row(call: Call, client: Client) -> dict[str, Any]:
         "plan": client.org.plan,
         "quotas": structs.asdict(client.org.quotas),
         "usage": structs.asdict(client.used),
-        "role_label": None if role is None else switcher.ROLE_LABELS[role],
+        "role_label": None if role is None else say(switcher.ROLE_LABELS[role]),
         "status": None if role is None else rollup.state_of(counts),
         "down": counts[Status.DOWN],
     }
@@ -133,10 +134,10 @@ async def delete_form(call: Call) -> Response[bytes]:
         call,
         "delete.html",
         active="Settings",
-        question=f"Delete the client {client.org.name}?",
+        question=say("Delete the client %(name)s?", name=client.org.name),
         consequences=list(_consequences(holdings)),
         action=f"/settings/clients/{client.org.id}/delete",
-        button="Delete the client",
+        button=say("Delete the client"),
         back="/settings/clients",
     )
 
@@ -149,37 +150,65 @@ async def delete(call: Call) -> Response[bytes]:
 
 
 def _consequences(going: Holdings) -> list[str]:
-    def many(count: int, one: str, several: str) -> str:
-        return f"1 {one}" if count == 1 else f"{count} {several}"
-
     found = []
     if going.monitors:
-        what = many(going.monitors, "monitor is", "monitors are")
-        found.append(f"{what} watched no more; what is down is closed, and no recovery is told.")
-    if going.members:
-        what = many(going.members, "person is", "people are")
-        alone = many(going.accounts, "account that belongs", "accounts that belong")
-        also = f", and {alone} nowhere else is deleted" if going.accounts == 1 else ""
-        if going.accounts > 1:
-            also = f", and {alone} nowhere else are deleted"
-        found.append(f"{what} out at once{also}.")
-    rest = [
-        many(count, one, several)
-        for count, one, several in (
-            (going.invitations, "invitation", "invitations"),
-            (going.keys, "API key", "API keys"),
-            (going.channels, "alert channel", "alert channels"),
-            (going.maintenance, "planned maintenance", "planned maintenances"),
-            (going.status_pages, "status page", "status pages"),
+        found.append(
+            plural(
+                going.monitors,
+                "%(num)s monitor is watched no more; what is down is closed, and no recovery"
+                " is told.",
+                "%(num)s monitors are watched no more; what is down is closed, and no recovery"
+                " is told.",
+            )
         )
-        if count
+    if going.members:
+        out = plural(
+            going.members, "%(num)s person is out at once", "%(num)s people are out at once"
+        )
+        if going.accounts:
+            out = plural(
+                going.accounts,
+                "%(out)s, and %(num)s account that belongs nowhere else is deleted",
+                "%(out)s, and %(num)s accounts that belong nowhere else are deleted",
+                out=out,
+            )
+        found.append(out + ".")
+    rest = [
+        *_some(
+            going.invitations,
+            plural(going.invitations, "%(num)s invitation", "%(num)s invitations"),
+        ),
+        *_some(going.keys, plural(going.keys, "%(num)s API key", "%(num)s API keys")),
+        *_some(
+            going.channels,
+            plural(going.channels, "%(num)s alert channel", "%(num)s alert channels"),
+        ),
+        *_some(
+            going.maintenance,
+            plural(
+                going.maintenance, "%(num)s planned maintenance", "%(num)s planned maintenances"
+            ),
+        ),
+        *_some(
+            going.status_pages,
+            plural(going.status_pages, "%(num)s status page", "%(num)s status pages"),
+        ),
     ]
     if rest:
-        found.append(f"With it go {', '.join(rest)}, and every alert rule.")
+        found.append(say("With it go %(rest)s, and every alert rule.", rest=", ".join(rest)))
     if going.grants:
-        what = many(going.grants, "person", "people")
-        found.append(f"{what} of yours can enter it no more.")
-    return [*found, "Its audit log stays; everything else cannot be brought back."]
+        found.append(
+            plural(
+                going.grants,
+                "%(num)s person of yours can enter it no more.",
+                "%(num)s people of yours can enter it no more.",
+            )
+        )
+    return [*found, say("Its audit log stays; everything else cannot be brought back.")]
+
+
+def _some(n: int, words: str) -> list[str]:
+    return [words] if n else []
 
 
 async def _stored(call: Call) -> Client:
@@ -255,12 +284,19 @@ async def _form(
 def in_words(quotas: Quotas) -> str:
     """Return what quotas allow, in a few words."""
     parts = [
-        "any number of monitors" if quotas.monitors is None else f"{quotas.monitors} monitors",
-        "any number of people" if quotas.users is None else f"{quotas.users} people",
+        say("any number of monitors")
+        if quotas.monitors is None
+        else plural(quotas.monitors, "%(num)s monitor", "%(num)s monitors"),
+        say("any number of people")
+        if quotas.users is None
+        else plural(quotas.users, "%(num)s person", "%(num)s people"),
     ]
     if quotas.retention_days is not None:
-        parts.append(f"results of {quotas.retention_days} days")
-    parts.append("private addresses too" if quotas.private_targets else "public addresses only")
+        parts.append(
+            plural(quotas.retention_days, "results of %(num)s day", "results of %(num)s days")
+        )
+    private = quotas.private_targets
+    parts.append(say("private addresses too") if private else say("public addresses only"))
     return ", ".join(parts)
 
 

@@ -21,6 +21,7 @@ from netpulse.storage.overview import Looked
 from netpulse.web.call import Call
 from netpulse.web.endpoint import VIEWER, page
 from netpulse.web.figures import duration
+from netpulse.web.languages import plural, say
 from netpulse.web.pages import render
 from netpulse.web.pages.rows import incident_row, monitor_rows
 
@@ -184,26 +185,36 @@ async def _moment(call: Call) -> dict[str, Any]:
 def _headline(
     counts: dict[Status, int], last_end: Millis | None, now: Millis
 ) -> dict[str, str | None]:
-    for status, verb in (
-        (Status.DOWN, "down"),
-        (Status.DEGRADED, "degraded"),
-        (Status.UNKNOWN, "not known just now"),
-    ):
-        count = counts[status]
-        if count:
-            noun = "monitor is" if count == 1 else "monitors are"
-            return {"status": status.value, "text": f"{count} {noun} {verb}", "note": None}
+    for status in (Status.DOWN, Status.DEGRADED, Status.UNKNOWN):
+        if counts[status]:
+            text = trouble_text(status, counts[status])
+            return {"status": status.value, "text": text, "note": None}
     if counts[Status.UP]:
-        note = "Nothing needs you. There was no incident yet."
+        note = say("Nothing needs you. There was no incident yet.")
         if last_end is not None:
             ago = duration(max(0, now - last_end) // SECOND)
-            note = f"Nothing needs you. The last incident ended {ago} ago."
-        return {"status": "up", "text": "Everything that is watched is up", "note": note}
+            note = say("Nothing needs you. The last incident ended %(ago)s ago.", ago=ago)
+        return {"status": "up", "text": say("Everything that is watched is up"), "note": note}
     if counts[Status.MAINTENANCE]:
-        return {"status": "maintenance", "text": "Maintenance is under way", "note": None}
+        return {"status": "maintenance", "text": say("Maintenance is under way"), "note": None}
     if counts[Status.PENDING]:
-        return {"status": "pending", "text": "The first checks are under way", "note": None}
-    return {"status": "paused", "text": "Nothing is watched: every monitor is paused", "note": None}
+        return {"status": "pending", "text": say("The first checks are under way"), "note": None}
+    return {
+        "status": "paused",
+        "text": say("Nothing is watched: every monitor is paused"),
+        "note": None,
+    }
+
+
+def trouble_text(status: Status, n: int) -> str:
+    """Return how many monitors are down, degraded or unknown, in words."""
+    if status is Status.DOWN:
+        return plural(n, "%(num)s monitor is down", "%(num)s monitors are down")
+    if status is Status.DEGRADED:
+        return plural(n, "%(num)s monitor is degraded", "%(num)s monitors are degraded")
+    return plural(
+        n, "%(num)s monitor is not known just now", "%(num)s monitors are not known just now"
+    )
 
 
 def _system_notices(call: Call) -> list[dict[str, str]]:
@@ -215,21 +226,32 @@ def _system_notices(call: Call) -> list[dict[str, str]]:
         found.append(
             {
                 "kind": "error",
-                "text": f"NetPulse cannot write its data: {trouble}. Until then "
-                "states on this page may be old.",
+                "text": say(
+                    "NetPulse cannot write its data: %(trouble)s. Until then states on this page"
+                    " may be old.",
+                    trouble=trouble,
+                ),
             }
         )
     if call.house.raw.trouble:
         found.append(
-            {"kind": "error", "text": f"Check results cannot be kept: {call.house.raw.trouble}."}
+            {
+                "kind": "error",
+                "text": say(
+                    "Check results cannot be kept: %(trouble)s.", trouble=call.house.raw.trouble
+                ),
+            }
         )
     lag = engine.lag_stats()
     if lag.p99_ms > LATE:
         found.append(
             {
                 "kind": "warning",
-                "text": f"Checks start up to {lag.p99_ms / SECOND:.0f} s late: "
-                "this machine is too busy for so many checks.",
+                "text": say(
+                    "Checks start up to %(seconds)s s late: this machine is too busy for so"
+                    " many checks.",
+                    seconds=f"{lag.p99_ms / SECOND:.0f}",
+                ),
             }
         )
     return found

@@ -166,3 +166,8 @@ def _sentence(text: str) -> str:
 def _plain(message: str) -> str:
     """Return what the API says without its null: in a form that is a field left empty."""
     return message.replace(" or null", "").removesuffix(", not null")
+
+
+def options(listed: Iterable[Mapping[str, str]]) -> list[dict[str, str]]:
+    """Return the options of a choice, a constant, in the language of the request."""
+    return [{**each, "label": say(each["label"])} for each in listed]

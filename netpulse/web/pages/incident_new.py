@@ -17,6 +17,7 @@ from netpulse.web.api import incidents as api
 from netpulse.web.call import Call
 from netpulse.web.endpoint import ADMIN, page
 from netpulse.web.errors import ApiError
+from netpulse.web.languages import mark, say
 from netpulse.web.pages import forms, render
 from netpulse.web.pages.render import redirect
 
@@ -25,18 +26,18 @@ MOST = 500
 MOST_PAGES = 100
 
 _LABELS = {
-    "title": "Title",
-    "monitor_ids": "Monitors",
-    "status_page_ids": "Status pages",
-    "status": "Status",
-    "impact": "Impact",
-    "message": "What is known",
+    "title": mark("Title"),
+    "monitor_ids": mark("Monitors"),
+    "status_page_ids": mark("Status pages"),
+    "status": mark("Status"),
+    "impact": mark("Impact"),
+    "message": mark("What is known"),
 }
 _IMPACTS = {
-    Impact.NONE: "None: for information",
-    Impact.MINOR: "Minor: some notice it",
-    Impact.MAJOR: "Major: many are affected",
-    Impact.CRITICAL: "Critical: nothing works",
+    Impact.NONE: mark("None: for information"),
+    Impact.MINOR: mark("Minor: some notice it"),
+    Impact.MAJOR: mark("Major: many are affected"),
+    Impact.CRITICAL: mark("Critical: nothing works"),
 }
 
 
@@ -105,7 +106,7 @@ async def _form(
         monitors_truncated=not choices.are_all,
         pages=choices.pages,
         statuses=[{"value": one.value, "label": one.value.capitalize()} for one in IncidentStatus],
-        impacts=[{"value": one.value, "label": text} for one, text in _IMPACTS.items()],
+        impacts=[{"value": one.value, "label": say(text)} for one, text in _IMPACTS.items()],
     )
 
 

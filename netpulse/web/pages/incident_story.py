@@ -17,33 +17,46 @@ from netpulse.storage import channels, considered, delivery_log, incidents, moni
 from netpulse.storage.considered import Change
 from netpulse.storage.db import Conn
 from netpulse.storage.raw import Raw
+from netpulse.web.figures import ms
+from netpulse.web.languages import mark, say
 from netpulse.web.pages.rows import REASONS, notice_rows
 
 MOST_CHECKS = 6
 """Failing checks of a monitor that the story names; all of them are on the monitor's own page."""
 
 _RESOLUTIONS = {
-    "recovered": "The monitor recovered.",
-    "paused": "The monitor was paused.",
-    "deleted": "The monitor was deleted.",
-    "organization_deleted": "The organization was deleted.",
-    "manual": "Somebody resolved it.",
+    "recovered": mark("The monitor recovered."),
+    "paused": mark("The monitor was paused."),
+    "deleted": mark("The monitor was deleted."),
+    "organization_deleted": mark("The organization was deleted."),
+    "manual": mark("Somebody resolved it."),
 }
-_SILENT = {"opened": "Incident opened.", "resolved": "Resolved.", "status": "Status changed."}
+_SILENT = {
+    "opened": mark("Incident opened."),
+    "resolved": mark("Resolved."),
+    "status": mark("Status changed."),
+}
+_CHANGED = mark("Changed.")
+_RESULTS = {
+    Result.UP: mark("up"),
+    Result.DEGRADED: mark("degraded"),
+    Result.DOWN: mark("down"),
+    Result.INCONCLUSIVE: mark("inconclusive"),
+}
 
 _VERDICTS = {
-    "told": "Told",
-    "held": "Held back",
-    "suppressed": "Not told",
-    "later": "Speaks later, unless acknowledged or over",
-    "not_asked": "Did not ask for this",
-    "inactive": "Switched off",
+    "told": mark("Told"),
+    "held": mark("Held back"),
+    "suppressed": mark("Not told"),
+    "later": mark("Speaks later, unless acknowledged or over"),
+    "not_asked": mark("Did not ask for this"),
+    "inactive": mark("Switched off"),
 }
 
 _OUTCOMES = {
-    NoticeStatus.PENDING: "Not taken yet",
-    NoticeStatus.FAILED: "Could not be told",
-    NoticeStatus.SUPPRESSED: "Not told",
+    NoticeStatus.PENDING: mark("Not taken yet"),
+    NoticeStatus.FAILED: mark("Could not be told"),
+    NoticeStatus.SUPPRESSED: mark("Not told"),
 }
 """What became of a notice that a rule had written, where it was not sent."""
 
@@ -77,7 +90,7 @@ def read(conn: Conn, org_id: Id, incident_id: Id, *, for_admin: bool) -> Story |
         about.append(
             {
                 "id": monitor_id,
-                "name": names.get(monitor_id, "a deleted monitor"),
+                "name": names.get(monitor_id, say("a deleted monitor")),
                 "target": "" if row is None else targets.shown(row.monitor.spec.target),
                 "status": "unknown" if row is None else row.shown.status.value,
                 "deleted": row is None,
@@ -114,7 +127,7 @@ def _channel_names(conn: Conn, org_id: Id, changes: Sequence[Change]) -> dict[Id
     found: dict[Id, str] = {}
     for channel_id in {rule.channel_id for change in changes for rule in change.rules}:
         channel = channels.get(conn, org_id, channel_id)
-        found[channel_id] = "a deleted channel" if channel is None else channel.name
+        found[channel_id] = say("a deleted channel") if channel is None else channel.name
     return found
 
 
@@ -154,12 +167,19 @@ async def checks(raw: Raw, story: Story, now: Millis) -> list[dict[str, Any]]:
 
 
 def _check(check: Check, name: str) -> dict[str, Any]:
-    took = "" if check.response_time_ms is None else f" in {check.response_time_ms} ms"
-    by_hand = "" if check.counted else ", by hand"
+    found = say(_RESULTS[check.result])
+    if check.response_time_ms is not None:
+        time = ms(check.response_time_ms)
+        found = say("%(result)s in %(time)s", result=found, time=time)
+    text = (
+        say("Check of %(name)s: %(result)s", name=name, result=found)
+        if check.counted
+        else say("Check of %(name)s, by hand: %(result)s", name=name, result=found)
+    )
     return {
         "kind": "check",
         "at": rfc3339(check.started_at),
-        "text": f"Check of {name}{by_hand}: {check.result.value}{took}",
+        "text": text,
         "detail": check.message,
         "status": None,
         "author": None,
@@ -177,7 +197,7 @@ def _entry(entry: TimelineEntry) -> dict[str, Any]:
     return {
         "kind": entry.kind,
         "at": rfc3339(entry.at),
-        "text": entry.message or _SILENT.get(entry.kind, "Changed."),
+        "text": entry.message or say(_SILENT.get(entry.kind, _CHANGED)),
         "detail": None,
         "status": None if entry.status is None else entry.status.value,
         "author": entry.author,

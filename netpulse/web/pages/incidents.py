@@ -34,9 +34,9 @@ _TABS = {"open": mark("Open"), "resolved": mark("Resolved"), "all": mark("All")}
 _FILTERS = ("q", "status", "origin", "monitor_id", "from", "to")
 _LONGEST = 200
 _LABELS = {
-    "message": "What is known",
-    "status": "Status",
-    "root_cause": "Root cause",
+    "message": mark("What is known"),
+    "status": mark("Status"),
+    "root_cause": mark("Root cause"),
 }
 
 
@@ -200,12 +200,12 @@ async def _add(call: Call, old: Incident, form: forms.Form, message: str) -> Non
     """Do what was entered. Raises ApiError for what cannot be."""
     word = form.text("status")
     if word not in set(IncidentStatus):
-        raise invalid([Problem("$.status", "there is no such status")])
+        raise invalid([Problem("$.status", mark("there is no such status"))])
     status = IncidentStatus(word)
     cause = form.text("root_cause")
     changed = status is not old.status
     if not message and not changed and cause == (old.root_cause or ""):
-        raise invalid([Problem("$.message", "there is nothing to add yet")])
+        raise invalid([Problem("$.message", mark("there is nothing to add yet"))])
     if message:
         spec = api.UpdateSpec(
             message=message[:10_000],

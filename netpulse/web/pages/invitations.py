@@ -21,15 +21,16 @@ from netpulse.web.call import Call
 from netpulse.web.endpoint import PUBLIC, page
 from netpulse.web.errors import ApiError
 from netpulse.web.joining import Invited, Proof
+from netpulse.web.languages import mark
 from netpulse.web.pages import forms
 from netpulse.web.pages.render import outside, redirect, with_secret_address
 from netpulse.web.session import OrgSession
 
 HERE = "/invitations/{token:str}"
-CODE_NEEDED = (
+CODE_NEEDED = mark(
     "One-time code: this account needs one too, from your app or one of your recovery codes."
 )
-LABELS = {"password": "Password", "totp_code": "One-time code"}
+LABELS = {"password": mark("Password"), "totp_code": mark("One-time code")}
 
 
 @page("GET", HERE, access=PUBLIC)

@@ -26,21 +26,22 @@ from netpulse.web.call import Call
 from netpulse.web.endpoint import ADMIN, VIEWER, page
 from netpulse.web.errors import ApiError, Problem, invalid, not_found
 from netpulse.web.figures import duration
+from netpulse.web.languages import mark, say
 from netpulse.web.pages import forms, render
 from netpulse.web.pages.monitors import pager
 from netpulse.web.pages.render import redirect
 
 LABELS = {
-    "title": "Title",
-    "description": "Description",
-    "starts_at": "Begins",
-    "ends_at": "Ends",
-    "timezone": "Time zone",
-    "duration_minutes": "Lasts",
+    "title": mark("Title"),
+    "description": mark("Description"),
+    "starts_at": mark("Begins"),
+    "ends_at": mark("Ends"),
+    "timezone": mark("Time zone"),
+    "duration_minutes": mark("Lasts"),
     "rrule": "RRULE",
-    "cron": "Crontab",
-    "monitor_ids": "Monitors",
-    "tags": "Tags",
+    "cron": mark("Crontab"),
+    "monitor_ids": mark("Monitors"),
+    "tags": mark("Tags"),
 }
 BOXES = ("is_public",)
 LIMIT = 20
@@ -48,21 +49,21 @@ MOST_MONITORS = 200
 NAMES_SHOWN = 3
 PREVIEWED = 5
 WEEKDAYS = (
-    ("MO", "Monday"),
-    ("TU", "Tuesday"),
-    ("WE", "Wednesday"),
-    ("TH", "Thursday"),
-    ("FR", "Friday"),
-    ("SA", "Saturday"),
-    ("SU", "Sunday"),
+    ("MO", mark("Monday")),
+    ("TU", mark("Tuesday")),
+    ("WE", mark("Wednesday")),
+    ("TH", mark("Thursday")),
+    ("FR", mark("Friday")),
+    ("SA", mark("Saturday")),
+    ("SU", mark("Sunday")),
 )
 MONTHLY = (
-    ("day", "the same day of the month"),
-    ("1", "the first such weekday"),
-    ("2", "the second such weekday"),
-    ("3", "the third such weekday"),
-    ("4", "the fourth such weekday"),
-    ("-1", "the last such weekday"),
+    ("day", mark("the same day of the month")),
+    ("1", mark("the first such weekday")),
+    ("2", mark("the second such weekday")),
+    ("3", mark("the third such weekday")),
+    ("4", mark("the fourth such weekday")),
+    ("-1", mark("the last such weekday")),
 )
 _WEEKLY = re.compile(r"FREQ=WEEKLY;BYDAY=((?:MO|TU|WE|TH|FR|SA|SU)(?:,(?:MO|TU|WE|TH|FR|SA|SU))*)")
 
@@ -181,17 +182,17 @@ async def end(call: Call) -> Response[bytes]:
 async def delete_form(call: Call) -> Response[bytes]:
     """Ask, and say what follows."""
     item = await _stored(call)
-    consequences = ["Time that was spent in it stays maintenance in every figure."]
+    consequences = [say("Time that was spent in it stays maintenance in every figure.")]
     if item.state(call.now) is State.ACTIVE:
-        consequences.insert(0, "Its window ends now: what is down is told.")
+        consequences.insert(0, say("Its window ends now: what is down is told."))
     return await render.page(
         call,
         "delete.html",
         active="Maintenance",
-        question=f"Delete the maintenance {item.title}?",
+        question=say("Delete the maintenance %(title)s?", title=item.title),
         consequences=consequences,
         action=f"/maintenance/{item.id}/delete",
-        button="Delete the maintenance",
+        button=say("Delete the maintenance"),
         back="/maintenance",
     )
 
@@ -236,11 +237,11 @@ def _values(form: forms.Form) -> dict[str, Any]:
     elif scope == "tags":
         found["tags"] = [one.strip() for one in form.text("tags").split(",") if one.strip()]
         if not found["tags"]:
-            raise invalid([Problem("$.tags", "name at least one")])
+            raise invalid([Problem("$.tags", mark("name at least one"))])
     else:
         found["monitor_ids"] = form.every("monitor_ids")
         if not found["monitor_ids"]:
-            raise invalid([Problem("$.monitor_ids", "choose at least one")])
+            raise invalid([Problem("$.monitor_ids", mark("choose at least one"))])
     return found
 
 
@@ -262,7 +263,7 @@ def _moment(text: str, zone: str) -> str:
 def _rule(form: forms.Form, repeat: str) -> str:
     if repeat in {"rrule", "cron"}:
         if not form.text(repeat):
-            raise invalid([Problem(f"$.{repeat}", "is empty; write when it comes")])
+            raise invalid([Problem(f"$.{repeat}", mark("is empty; write when it comes"))])
         return form.text(repeat)
     if repeat == "daily":
         return "FREQ=DAILY"
@@ -364,7 +365,9 @@ def _row(item: Maintenance, names: dict[Id, str], now: Millis) -> dict[str, Any]
         "end": None if end is None else rfc3339(end),
         "all": coverage.all,
         "tags": list(coverage.tags),
-        "monitors": [names.get(one, "a monitor") for one in coverage.monitor_ids[:NAMES_SHOWN]],
+        "monitors": [
+            names.get(one, say("a monitor")) for one in coverage.monitor_ids[:NAMES_SHOWN]
+        ],
         "more": max(0, len(coverage.monitor_ids) - NAMES_SHOWN),
     }
 
@@ -375,15 +378,21 @@ def _repeats(schedule: Schedule) -> str | None:
         return None
     weekly = _WEEKLY.fullmatch(schedule.rrule or "")
     if weekly is not None:
-        labels = dict(WEEKDAYS)
-        often = f"every {', '.join(labels[day] for day in weekly[1].split(','))}"
+        labels = {value: say(label) for value, label in WEEKDAYS}
+        often = say("every %(days)s", days=", ".join(labels[day] for day in weekly[1].split(",")))
     elif schedule.rrule == "FREQ=DAILY":
-        often = "every day"
+        often = say("every day")
     else:
         often = schedule.rrule or schedule.cron or ""
     if schedule.cron is None and "BYHOUR" not in (schedule.rrule or ""):
-        often += f" at {_local(schedule.starts_at, schedule.timezone)[11:16]}"
-    return f"{often} ({schedule.timezone}), for {duration(schedule.duration_minutes * 60)}"
+        time = _local(schedule.starts_at, schedule.timezone)[11:16]
+        often = say("%(often)s at %(time)s", often=often, time=time)
+    return say(
+        "%(often)s (%(zone)s), for %(duration)s",
+        often=often,
+        zone=schedule.timezone,
+        duration=duration(schedule.duration_minutes * 60),
+    )
 
 
 class _Choices(Struct, frozen=True):
@@ -463,9 +472,9 @@ async def _form(
         chosen=chosen,
         tags=choices.tags,
         zones=_zones(),
-        weekdays=[{"value": value, "label": label} for value, label in WEEKDAYS],
+        weekdays=[{"value": value, "label": say(label)} for value, label in WEEKDAYS],
         days=days,
-        monthly=[{"value": value, "label": label} for value, label in MONTHLY],
+        monthly=[{"value": value, "label": say(label)} for value, label in MONTHLY],
         preview=preview,
         form=forms.view(shown, errors),
     )

@@ -25,6 +25,8 @@ from netpulse.web.api.invitations import InvitationSpec, Listed, Made
 from netpulse.web.call import Call
 from netpulse.web.endpoint import ADMIN, VIEWER, page
 from netpulse.web.errors import ApiError, not_found
+from netpulse.web.figures import listed
+from netpulse.web.languages import mark, plural, say
 from netpulse.web.pages import forms, render
 from netpulse.web.pages.monitors import pager
 from netpulse.web.pages.render import redirect
@@ -34,7 +36,7 @@ from netpulse.web.session import OrgSession
 HERE = "/settings/members"
 LIMIT = 50
 MOST_INVITATIONS = 100
-LABELS = {"email": "Email address", "role": "Role", "is_active": "May come in"}
+LABELS = {"email": mark("Email address"), "role": mark("Role"), "is_active": mark("May come in")}
 INVITING = {"email": "", "role": "viewer"}
 
 
@@ -103,10 +105,10 @@ async def revoke_form(call: Call) -> Response[bytes]:
         call,
         "delete.html",
         active="Settings",
-        question=f"Withdraw the invitation of {invitation.email}?",
-        consequences=["Its link leads nowhere from then on."],
+        question=say("Withdraw the invitation of %(email)s?", email=invitation.email),
+        consequences=[say("Its link leads nowhere from then on.")],
         action=f"/settings/invitations/{invitation.id}/delete",
-        button="Withdraw the invitation",
+        button=say("Withdraw the invitation"),
         back=HERE,
     )
 
@@ -152,14 +154,14 @@ async def reset_form(call: Call) -> Response[bytes]:
         call,
         "delete.html",
         active="Settings",
-        question=f"Reset the second factor of {member.user.email}?",
+        question=say("Reset the second factor of %(email)s?", email=member.user.email),
         consequences=[
-            "They sign in with their password alone until they set up another one.",
-            "All their sessions end now.",
-            "Make sure that it is really they who ask: whoever knows the password is in then.",
+            say("They sign in with their password alone until they set up another one."),
+            say("All their sessions end now."),
+            say("Make sure that it is really they who ask: whoever knows the password is in then."),
         ],
         action=f"{HERE}/{member.user.id}/reset-2fa",
-        button="Reset the second factor",
+        button=say("Reset the second factor"),
         back=f"{HERE}/{member.user.id}",
     )
 
@@ -179,10 +181,10 @@ async def remove_form(call: Call) -> Response[bytes]:
         call,
         "delete.html",
         active="Settings",
-        question=f"Remove {member.user.email} from the organization?",
+        question=say("Remove %(email)s from the organization?", email=member.user.email),
         consequences=await call.session.read(_consequences, member.user.id, call.now),
         action=f"{HERE}/{member.user.id}/delete",
-        button="Remove",
+        button=say("Remove"),
         back=f"{HERE}/{member.user.id}",
     )
 
@@ -194,22 +196,30 @@ async def remove(call: Call) -> Response[bytes]:
     return redirect(HERE, "removed")
 
 
-_OUT = "They are out at once. Where they belong to no other organization, their account is deleted."
+_OUT = mark(
+    "They are out at once. Where they belong to no other organization, their account is deleted."
+)
 
 
 def _consequences(conn: Conn, org_id: Id, user_id: Id, now: Millis) -> list[str]:
-    found = [_OUT]
+    found = [say(_OUT)]
     keys = sorted(key.name for key in api_keys.made_by(conn, org_id, user_id))
     if keys:
-        names = ", ".join(keys[:5]) + (f" and {len(keys) - 5} more" if len(keys) > 5 else "")
-        what = "API key that they made is" if len(keys) == 1 else "API keys that they made are"
-        found.append(f"{len(keys)} {what} revoked: {names}.")
+        found.append(
+            plural(
+                len(keys),
+                "%(num)s API key that they made is revoked: %(names)s.",
+                "%(num)s API keys that they made are revoked: %(names)s.",
+                names=listed(keys[:5], len(keys) - 5),
+            )
+        )
     made = stored_invitations.made_by(conn, org_id, user_id, now)
     if made:
-        names = ", ".join(one.email for one in made[:5])
-        more = f" and {len(made) - 5} more" if len(made) > 5 else ""
-        found.append(f"Invitations that they made are withdrawn: {names}{more}.")
-    found.append("Monitors, rules and all that they made else stay, and so does the audit log.")
+        names = listed((one.email for one in made[:5]), len(made) - 5)
+        found.append(say("Invitations that they made are withdrawn: %(names)s.", names=names))
+    found.append(
+        say("Monitors, rules and all that they made else stay, and so does the audit log.")
+    )
     return found
 
 

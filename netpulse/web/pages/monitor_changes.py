@@ -16,6 +16,8 @@ from netpulse.web.api import monitors as api
 from netpulse.web.call import Call
 from netpulse.web.endpoint import ADMIN, page
 from netpulse.web.errors import ApiError, not_found
+from netpulse.web.figures import listed
+from netpulse.web.languages import plural, say
 from netpulse.web.pages import forms, monitor_form, render
 from netpulse.web.pages.monitor_tested import tested
 from netpulse.web.pages.monitors import in_full, stored
@@ -136,7 +138,7 @@ async def _form(
             "has_secrets": bool(monitor_form.stored_secrets(copied.monitor.spec)),
         },
         form=forms.view(shown, errors, stored),
-        types=monitor_form.TYPES,
+        types=forms.options(monitor_form.TYPES),
         methods=monitor_form.METHODS,
         records=monitor_form.RECORDS,
         groups=await call.session.read(monitors.groups),
@@ -154,7 +156,7 @@ async def _parents(
     chosen = str(shown.get("parent_id") or "") or None
     found = await call.session.read(parents.choices, monitor_id, chosen)
     return [
-        {"value": "", "label": "Nothing"},
+        {"value": "", "label": say("Nothing")},
         *({"value": parent_id, "label": name} for parent_id, name in found),
     ]
 
@@ -201,15 +203,19 @@ async def delete_form(call: Call) -> Response[bytes]:
 
 
 def _consequences(conn: Conn, org_id: Id, row: MonitorRow) -> list[str]:
-    found = ["Its figures and checks leave the lists."]
+    found = [say("Its figures and checks leave the lists.")]
     if row.watch.incident_id is not None:
-        found.append("Its open incident is resolved; no recovery is told.")
+        found.append(say("Its open incident is resolved; no recovery is told."))
     bound = alert_rules.page(conn, org_id, monitor_id=row.monitor.id, limit=5)
     if bound.total:
-        names = ", ".join(rule.name for rule in bound.rows)
-        more = f" and {bound.total - len(bound.rows)} more" if bound.total > 5 else ""
-        verb = "rule names only this monitor and goes" if bound.total == 1 else "rules go"
-        found.append(f"{bound.total} {verb} with it: {names}{more}.")
+        found.append(
+            plural(
+                bound.total,
+                "%(num)s rule names only this monitor and goes with it: %(names)s.",
+                "%(num)s rules go with it: %(names)s.",
+                names=listed((rule.name for rule in bound.rows), bound.total - len(bound.rows)),
+            )
+        )
     return found
 
 

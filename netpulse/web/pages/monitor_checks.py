@@ -14,11 +14,12 @@ from netpulse.web.api.checks import ChecksQuery
 from netpulse.web.call import Call
 from netpulse.web.endpoint import VIEWER, page
 from netpulse.web.errors import ApiError
+from netpulse.web.languages import mark
 from netpulse.web.pages import forms, render
 from netpulse.web.pages.monitors import in_full, pager, stored
 
 LIMIT = 50
-LABELS = {"from": "From", "to": "To", "status": "Verdict"}
+LABELS = {"from": mark("From"), "to": mark("To"), "status": mark("Verdict")}
 _MINUTE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d")
 
 

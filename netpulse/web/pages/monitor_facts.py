@@ -12,100 +12,152 @@ from netpulse.model.monitor import (
     TcpSpec,
 )
 from netpulse.web.figures import duration
+from netpulse.web.languages import plural, say
 
 
 def facts(spec: MonitorSpec) -> list[dict[str, str]]:
     """Return what is checked, in words."""
     if isinstance(spec, PushSpec):
         return _push_facts(spec)
-    in_a_row = f"{spec.confirmations} failed check{'' if spec.confirmations == 1 else 's in a row'}"
+    in_a_row = plural(spec.confirmations, "%(num)s failed check", "%(num)s failed checks in a row")
     if spec.confirmations > 1:
-        in_a_row += f", {spec.retry_seconds} s apart"
-    good = f"{spec.recoveries} good check{'' if spec.recoveries == 1 else 's in a row'}"
+        apart = say("%(seconds)s s apart", seconds=spec.retry_seconds)
+        in_a_row = f"{in_a_row}, {apart}"
+    good = plural(spec.recoveries, "%(num)s good check", "%(num)s good checks in a row")
     found = [
-        ("Every", f"{spec.interval_seconds} s"),
-        ("Gives up after", f"{spec.timeout_seconds} s"),
-        ("Down after", in_a_row),
-        ("Up after", good),
+        (say("Every"), f"{spec.interval_seconds} s"),
+        (say("Gives up after"), f"{spec.timeout_seconds} s"),
+        (say("Down after"), in_a_row),
+        (say("Up after"), good),
     ]
     if spec.degraded_after_ms is not None:
-        found.append(("Degraded when", f"slower than {spec.degraded_after_ms} ms"))
+        found.append(
+            (
+                say("Degraded when"),
+                say("slower than %(ms)s ms", ms=spec.degraded_after_ms),
+            )
+        )
     if isinstance(spec, HttpSpec):
         found += _http_facts(spec)
     elif isinstance(spec, TcpSpec):
-        found.append(("Connects", "with TLS" if spec.tls else "without TLS"))
+        found.append((say("Connects"), say("with TLS") if spec.tls else say("without TLS")))
         if spec.expect:
-            found.append(("Expects", f"“{spec.expect}” in the answer"))
+            found.append((say("Expects"), say("“%(expect)s” in the answer", expect=spec.expect)))
     elif isinstance(spec, SslSpec):
         found += _ssl_facts(spec)
     elif isinstance(spec, IcmpSpec):
-        found.append(("Pings", str(spec.packets)))
-        found.append(("Loss", f"down at {spec.max_loss_percent}%"))
+        found.append((say("Pings"), str(spec.packets)))
+        found.append(
+            (
+                say("Loss"),
+                say("down at %(percent)s%%", percent=spec.max_loss_percent),
+            )
+        )
         if spec.degraded_loss_percent < spec.max_loss_percent:
-            found[-1] = ("Loss", f"degraded at {spec.degraded_loss_percent}%, {found[-1][1]}")
+            found[-1] = (
+                say("Loss"),
+                say(
+                    "degraded at %(percent)s%%, %(worse)s",
+                    percent=spec.degraded_loss_percent,
+                    worse=found[-1][1],
+                ),
+            )
     elif isinstance(spec, DnsSpec):
         found += _dns_facts(spec)
     if spec.invert:
-        found.append(("Inverted", "up means that it does not answer"))
+        found.append((say("Inverted"), say("up means that it does not answer")))
     return [{"label": label, "value": value} for label, value in found]
 
 
 def _push_facts(spec: PushSpec) -> list[dict[str, str]]:
-    missed = f"{spec.confirmations} missed or failed"
+    missed = plural(
+        spec.confirmations, "%(num)s missed or failed", "%(num)s missed or failed in a row"
+    )
     found = [
-        ("A ping", f"every {duration(spec.interval_seconds)}"),
-        ("Grace", duration(spec.grace_seconds)),
-        ("Down after", missed if spec.confirmations == 1 else f"{missed} in a row"),
+        (say("A ping"), say("every %(duration)s", duration=duration(spec.interval_seconds))),
+        (say("Grace"), duration(spec.grace_seconds)),
+        (
+            say("Down after"),
+            missed,
+        ),
     ]
     if spec.cron is not None:
-        found[0] = ("A ping", f"at {spec.cron} ({spec.timezone})")
+        found[0] = (
+            say("A ping"),
+            say("at %(cron)s (%(zone)s)", cron=spec.cron, zone=spec.timezone),
+        )
     if spec.degraded_after_ms is not None:
-        found.append(("Degraded when", f"the job takes more than {spec.degraded_after_ms} ms"))
+        found.append(
+            (
+                say("Degraded when"),
+                say("the job takes more than %(ms)s ms", ms=spec.degraded_after_ms),
+            )
+        )
     if spec.invert:
-        found.append(("Inverted", "up means that no ping comes"))
+        found.append((say("Inverted"), say("up means that no ping comes")))
     return [{"label": label, "value": value} for label, value in found]
 
 
 def _ssl_facts(spec: SslSpec) -> list[tuple[str, str]]:
-    found = [("Port", str(spec.port))]
+    found = [(say("Port"), str(spec.port))]
     if spec.server_name is not None:
-        found.append(("Asks for", spec.server_name))
+        found.append((say("Asks for"), spec.server_name))
     if not spec.check_chain:
-        found.append(("Issuer", "not verified"))
+        found.append((say("Issuer"), say("not verified")))
     if spec.alert_days_before_expiry is not None:
-        found.append(("Certificate", f"degraded under {spec.alert_days_before_expiry} days"))
+        found.append(
+            (
+                say("Certificate"),
+                plural(
+                    spec.alert_days_before_expiry,
+                    "degraded under %(num)s day",
+                    "degraded under %(num)s days",
+                ),
+            )
+        )
     return found
 
 
 def _dns_facts(spec: DnsSpec) -> list[tuple[str, str]]:
     found = [
-        ("Record", spec.record_type),
-        ("Asks", spec.nameserver or "the name servers of this system"),
+        (say("Record"), spec.record_type),
+        (say("Asks"), spec.nameserver or say("the name servers of this system")),
     ]
     wanted = spec.expected_value
     if wanted is not None:
         listed = (wanted,) if isinstance(wanted, str) else wanted
-        any_of = "any of " if spec.match == "any" and len(listed) > 1 else ""
-        found.append(("Expects", any_of + ", ".join(listed)))
+        records = ", ".join(listed)
+        if spec.match == "any" and len(listed) > 1:
+            records = say("any of %(records)s", records=records)
+        found.append((say("Expects"), records))
     return found
 
 
 def _http_facts(spec: HttpSpec) -> list[tuple[str, str]]:
-    follows = "redirects followed" if spec.follow_redirects else "redirects not followed"
+    follows = say("redirects followed") if spec.follow_redirects else say("redirects not followed")
     wanted = spec.expected_status
     listed = wanted if isinstance(wanted, tuple) else (wanted,)
-    expects = [f"status {', '.join(str(one) for one in listed)}"]
+    expects = [say("status %(codes)s", codes=", ".join(str(one) for one in listed))]
     if spec.body_match:
-        expects.append(f"body contains “{spec.body_match}”")
+        expects.append(say("body contains “%(text)s”", text=spec.body_match))
     if spec.body_not_match:
-        expects.append(f"body does not contain “{spec.body_not_match}”")
+        expects.append(say("body does not contain “%(text)s”", text=spec.body_not_match))
     if spec.body_regex:
-        expects.append(f"body matches {spec.body_regex}")
+        expects.append(say("body matches %(text)s", text=spec.body_regex))
     if spec.json_path:
-        expects.append(f"JSON has {spec.json_path}")
-    found = [("Request", f"{spec.method}, {follows}"), ("Expects", "; ".join(expects))]
+        expects.append(say("JSON has %(path)s", path=spec.json_path))
+    found = [(say("Request"), f"{spec.method}, {follows}"), (say("Expects"), "; ".join(expects))]
     if not spec.verify_tls:
-        found.append(("Certificate", "not verified"))
+        found.append((say("Certificate"), say("not verified")))
     if spec.alert_days_before_expiry is not None:
-        found.append(("Certificate", f"degraded under {spec.alert_days_before_expiry} days"))
+        found.append(
+            (
+                say("Certificate"),
+                plural(
+                    spec.alert_days_before_expiry,
+                    "degraded under %(num)s day",
+                    "degraded under %(num)s days",
+                ),
+            )
+        )
     return found

@@ -13,20 +13,21 @@ from netpulse.web.api.monitor_import import ImportListAnswer, ImportListSpec
 from netpulse.web.call import Call
 from netpulse.web.endpoint import ADMIN, page
 from netpulse.web.errors import ApiError
+from netpulse.web.languages import mark
 from netpulse.web.pages import forms, monitor_form, render
 from netpulse.web.pages.forms import Form
 from netpulse.web.pages.render import redirect
 
 LABELS = {
-    "text": "List",
-    "host_type": "A host alone",
-    "interval_seconds": "Check every",
-    "group": "Group",
-    "tags": "Tags",
+    "text": mark("List"),
+    "host_type": mark("A host alone"),
+    "interval_seconds": mark("Check every"),
+    "group": mark("Group"),
+    "tags": mark("Tags"),
 }
 HOST_TYPES = [
-    {"value": "icmp", "label": "is pinged"},
-    {"value": "https", "label": "is asked for its page at https://"},
+    {"value": "icmp", "label": mark("is pinged")},
+    {"value": "https", "label": mark("is asked for its page at https://")},
 ]
 FRESH: dict[str, Any] = {"interval_seconds": "60", "host_type": "icmp"}
 WORDS = {each["value"]: each["label"] for each in monitor_form.TYPES}
@@ -96,7 +97,7 @@ async def _form(
         active="Monitors",
         status=status,
         form=forms.view(entered, errors),
-        host_types=HOST_TYPES,
+        host_types=forms.options(HOST_TYPES),
         groups=await call.session.read(monitors.groups),
         lines=[
             {

@@ -18,20 +18,21 @@ from netpulse.storage.monitors import MonitorFilter, MonitorRow
 from netpulse.web.api import monitors as api
 from netpulse.web.call import Call
 from netpulse.web.endpoint import VIEWER, page
-from netpulse.web.pages import monitor_form, render
+from netpulse.web.languages import mark
+from netpulse.web.pages import forms, monitor_form, render
 from netpulse.web.pages.monitors import pager
 from netpulse.web.pages.rows import bars, monitor_rows
 
 LIMITS = (20, 50, 100)
 """Monitors of one page of the list."""
 ORDERS = [
-    {"value": "status", "label": "Trouble first"},
-    {"value": "name", "label": "By name"},
-    {"value": "-response_time_ms", "label": "Slowest first"},
-    {"value": "response_time_ms", "label": "Fastest first"},
-    {"value": "uptime_24h", "label": "Worst uptime of 24 h first"},
-    {"value": "-status_since", "label": "Latest change first"},
-    {"value": "-created_at", "label": "Newest first"},
+    {"value": "status", "label": mark("Trouble first")},
+    {"value": "name", "label": mark("By name")},
+    {"value": "-response_time_ms", "label": mark("Slowest first")},
+    {"value": "response_time_ms", "label": mark("Fastest first")},
+    {"value": "uptime_24h", "label": mark("Worst uptime of 24 h first")},
+    {"value": "-status_since", "label": mark("Latest change first")},
+    {"value": "-created_at", "label": mark("Newest first")},
 ]
 FILTERS = ("q", "status", "type", "tag", "group")
 """What says which monitors a list has; beside it, `sort` and `limit`."""
@@ -98,10 +99,10 @@ async def list_all(call: Call) -> Response[bytes]:
         monitors_total=seen.total,
         counts={status.value: count for status, count in counts.items()},
         filters=filters | {"active": any(filters[name] for name in FILTERS)},
-        types=monitor_form.TYPES,
+        types=forms.options(monitor_form.TYPES),
         tags=seen.tags,
         groups=seen.groups,
-        sorts=ORDERS,
+        sorts=forms.options(ORDERS),
         limits=LIMITS,
         pager=pager("/monitors", kept, at, limit, found.total),
         job=job_of(call, given.get("job", "")),
@@ -110,12 +111,12 @@ async def list_all(call: Call) -> Response[bytes]:
 
 
 VERBS = {
-    "pause": "paused",
-    "resume": "resumed",
-    "add_tag": "given the tag",
-    "remove_tag": "freed from the tag",
-    "delete": "deleted",
-    "check": "checked",
+    "pause": mark("paused"),
+    "resume": mark("resumed"),
+    "add_tag": mark("given the tag"),
+    "remove_tag": mark("freed from the tag"),
+    "delete": mark("deleted"),
+    "check": mark("checked"),
 }
 """What a change of many did to each, in words."""
 

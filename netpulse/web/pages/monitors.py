@@ -38,6 +38,7 @@ from netpulse.web.api.uptime import UptimeQuery, uptime_of
 from netpulse.web.call import Call
 from netpulse.web.endpoint import VIEWER, page
 from netpulse.web.errors import not_found
+from netpulse.web.languages import say
 from netpulse.web.pages import chart, render
 from netpulse.web.pages.badge_pictures import ON_ITS_PAGE, pictures
 from netpulse.web.pages.monitor_facts import facts
@@ -169,7 +170,7 @@ def _seen(conn: Conn, org_id: Id, row: MonitorRow, now: Millis) -> _Seen:
                 "name": rule.name,
                 "condition": rule.condition,
                 "is_active": rule.is_active and channel is not None and channel.is_active,
-                "channel_name": channel.name if channel is not None else "a deleted channel",
+                "channel_name": channel.name if channel is not None else say("a deleted channel"),
             }
         )
     return _Seen(
@@ -246,7 +247,7 @@ def _certificate(call: Call, monitor_id: Id) -> dict[str, Any] | None:
         "subject": seen.subject,
         "issuer": seen.issuer,
         "names": ", ".join(seen.names[:10]) + (" …" if len(seen.names) > 10 else ""),
-        "key": f"{seen.key}, signed with {seen.signature}",
+        "key": say("%(key)s, signed with %(signature)s", key=seen.key, signature=seen.signature),
         "chain": [link.subject for link in seen.chain],
         "fingerprint": seen.fingerprint,
     }

@@ -12,11 +12,12 @@ from netpulse.web.api import org as api
 from netpulse.web.call import Call
 from netpulse.web.endpoint import ADMIN, VIEWER, page
 from netpulse.web.errors import ApiError
+from netpulse.web.languages import mark
 from netpulse.web.pages import forms, render, rule_form
 from netpulse.web.pages.render import redirect
 from netpulse.web.pages.settings import tabs
 
-LABELS = {"name": "Name", "timezone": "Time zone"}
+LABELS = {"name": mark("Name"), "timezone": mark("Time zone")}
 
 
 @page("GET", "/settings/organization", access=VIEWER)

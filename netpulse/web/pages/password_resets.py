@@ -15,10 +15,11 @@ from netpulse.web import password_resets as links
 from netpulse.web.call import Call
 from netpulse.web.endpoint import PUBLIC, page
 from netpulse.web.errors import ApiError
+from netpulse.web.languages import mark, say
 from netpulse.web.pages import forms
 from netpulse.web.pages.render import outside, redirect, with_secret_address
 
-_LABELS = {"password": "New password"}
+_LABELS = {"password": mark("New password")}
 
 
 @page("GET", "/forgot", access=PUBLIC)
@@ -91,9 +92,9 @@ async def reset(call: Call) -> Response[bytes]:
 def _problems(error: ApiError) -> dict[str, str]:
     """Return what is wrong by field."""
     if error.code == "TOTP_REQUIRED":
-        return {"totp_code": "One-time code: enter the one that your app shows."}
+        return {"totp_code": say("One-time code: enter the one that your app shows.")}
     if error.code == "LOGIN_FAILED":
-        return {"totp_code": f"One-time code: {error.message}."}
+        return {"totp_code": say("One-time code: %(message)s.", message=error.message)}
     return forms.problems(error, _LABELS)
 
 

@@ -128,7 +128,7 @@ async def change_password(call: Call) -> Response[bytes]:
     new = form.raw("new_password")
     try:
         if form.raw("again") != new:
-            raise invalid([Problem("$.again", "this is not the same as the new password")])
+            raise invalid([Problem("$.again", mark("this is not the same as the new password"))])
         wanted = me.PasswordChange(current_password=form.raw("current_password"), new_password=new)
         await me.set_password(call, wanted)
     except ApiError as error:

@@ -12,6 +12,7 @@ from netpulse.web import tokens
 from netpulse.web.api import sign_ins as api
 from netpulse.web.call import Call
 from netpulse.web.endpoint import VIEWER, page
+from netpulse.web.languages import mark, say
 from netpulse.web.pages import render
 from netpulse.web.pages.monitors import pager
 from netpulse.web.pages.profile import tabs
@@ -21,7 +22,7 @@ from netpulse.web.resource import ListQuery
 HERE = "/profile/sessions"
 LIMIT = 50
 
-_KINDS = {SignInKind.PAGE: "Browser", SignInKind.API: "Program"}
+_KINDS = {SignInKind.PAGE: mark("Browser"), SignInKind.API: mark("Program")}
 
 
 @page("GET", HERE, access=VIEWER)
@@ -43,7 +44,7 @@ async def show(call: Call) -> Response[bytes]:
 def _row(each: api.SessionAnswer) -> dict[str, Any]:
     return {
         "id": each.id,
-        "kind_label": _KINDS[each.kind],
+        "kind_label": say(_KINDS[each.kind]),
         "who": in_words(each.user_agent),
         "user_agent": each.user_agent,
         "ip": each.ip,
@@ -59,16 +60,18 @@ async def end_form(call: Call) -> Response[bytes]:
     """Ask, and say what follows."""
     row = api.shown(call.session, await api.one(call))
     who = in_words(row.user_agent)
-    follows = "Whoever uses it has to sign in again."
+    follows = say("Whoever uses it has to sign in again.")
     if row.is_current:
-        follows = "It is the one you are looking at: you will have to sign in again."
+        follows = say("It is the one you are looking at: you will have to sign in again.")
     return await render.page(
         call,
         "delete.html",
-        question=f"End the session of {who}{f' from {row.ip}' if row.ip else ''}?",
+        question=say("End the session of %(who)s from %(ip)s?", who=who, ip=row.ip)
+        if row.ip
+        else say("End the session of %(who)s?", who=who),
         consequences=[follows],
         action=f"{HERE}/{row.id}/delete",
-        button="End it",
+        button=say("End it"),
         back=HERE,
     )
 
@@ -89,13 +92,16 @@ async def end_others_form(call: Call) -> Response[bytes]:
     return await render.page(
         call,
         "delete.html",
-        question="End all other sessions?",
+        question=say("End all other sessions?"),
         consequences=[
-            "Every other browser and every program that is signed in as you has to sign in again.",
-            "API keys go on.",
+            say(
+                "Every other browser and every program that is signed in as you has to sign in"
+                " again."
+            ),
+            say("API keys go on."),
         ],
         action=f"{HERE}/delete",
-        button="End them",
+        button=say("End them"),
         back=HERE,
     )
 

@@ -16,13 +16,14 @@ from netpulse.web.api import second_factor as api
 from netpulse.web.call import Call
 from netpulse.web.endpoint import VIEWER, page
 from netpulse.web.errors import ApiError
+from netpulse.web.languages import mark, say
 from netpulse.web.pages import forms, render
 from netpulse.web.pages.profile import refusal, tabs
 from netpulse.web.pages.render import redirect
 
 HERE = "/profile/two-factor"
-_LABELS = {"password": "Your password", "code": "Code"}
-_TAB = "Two-factor"
+_LABELS = {"password": mark("Your password"), "code": mark("Code")}
+_TAB = mark("Two-factor")
 
 
 @page("GET", HERE, access=VIEWER)
@@ -159,7 +160,9 @@ async def _prove(call: Call, what: str, error: ApiError | None = None) -> Respon
 
 
 async def _codes(call: Call, fresh: list[str], *, is_new: bool) -> Response[bytes]:
-    heading = f"Recovery codes of {call.session.user.email} for NetPulse, each good for once:\n\n"
+    email = call.session.user.email
+    heading = say("Recovery codes of %(email)s for NetPulse, each good for once:", email=email)
+    heading += "\n\n"
     text = heading + "\n".join(fresh) + "\n"
     return await render.page(
         call,

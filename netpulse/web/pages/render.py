@@ -230,7 +230,7 @@ _TITLES: dict[int, tuple[str, str | None]] = {
     405: (mark("Not like this"), mark("Go back and use the page's own buttons.")),
     413: (mark("Too much at once"), None),
     429: (mark("Too many attempts"), None),
-    500: ("A mistake of ours", mark("Try again; if it stays, the log says more.")),
+    500: (mark("A mistake of ours"), mark("Try again; if it stays, the log says more.")),
     503: (mark("Not possible right now"), None),
 }
 

@@ -16,7 +16,9 @@ from netpulse.storage.clients import Down, Entry
 from netpulse.storage.db import Conn
 from netpulse.web.call import Call
 from netpulse.web.endpoint import VIEWER, page
+from netpulse.web.languages import plural, say
 from netpulse.web.pages import render, switcher
+from netpulse.web.pages.dashboard import trouble_text
 from netpulse.web.pages.monitors import pager
 from netpulse.web.session import OrgSession
 
@@ -97,7 +99,7 @@ def _row(entry: Entry, counts: Counts, down: list[Down]) -> dict[str, Any]:
     return {
         "id": entry.id,
         "name": entry.name,
-        "role_label": switcher.ROLE_LABELS[entry.role],
+        "role_label": say(switcher.ROLE_LABELS[entry.role]),
         "status": state_of(counts),
         "counts": counted(counts),
         "down": [{"id": one.id, "name": one.name, "since": rfc3339(one.since)} for one in down],
@@ -106,16 +108,19 @@ def _row(entry: Entry, counts: Counts, down: list[Down]) -> dict[str, Any]:
 
 
 def _headline(known: list[tuple[Entry, Counts]]) -> dict[str, str]:
-    for status, verb in zip(_WORST, ("down", "degraded", "not known just now"), strict=True):
+    for status in _WORST:
         touched = [counts[status] for _, counts in known if counts[status]]
         if touched:
-            monitors, where = sum(touched), len(touched)
-            noun = "monitor is" if monitors == 1 else "monitors are"
-            of = "1 client" if where == 1 else f"{where} clients"
-            return {"status": status.value, "text": f"{monitors} {noun} {verb}, in {of}"}
+            text = plural(
+                len(touched),
+                "%(trouble)s, in %(num)s client",
+                "%(trouble)s, in %(num)s clients",
+                trouble=trouble_text(status, sum(touched)),
+            )
+            return {"status": status.value, "text": text}
     if any(counts[Status.UP] for _, counts in known):
-        return {"status": "up", "text": "Everything that is watched for clients is up"}
-    return {"status": "pending", "text": "Nothing is watched for clients yet"}
+        return {"status": "up", "text": say("Everything that is watched for clients is up")}
+    return {"status": "pending", "text": say("Nothing is watched for clients yet")}
 
 
 ROUTES = (rollup,)

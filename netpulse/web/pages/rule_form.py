@@ -9,27 +9,28 @@ from typing import Any
 
 from netpulse.model.alert import QuietHours, Rule
 from netpulse.web.api.alert_rules import DAYS
+from netpulse.web.languages import mark
 from netpulse.web.pages.forms import Form
 
 LABELS = {
-    "name": "Name",
-    "channel_id": "Tell by",
-    "scope": "Of",
-    "condition": "When",
-    "monitor_id": "Monitor",
-    "tag": "Tag",
-    "notify_recovery": "Tell when it is over",
-    "cooldown_seconds": "Then be quiet for",
-    "escalation_minutes": "Wait before telling",
-    "reminder_minutes": "Remind every",
-    "fallback_channel_id": "If that does not work",
-    "quiet_hours": "Quiet hours",
-    "quiet_hours.days": "On",
-    "quiet_hours.from": "From",
-    "quiet_hours.to": "To",
-    "quiet_hours.timezone": "Time zone",
-    "message": "Message",
-    "is_active": "Use this rule",
+    "name": mark("Name"),
+    "channel_id": mark("Tell by"),
+    "scope": mark("Of"),
+    "condition": mark("When"),
+    "monitor_id": mark("Monitor"),
+    "tag": mark("Tag"),
+    "notify_recovery": mark("Tell when it is over"),
+    "cooldown_seconds": mark("Then be quiet for"),
+    "escalation_minutes": mark("Wait before telling"),
+    "reminder_minutes": mark("Remind every"),
+    "fallback_channel_id": mark("If that does not work"),
+    "quiet_hours": mark("Quiet hours"),
+    "quiet_hours.days": mark("On"),
+    "quiet_hours.from": mark("From"),
+    "quiet_hours.to": mark("To"),
+    "quiet_hours.timezone": mark("Time zone"),
+    "message": mark("Message"),
+    "is_active": mark("Use this rule"),
 }
 BOXES = ("notify_recovery", "is_active")
 CONDITIONS = [
@@ -168,7 +169,7 @@ def _zones() -> list[str]:
 
 
 _REGIONS = frozenset(
-    "Africa America Antarctica Arctic Asia Atlantic Australia Europe Indian Pacific".split()
+    mark("Africa America Antarctica Arctic Asia Atlantic Australia Europe Indian Pacific").split()
 )
 
 

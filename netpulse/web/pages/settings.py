@@ -9,15 +9,16 @@ from litestar import Response
 from netpulse.model.user import Role
 from netpulse.web.call import Call
 from netpulse.web.endpoint import VIEWER, page
+from netpulse.web.languages import mark, say
 from netpulse.web.pages.render import redirect
 from netpulse.web.session import OrgSession
 
 TABS = (
-    ("Organization", "/settings/organization", Role.VIEWER),
-    ("Members", "/settings/members", Role.VIEWER),
-    ("Clients", "/settings/clients", Role.ADMIN),
-    ("API keys", "/settings/api-keys", Role.ADMIN),
-    ("Audit log", "/settings/audit", Role.ADMIN),
+    (mark("Organization"), "/settings/organization", Role.VIEWER),
+    (mark("Members"), "/settings/members", Role.VIEWER),
+    (mark("Clients"), "/settings/clients", Role.ADMIN),
+    (mark("API keys"), "/settings/api-keys", Role.ADMIN),
+    (mark("Audit log"), "/settings/audit", Role.ADMIN),
 )
 """(label, address, the least role that may see it): what is refused is not shown either."""
 
@@ -26,7 +27,7 @@ def tabs(session: OrgSession, active: str) -> list[dict[str, Any]]:
     """Return the tabs that the role may see; `active` is the label of the page that is shown. A
     client has no clients."""
     return [
-        {"label": label, "href": href, "active": label == active}
+        {"label": say(label), "href": href, "active": label == active}
         for label, href, least in TABS
         if session.role >= least and (label != "Clients" or session.org.parent_id is None)
     ]

@@ -15,12 +15,13 @@ from netpulse.web.api import announcements as api
 from netpulse.web.call import Call
 from netpulse.web.endpoint import ADMIN, page
 from netpulse.web.errors import ApiError, not_found
+from netpulse.web.languages import mark, say
 from netpulse.web.pages import forms, render
 from netpulse.web.pages import status_pages as builder
 from netpulse.web.pages.render import redirect
 from netpulse.web.status import views
 
-LABELS = {"title": "Title", "text": "Text", "ends_at": "Shown until"}
+LABELS = {"title": mark("Title"), "text": mark("Text"), "ends_at": mark("Shown until")}
 
 
 @page("GET", f"{builder.HERE}/{{id:str}}/news", access=ADMIN)
@@ -68,10 +69,10 @@ async def delete_form(call: Call) -> Response[bytes]:
         call,
         "delete.html",
         active=builder.ACTIVE,
-        question=f"Delete the announcement {told.title}?",
-        consequences=["The page does not tell it any more."],
+        question=say("Delete the announcement %(title)s?", title=told.title),
+        consequences=[say("The page does not tell it any more.")],
         action=f"{builder.HERE}/{item.id}/news/{told.id}/delete",
-        button="Delete the announcement",
+        button=say("Delete the announcement"),
         back=f"{builder.HERE}/{item.id}/news",
     )
 

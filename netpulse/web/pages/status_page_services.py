@@ -22,6 +22,7 @@ from netpulse.storage.table import Page
 from netpulse.web.call import Call
 from netpulse.web.endpoint import ADMIN, page
 from netpulse.web.errors import ApiError, Problem, invalid, not_found
+from netpulse.web.languages import mark
 from netpulse.web.pages import forms, render
 from netpulse.web.pages import status_pages as builder
 from netpulse.web.pages.monitors import pager
@@ -29,7 +30,7 @@ from netpulse.web.pages.render import redirect
 
 FOUND = 20
 """Monitors that a search shows at once."""
-LABELS = {"groups": "Services", "monitor_id": "Monitors"}
+LABELS = {"groups": mark("Services"), "monitor_id": mark("Monitors")}
 MOST_FIELDS = 4 * rules.MOST_SERVICES + 20
 STEP = 10
 """Between the places of two services, so that a third fits in."""
@@ -85,7 +86,7 @@ async def add(call: Call) -> Response[bytes]:
     body = builder.as_body(item)
     try:
         if not form.every("monitor_id"):
-            raise invalid([Problem("$.monitor_id", "choose at least one")])
+            raise invalid([Problem("$.monitor_id", mark("choose at least one"))])
         group = next((one for one in body["groups"] if one["name"] == name), None)
         if group is None:
             group = {"name": name, "monitors": []}

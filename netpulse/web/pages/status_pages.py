@@ -20,25 +20,26 @@ from netpulse.web.api.status_pages import STATUS_PAGES
 from netpulse.web.call import Call
 from netpulse.web.endpoint import ADMIN, VIEWER, page
 from netpulse.web.errors import ApiError, Problem, invalid, not_found, of_status
+from netpulse.web.languages import mark, plural, say
 from netpulse.web.pages import forms, render
 from netpulse.web.pages.monitors import pager
 from netpulse.web.pages.render import redirect
 from netpulse.web.status import views
 
 HERE = "/status-pages"
-ACTIVE = "Status pages"
+ACTIVE = mark("Status pages")
 LIMIT = 20
 LABELS = {
-    "slug": "Address",
-    "title": "Title",
-    "text": "Text",
-    "branding.theme": "Theme",
-    "branding.colors.accent": "Links and buttons",
-    "branding.colors.header": "Behind the title",
-    "branding.logo": "Logo",
-    "custom_domain": "Domain",
-    "password": "Password",
-    "groups": "Services",
+    "slug": mark("Address"),
+    "title": mark("Title"),
+    "text": mark("Text"),
+    "branding.theme": mark("Theme"),
+    "branding.colors.accent": mark("Links and buttons"),
+    "branding.colors.header": mark("Behind the title"),
+    "branding.logo": mark("Logo"),
+    "custom_domain": mark("Domain"),
+    "password": mark("Password"),
+    "groups": mark("Services"),
 }
 BOXES = ("is_indexed", "takes_subscribers", "figures.uptime", "figures.response_times")
 FRESH: dict[str, Any] = {
@@ -48,23 +49,23 @@ FRESH: dict[str, Any] = {
     "figures.uptime": True,
 }
 THEMES = [
-    {"value": Theme.AUTO.value, "label": "as the reader's system has it"},
-    {"value": Theme.LIGHT.value, "label": "light"},
-    {"value": Theme.DARK.value, "label": "dark"},
+    {"value": Theme.AUTO.value, "label": mark("as the reader's system has it")},
+    {"value": Theme.LIGHT.value, "label": mark("light")},
+    {"value": Theme.DARK.value, "label": mark("dark")},
 ]
 _TABS = (
-    ("Settings", ""),
-    ("Services", "/services"),
-    ("News", "/news"),
-    ("Subscribers", "/subscribers"),
-    ("Domain", "/domain"),
+    (mark("Settings"), ""),
+    (mark("Services"), "/services"),
+    (mark("News"), "/news"),
+    (mark("Subscribers"), "/subscribers"),
+    (mark("Domain"), "/domain"),
 )
 
 
 def tabs(item: StatusPage, active: str) -> list[dict[str, Any]]:
     """Return the tabs of one page's pages."""
     return [
-        {"label": label, "href": f"{HERE}/{item.id}{path}", "active": label == active}
+        {"label": say(label), "href": f"{HERE}/{item.id}{path}", "active": label == active}
         for label, path in _TABS
     ]
 
@@ -286,7 +287,7 @@ async def _form(
         page=None if item is None else head(item),
         tabs=[] if item is None else tabs(item, "Settings"),
         form=form,
-        themes=THEMES,
+        themes=forms.options(THEMES),
         base=call.base,
         logo_kib=logos.MOST_BYTES // 1024,
     )
@@ -325,7 +326,7 @@ async def _file(call: Call) -> bytes | None:
         return None
     body = await sent.read(logos.MOST_BYTES + 1)
     if len(body) > logos.MOST_BYTES:
-        why = f"is larger than {logos.MOST_BYTES // 1024} KiB"
+        why = say("is larger than %(kib)s KiB", kib=logos.MOST_BYTES // 1024)
         raise invalid([Problem("$.branding.logo", why)])
     return body or None
 
@@ -356,23 +357,32 @@ async def delete_form(call: Call) -> Response[bytes]:
     item = await stored(call)
     where = answers.page_path(item)
     consequences = [
-        f"{where} is no more, nor are its feeds and badges; another page may take its address.",
-        "Its announcements go with it; monitors, incidents and maintenance stay.",
+        say(
+            "%(where)s is no more, nor are its feeds and badges; another page may take its"
+            " address.",
+            where=where,
+        ),
+        say("Its announcements go with it; monitors, incidents and maintenance stay."),
     ]
     told, _ = await call.house.db.read(subscribers.count, item.id)
     if told:
-        whom = "its subscriber" if told == 1 else f"its {told} subscribers"
-        consequences.append(f"The addresses of {whom} are forgotten, and nobody tells them.")
+        consequences.append(
+            plural(
+                told,
+                "The addresses of its subscriber are forgotten, and nobody tells them.",
+                "The addresses of its %(num)s subscribers are forgotten, and nobody tells them.",
+            )
+        )
     if item.domain is not None:
-        consequences.insert(1, f"{item.domain.name} leads nowhere any more.")
+        consequences.insert(1, say("%(name)s leads nowhere any more.", name=item.domain.name))
     return await render.page(
         call,
         "delete.html",
         active=ACTIVE,
-        question=f"Delete the status page {item.title}?",
+        question=say("Delete the status page %(title)s?", title=item.title),
         consequences=consequences,
         action=f"{HERE}/{item.id}/delete",
-        button="Delete the page",
+        button=say("Delete the page"),
         back=f"{HERE}/{item.id}",
     )
 
