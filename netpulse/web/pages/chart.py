@@ -20,13 +20,14 @@ from netpulse.storage.raw.figures import Bucket, Figure
 from netpulse.web.call import Call
 from netpulse.web.endpoint import VIEWER, page
 from netpulse.web.errors import not_found
+from netpulse.web.languages import mark, say
 
 PERIODS: dict[str, tuple[str, Millis]] = {
     "1h": ("1 h", HOUR),
     "24h": ("24 h", DAY),
-    "7d": ("7 days", 7 * DAY),
-    "30d": ("30 days", 30 * DAY),
-    "90d": ("90 days", 90 * DAY),
+    "7d": (mark("7 days"), 7 * DAY),
+    "30d": (mark("30 days"), 30 * DAY),
+    "90d": (mark("90 days"), 90 * DAY),
 }
 POINTS = 360
 SHORTEST = 10 * MINUTE
@@ -46,7 +47,7 @@ def control(monitor_id: Id, period: str) -> dict[str, Any]:
         "period": period,
         "periods": [
             {
-                "label": label,
+                "label": say(label),
                 "value": value,
                 "url": f"/monitors/{monitor_id}/chart.json?period={value}",
             }

@@ -18,6 +18,7 @@ const REFRESH_MS = 20_000;
 const LABELS = {
   "Response time": () => said("Response time"), Connect: () => said("Connect"),
   "First byte": () => said("First byte"), Rest: () => said("Rest"),
+  "Round trip": () => said("Round trip"), "Run time": () => said("Run time"),
 };
 const labelOf = (series) => LABELS[series.label]?.() ?? series.label;
 const PHASES = { DNS: "--np-phase-1", Connect: "--np-phase-2", TLS: "--np-phase-3", "First byte": "--np-phase-4", Rest: "--np-phase-5" };
