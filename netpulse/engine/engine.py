@@ -410,6 +410,10 @@ class Engine:
         """Return the scheduling lag over the last minute."""
         return self.figures.lags.stats()
 
+    def left_out(self) -> int:
+        """Return how many checks of the last minute were left out: there were too many to make."""
+        return self.scheduler.left_out.total
+
     def stale_count(self) -> int:
         """Return how many monitors nobody vouches for through our own fault."""
         return self.watchdog.stale_count()

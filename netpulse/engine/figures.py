@@ -28,6 +28,28 @@ class LagStats(Struct, frozen=True, kw_only=True):
     max_ms: float
 
 
+class Minute:
+    """A count over the last minute."""
+
+    def __init__(self, clock: Clock) -> None:
+        """Start at zero."""
+        self._clock = clock
+        self._ring = [(-1, 0)] * WINDOW_SECONDS
+
+    def add(self, number: int) -> None:
+        """Count `number` now."""
+        if number:
+            now = int(self._clock.monotonic())
+            second, count = self._ring[now % WINDOW_SECONDS]
+            self._ring[now % WINDOW_SECONDS] = now, number + (count if second == now else 0)
+
+    @property
+    def total(self) -> int:
+        """What was counted in the last 60 s."""
+        now = int(self._clock.monotonic())
+        return sum(count for second, count in self._ring if now - WINDOW_SECONDS < second <= now)
+
+
 class _Second:
     __slots__ = ("bins", "count", "largest", "second")
 

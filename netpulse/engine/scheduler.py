@@ -17,6 +17,7 @@ from itertools import count
 from netpulse.engine.alarm import Alarm
 from netpulse.engine.clock import Clock
 from netpulse.engine.due import Due, Entry, State
+from netpulse.engine.figures import Minute
 from netpulse.model.ids import Id
 from netpulse.model.time import SECOND, Millis
 from netpulse.rules.schedule import next_slot, phase_ms, slot_at_or_before
@@ -24,7 +25,11 @@ from netpulse.rules.schedule import next_slot, phase_ms, slot_at_or_before
 log = logging.getLogger(__name__)
 
 STARTS_PER_TURN = 16
-"""Probes begun in one turn of the loop: 16 TLS handshakes are about what fits into a turn."""
+"""Probes begun in one turn of the loop at most."""
+LONG_TURN_SECONDS = 0.005
+"""A turn of the loop that took longer had too much in it: half as many probes begin in the next
+one. So past what the processor can do checks start late, while each of them, and whoever asks for
+a page, finds a loop that comes round."""
 POPS_PER_TURN = 256
 PLACED_PER_TURN = 500
 """Monitors put on their grid anew in one turn, after a break: about 2 ms."""
@@ -56,7 +61,9 @@ class Scheduler:
         self._begin = begin
         self._base_limit = limit
         self.limit = limit
-        self._per_turn = per_turn
+        self._most_per_turn = self._per_turn = per_turn
+        self._at_once = False
+        """The last turn asked for the next at once: the time between is one turn of the loop."""
         self._entries: dict[Id, Entry] = {}
         self._heap: list[tuple[float, int, Entry, Millis | None]] = []
         self._serial = count(1)
@@ -65,6 +72,8 @@ class Scheduler:
         self.running = 0
         self.skipped = 0
         """Slots whose check did not run: the one before was still running, or nothing ran."""
+        self.left_out = Minute(clock)
+        """Those of the last minute whose check had no place in time: there were too many."""
         self._alarm = Alarm(clock, self.turn)
         self.turned_at = clock.monotonic()
         """Monotonic moment of the last turn, for the watchdog."""
@@ -196,7 +205,22 @@ class Scheduler:
             Seconds until there is something to do; 0 when there is more to do at once, None when
             nothing is planned.
         """
-        self.turned_at = now = self._clock.monotonic()
+        now = self._clock.monotonic()
+        if self._at_once:
+            self._measure(now - self.turned_at)
+        self.turned_at = now
+        delay = self._turn(now)
+        self._at_once = delay == 0.0
+        return delay
+
+    def _measure(self, seconds: float) -> None:
+        """Begin fewer in a turn while turns are long, and one more with each short one."""
+        if seconds > LONG_TURN_SECONDS:
+            self._per_turn = max(1, self._per_turn // 2)
+        elif self._per_turn < self._most_per_turn:
+            self._per_turn += 1
+
+    def _turn(self, now: float) -> float | None:
         self._place_some()
         begun = self._begin_waiting()
         popped = 0
@@ -218,6 +242,8 @@ class Scheduler:
                     entry.again = True
                 else:
                     self.skipped += 1
+                    if entry.state is State.WAITING:
+                        self.left_out.add(1)
             elif self.running >= self.limit or self._waiting:
                 entry.state = State.WAITING
                 self._waiting.append(due)
@@ -256,7 +282,9 @@ class Scheduler:
             # Slots that passed since are one check, not many. (Further ahead than an interval
             # means that the clock was set back: keep the rhythm, on the grid of the new time.)
             latest = max(slot, latest)
-            self.skipped += (latest - slot) // interval_ms
+            passed = (latest - slot) // interval_ms
+            self.skipped += passed
+            self.left_out.add(passed)
         following = next_slot(max(wall, latest), interval_ms, entry.phase)
         self._push_grid(entry, following, wall, now)
         return latest

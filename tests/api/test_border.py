@@ -251,7 +251,9 @@ class TestHealth:
         assert known == {
             "status": "ready",
             "database": "writable",
+            "schedule_lag_p50_ms": 0.0,
             "schedule_lag_p99_ms": 0.0,
+            "checks_left_out": 0,
             "stale_monitors": 0,
             "stopping": False,
         }

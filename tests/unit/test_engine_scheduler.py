@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import Counter
 from itertools import pairwise
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -173,6 +175,53 @@ def test_when_full_checks_wait_in_order_and_the_lag_is_honest() -> None:
     first = [one for one, at, _ in bench.begun if at is None]
     assert first == names
     assert 2.9 < max(bench.lags) < 3.5
+
+
+def test_past_capacity_all_come_as_often_and_what_is_left_out_is_counted() -> None:
+    # Ten a second can be done, twenty are asked for.
+    bench = Bench(limit=2, takes=0.2)
+    names = ids(200)
+    for one in names:
+        bench.schedule.put(one, 10_000)
+    bench.run(60)
+    begun, late, skipped = len(bench.begun), len(bench.lags), bench.schedule.skipped
+    waiting = bench.schedule.waiting
+    bench.run(60)
+    made = Counter(name for name, _, _ in bench.begun[begun:])
+    assert set(made) == set(names)
+    assert max(made.values()) - min(made.values()) <= 1
+    lags = bench.lags[late:]
+    # A round takes twenty seconds now, and nobody waits for more than one: it does not grow.
+    assert 10 < min(lags) < max(lags) < 25
+    assert 450 < sum(made.values()) <= 600
+    told = sum(made.values()) + bench.schedule.waiting - waiting
+    assert bench.schedule.skipped - skipped == pytest.approx(1_200 - told, abs=2)
+    assert bench.schedule.left_out.total == pytest.approx(1_200 - told, abs=40)
+    assert len(bench.running) <= 2
+
+
+def test_a_slow_target_is_not_counted_as_too_much_to_do() -> None:
+    bench = Bench(takes=25)
+    (one,) = ids(1)
+    bench.schedule.put(one, 10_000)
+    bench.run(60)
+    assert bench.schedule.skipped >= 3
+    assert bench.schedule.left_out.total == 0
+
+
+def test_a_busy_loop_begins_fewer_in_a_turn_and_recovers() -> None:
+    bench = Bench(limit=10_000)
+    for one in ids(400):
+        bench.schedule.put(one, MINUTE, within=0)
+    in_a_turn = []
+    for seconds in [*[0.02] * 6, *[0.001] * 20]:
+        begun = len(bench.begun)
+        assert bench.schedule.turn() == 0.0
+        in_a_turn.append(len(bench.begun) - begun)
+        bench.clock.advance(seconds)
+    assert in_a_turn[:7] == [16, 8, 4, 2, 1, 1, 1]
+    assert in_a_turn[7:22] == list(range(2, 17))
+    assert set(in_a_turn[22:]) == {16}
 
 
 def test_a_monitor_taken_off_while_it_waits_does_not_start() -> None:

@@ -54,7 +54,9 @@ async def readyz(call: Call) -> Response[bytes]:
     if await _is_known(call):
         body |= {
             "database": "writable" if trouble is None else str(trouble),
+            "schedule_lag_p50_ms": lag.p50_ms,
             "schedule_lag_p99_ms": lag.p99_ms,
+            "checks_left_out": engine.left_out(),
             "stale_monitors": stale,
             "stopping": stopping,
         }
@@ -170,6 +172,8 @@ async def _of_the_process(house: House) -> list[str]:
         ),
         f"netpulse_schedule_lag_seconds_sum {lags.total_seconds}\n",
         f"netpulse_schedule_lag_seconds_count {lags.count}\n",
+        *_family("netpulse_checks_skipped_total", "counter", "Slots whose check did not run"),
+        f"netpulse_checks_skipped_total {house.engine.scheduler.skipped}\n",
         *_family("netpulse_outbox_pending", "gauge", "Notices that wait to be sent"),
         f"netpulse_outbox_pending {pending}\n",
     ]

@@ -29,8 +29,8 @@ PROBLEMS = 10
 """Monitors in trouble that are listed; the list of monitors has the rest."""
 LATEST = 5
 ALONE = 3
-LATE = 5 * SECOND
-"""Scheduling lag from which on people are told of it."""
+LATE = SECOND
+"""Scheduling lag (p99 of the last minute) from which on people are told of it."""
 SLOWEST = 5
 ENDING = 5
 NEAR = 14 * DAY
@@ -244,16 +244,28 @@ def _system_notices(call: Call) -> list[dict[str, str]]:
         )
     lag = engine.lag_stats()
     if lag.p99_ms > LATE:
-        found.append(
-            {
-                "kind": "warning",
-                "text": say(
-                    "Checks start up to %(seconds)s s late: this machine is too busy for so"
-                    " many checks.",
-                    seconds=f"{lag.p99_ms / SECOND:.0f}",
+        words = [
+            say(
+                "Checks start %(usual)s s late, and up to %(most)s s: this machine is too busy for"
+                " so many checks.",
+                usual=f"{lag.p50_ms / SECOND:.1f}",
+                most=f"{lag.p99_ms / SECOND:.1f}",
+            ),
+            say("What was checked is judged as ever."),
+            say("Longer intervals, fewer monitors or more processor help."),
+        ]
+        left_out = engine.left_out()
+        if left_out:
+            words.insert(
+                1,
+                plural(
+                    left_out,
+                    "%(n)s check of the last minute had to be left out.",
+                    "%(n)s checks of the last minute had to be left out.",
+                    n=f"{left_out:,}",
                 ),
-            }
-        )
+            )
+        found.append({"kind": "warning", "text": " ".join(words)})
     return found
 
 
