@@ -125,6 +125,8 @@ VIEWERS = [
     "/profile/sessions?page=7",
     "/profile/sessions/delete",
     "/settings/organization",
+    "/settings/retention",
+    "/settings/about",
     "/settings/members",
     "/clients",
     "/clients?part=list",
@@ -173,6 +175,7 @@ ADMINS = [
     "/settings/clients/{client}/grants",
     "/settings/clients/{client}/delete",
     "/settings/audit",
+    "/settings/security",
 ]
 
 

@@ -365,3 +365,93 @@ class TestKeys:
             text_of(await alice.get(path), 404)
             text_of(await alice.post(path), 404)
         await make(alice)
+
+
+class TestSecurity:
+    async def test_what_lets_somebody_in(self, house: Stage, alice: httpx.AsyncClient) -> None:
+        page = text_of(await alice.get("/settings/security"))
+        assert "This page came unencrypted" in page
+        assert "2 people may sign in here." in page
+        assert "The password alone opens the accounts of 2 of them:" in page
+        assert f'href="/settings/members/{house.cast.bob.id}">bob@acme.example</a>' in page
+        assert "None. After five from one address within ten minutes it has to wait." in page
+        assert "No API key" in page
+        assert "No status page. No badges of monitors." in page
+
+        wrong = {"email": house.cast.bob.email, "password": "not it at all"}
+        await house.client("203.0.113.9").post("/v1/auth/login", json=wrong)
+        key = {"name": "Deploy", "scopes": ["monitors:read"]}
+        sent(await alice.post("/v1/api-keys", json=key), 201)
+        sent(await alice.post("/v1/org/members/invite", json={"email": "d@acme.example"}), 201)
+        for slug, password in (("one", None), ("two", "open sesame")):
+            body = {"slug": slug, "title": slug, "password": password}
+            sent(await alice.post("/v1/status-pages", json=body), 201)
+        body = {"type": "tcp", "name": "Port", "target": "db.example:5432"}
+        monitor = sent(await alice.post("/v1/monitors", json=body), 201)
+        sent(await alice.put(f"/v1/monitors/{monitor['id']}/badges"))
+
+        def two_factors(conn: Conn) -> None:
+            conn.execute("UPDATE users SET totp_enabled = 1 WHERE email LIKE 'alice%'")
+            conn.execute("UPDATE api_keys SET created_at = 0")
+
+        await house.house.db.write(two_factors)
+        page = text_of(await alice.get("/settings/security"))
+        assert "The password alone opens the account of 1 of them:" in page
+        assert "1 invitation is open." in page
+        assert "1 API key works. 1 never expires. 1 was not used for 90 days" in page
+        assert "2 status pages, 1 of them without a password." in page
+        assert "The badges of 1 monitor, for whoever knows their address." in page
+        assert "203.0.113.9" in page
+        assert "wrong password" in page
+
+    async def test_of_everybody_with_a_second_factor(
+        self, house: Stage, alice: httpx.AsyncClient, charlie: httpx.AsyncClient
+    ) -> None:
+        def two_factors(conn: Conn) -> None:
+            conn.execute("UPDATE users SET totp_enabled = 1 WHERE email LIKE '%@acme.example'")
+
+        await house.house.db.write(two_factors)
+        page = text_of(await alice.get("/settings/security"))
+        assert "All of them sign in with a second factor." in page
+        assert "charlie" not in page
+        page = text_of(await charlie.get("/settings/security"))
+        assert "The password alone opens the account of 1 of them:" in page
+
+
+class TestRetentionAndAbout:
+    async def test_what_is_kept(self, house: Stage, bob: httpx.AsyncClient) -> None:
+        page = text_of(await bob.get("/settings/retention"))
+        assert "90 days" in page
+        assert "a month goes when all of it is older" in page
+        assert "Free on the disk" not in page
+
+        def shorter(conn: Conn) -> None:
+            conn.execute("UPDATE organizations SET retention_days = 30")
+
+        await house.house.db.write(shorter)
+        page = text_of(await bob.get("/settings/retention"))
+        assert "this organization sees those of the last 30 days" in page
+
+    async def test_only_who_runs_it_sees_the_machine(self, open_stage: Opener) -> None:
+        stage = await open_stage()
+
+        def crown(conn: Conn) -> None:
+            conn.execute(
+                "UPDATE memberships SET role = 'super_admin' WHERE user_id = ?",
+                (stage.cast.alice.id,),
+            )
+
+        await stage.house.db.write(crown)
+        alice, bob = stage.client(), stage.client()
+        alice.headers.update(stage.cast.alice.headers)
+        bob.headers.update(stage.cast.bob.headers)
+        page = text_of(await alice.get("/settings/retention"))
+        assert str(stage.data) in page
+        assert re.search(r"All data</dt><dd>[0-9.]+ [KM]iB<", page)
+        page = text_of(await alice.get("/settings/about"))
+        assert "NetPulse UpGuardX 0.0.test" in page
+        assert "SQLite 3." in page
+        assert "not said: set <code>public_url</code>" in page
+        page = text_of(await bob.get("/settings/about"))
+        assert "SQLite" not in page
+        assert "99 of 100 checks begin within 0.0 s" in page

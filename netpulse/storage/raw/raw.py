@@ -77,6 +77,8 @@ class Raw:
         Raises:
             OSError: the directories cannot be made or read.
         """
+        self.data = data
+        """The data directory."""
         places = self._places = Places(data)
         for directory in (places.hot, places.checks):
             directory.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from netpulse.web.pages import (
+    about,
     access,
     acknowledge,
     alert_channels,
@@ -33,7 +34,9 @@ from netpulse.web.pages import (
     profile,
     profile_sessions,
     profile_two_factor,
+    retention,
     rollup,
+    security,
     settings,
     static,
     status_page_domain,
@@ -77,6 +80,9 @@ ROUTES = (
     *profile_sessions.ROUTES,
     *settings.ROUTES,
     *organization.ROUTES,
+    *security.ROUTES,
+    *retention.ROUTES,
+    *about.ROUTES,
     *members.ROUTES,
     *invitations.ROUTES,
     *api_keys.ROUTES,

@@ -17,8 +17,11 @@ TABS = (
     (mark("Organization"), "/settings/organization", Role.VIEWER),
     (mark("Members"), "/settings/members", Role.VIEWER),
     (mark("Clients"), "/settings/clients", Role.ADMIN),
+    (mark("Security"), "/settings/security", Role.ADMIN),
     (mark("API keys"), "/settings/api-keys", Role.ADMIN),
     (mark("Audit log"), "/settings/audit", Role.ADMIN),
+    (mark("Retention"), "/settings/retention", Role.VIEWER),
+    (mark("About"), "/settings/about", Role.VIEWER),
 )
 """(label, address, the least role that may see it): what is refused is not shown either."""
 
