@@ -172,7 +172,10 @@ PICTURES: dict[str, tuple[Picture, ...]] = {
     "/settings/clients/{id:str}/grants/{user_id:str}/delete": _one(
         "client-grant-end", "/settings/clients/{client}/grants/{grantee}/delete"
     ),
+    "/settings/security": _one("security", "/settings/security"),
     "/settings/audit": _one("audit-log", "/settings/audit"),
+    "/settings/retention": _one("retention", "/settings/retention"),
+    "/settings/about": _one("about", "/settings/about"),
     "/clients": _one("clients-overview", "/clients"),
     "/switch": _one("switch", "/switch"),
     "/docs": _one("api-reference", "/docs", "stranger"),

@@ -7,7 +7,7 @@ from typing import Any
 
 from litestar import Response
 
-from netpulse.model.time import SECOND, rfc3339
+from netpulse.model.time import rfc3339
 from netpulse.model.user import Role
 from netpulse.storage import opening, overview
 from netpulse.web.call import Call
@@ -38,7 +38,7 @@ async def look(call: Call) -> Response[bytes]:
         version=house.version,
         started_at=None if engine.started_at is None else rfc3339(engine.started_at),
         checks_per_minute=lately.checks_per_minute,
-        lag_seconds=round(engine.lag_stats().p99_ms / SECOND, 1),
+        lag_ms=round(engine.lag_stats().p99_ms),
         trouble=None if engine.trouble is None else str(engine.trouble),
         machine=machine,
     )
