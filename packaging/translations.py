@@ -10,6 +10,7 @@ import io
 import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 
 from babel.messages.catalog import Catalog, Message
@@ -44,6 +45,7 @@ class _Catalog(Catalog):
         return [pair for pair in super().mime_headers if pair[0] != "Generated-By"]
 
 
+@cache
 def extracted(domain: str) -> Catalog:
     """Return what the sources of a domain mark, in English."""
     catalog = _empty(domain)

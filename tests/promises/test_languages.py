@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import gettext
+import importlib.util
 import re
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 
 import pytest
+from babel.messages.catalog import Message
+from babel.messages.pofile import read_po
 from jinja2 import nodes
 
+from netpulse.web import languages
 from netpulse.web.pages.render import environment
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -133,3 +140,80 @@ def test_bare_text_is_found() -> None:
         ('<p class="{% if x %}wide{% endif %}">{{ x }}: {{ y }}</p>', []),
     ):
         assert list(bare(source)) == found, source
+
+
+# The catalogues
+
+
+def translations() -> ModuleType:
+    """Return packaging/translations.py."""
+    path = ROOT / "packaging" / "translations.py"
+    found = importlib.util.spec_from_file_location("translations", path)
+    assert found is not None
+    assert found.loader is not None
+    module = importlib.util.module_from_spec(found)
+    found.loader.exec_module(module)
+    return module
+
+
+OTHERS = sorted(set(languages.LANGUAGES) - {languages.SOURCE})
+
+
+def test_the_catalogues_are_what_the_sources_mark() -> None:
+    """`make translations` would change nothing, and nothing is left to translate."""
+    tool = translations()
+    assert sorted(tool.LANGUAGES) == OTHERS
+    stale = [
+        str(path.relative_to(ROOT))
+        for path, wanted in tool.files().items()
+        if not path.exists() or path.read_bytes() != wanted
+    ]
+    assert stale == [], "make translations"
+    assert tool.missing() == []
+
+
+@pytest.mark.parametrize("code", OTHERS)
+@pytest.mark.parametrize("domain", ["netpulse", "scripts"])
+def test_a_translation_has_the_places_of_its_text(code: str, domain: str) -> None:
+    """What is filled in, and the elements around words, are the same as in English."""
+    with (languages.LOCALE / code / "LC_MESSAGES" / f"{domain}.po").open("rb") as file:
+        messages = [message for message in read_po(file, locale=code) if message.id]
+    assert len(messages) > 20
+    for message in messages:
+        for text, said in _pairs(message):
+            assert places(said) == places(text), message.id
+            assert text.strip() == text or said != said.strip(), message.id
+
+
+def _pairs(message: Message) -> Iterator[tuple[str, str]]:
+    if not isinstance(message.id, tuple | list):
+        yield message.id, message.string
+        return
+    for said in message.string:
+        # The form for one may leave the number out.
+        text = message.id[1] if "%(num)s" in said or "%(n)s" in said else message.id[0]
+        yield text, said
+
+
+_PLACES = re.compile(r"%\([a-z_0-9]+\)s|%%|\{[a-z]+\}|</?[a-z]+|href=\"[^\"]*\"")
+
+
+def places(text: str) -> Counter[str]:
+    """Count what is filled in, and the elements."""
+    return Counter(_PLACES.findall(text.replace("%%", "")))
+
+
+@pytest.mark.parametrize("code", OTHERS)
+def test_what_runs_reads_what_was_written(code: str) -> None:
+    """The .mo beside it, read as at run time, says what the .po says."""
+    for domain in ("netpulse", "scripts"):
+        folder = languages.LOCALE / code / "LC_MESSAGES"
+        with (folder / f"{domain}.po").open("rb") as file:
+            written = {m.id: m.string for m in read_po(file, locale=code) if m.id}
+        with (folder / f"{domain}.mo").open("rb") as file:
+            read = gettext.GNUTranslations(file)
+        for text, said in written.items():
+            if isinstance(text, tuple):
+                assert tuple(read.ngettext(*text, n) for n in (1, 2)) == tuple(said)
+            else:
+                assert read.gettext(text) == said

@@ -169,7 +169,7 @@ def _zones() -> list[str]:
 
 
 _REGIONS = frozenset(
-    mark("Africa America Antarctica Arctic Asia Atlantic Australia Europe Indian Pacific").split()
+    "Africa America Antarctica Arctic Asia Atlantic Australia Europe Indian Pacific".split()
 )
 
 
