@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import Any
+
+import msgspec
 
 from netpulse.model.board import Board, BoardDay, BoardIncident, BoardService, PublicStatus
 from netpulse.model.ids import Id, public_id
@@ -13,13 +16,16 @@ from netpulse.model.time import DAY, Millis, rfc3339
 from netpulse.rules import badges, boards, colors, feeds
 from netpulse.web.api.status_page_answers import logo_path
 from netpulse.web.figures import duration, outages
-from netpulse.web.languages import mark, plural, say
+from netpulse.web.languages import code, mark, plural, say
 from netpulse.web.pages.render import environment
 from netpulse.web.status import sending
 from netpulse.web.status.shelf import Rendered, Shown, rendered
 
 RECENT = 14 * DAY
 """How far back the page itself tells of incidents; its history goes further."""
+
+MOST_STORIES = 20_000
+"""Days that are kept in words, of all pages and languages; most are told alike."""
 
 Render = Callable[[Shown], Rendered]
 
@@ -142,7 +148,7 @@ def service_view(service: BoardService, page: StatusPage) -> dict[str, Any]:
         "bar": {"days": len(service.days), "runs": [list(run) for run in boards.runs(service)]}
         if service.days
         else None,
-        "days": [{"text": day_text(day)} for day in service.days],
+        "days": f"[{','.join([_story(day) for day in service.days])}]",
         "bar_words": bar_words(service.days),
         "shows_uptime": page.figures.uptime,
         "uptime_percent": service.uptime_percent,
@@ -187,6 +193,37 @@ _COUNTED = {
     ),
 }
 """By state: a day of it, days, and days beside others."""
+
+
+def _story(day: BoardDay) -> str:
+    """Return a day's story as JSON.
+
+    It is kept, for a page is made anew when one thing on it changes, and has thousands of days.
+    """
+    down, degraded = day.down_seconds, day.degraded_seconds
+    return _told(day.start, day.status, day.known, down, degraded, day.outages, code())
+
+
+@lru_cache(maxsize=MOST_STORIES)
+def _told(
+    start: Millis,
+    status: PublicStatus,
+    known: bool,
+    down_seconds: int,
+    degraded_seconds: int,
+    outages: int,
+    spoken: str,
+) -> str:
+    del spoken  # it is that of the request, and part of what is told
+    day = BoardDay(
+        start=start,
+        status=status,
+        known=known,
+        down_seconds=down_seconds,
+        degraded_seconds=degraded_seconds,
+        outages=outages,
+    )
+    return msgspec.json.encode({"text": day_text(day)}).decode()
 
 
 def day_text(day: BoardDay) -> str:
