@@ -24,6 +24,7 @@ from demo.company import (
     clients,
     company,
 )
+from demo.targets import may_ping
 from netpulse import __version__
 from netpulse.crypto import keys, passwords
 from netpulse.crypto.vault import Vault
@@ -36,11 +37,10 @@ from netpulse.model.channel import (
     NtfyConfig,
     WebhookConfig,
 )
-from netpulse.model.check import Check
 from netpulse.model.ids import Id, new_id
 from netpulse.model.incident import Impact, Incident, IncidentStatus, Origin
 from netpulse.model.maintenance import Coverage, Maintenance, Schedule
-from netpulse.model.monitor import Monitor, PushSpec
+from netpulse.model.monitor import IcmpSpec, Monitor, PushSpec
 from netpulse.model.org import Org, Quotas
 from netpulse.model.status_page import (
     Announcement,
@@ -78,7 +78,7 @@ from netpulse.storage.conn import Conn
 from netpulse.storage.opening import open_database
 from netpulse.storage.raw import Raw
 from netpulse.storage.raw.names import day_of, hour_of
-from netpulse.storage.raw.row import Row, to_check
+from netpulse.storage.raw.row import to_check
 from netpulse.storage.rollups import Rollup
 from netpulse.web import accounts
 
@@ -121,26 +121,25 @@ async def fill(data: Path, ports: dict[str, int], authority: str) -> None:
         await db.write(past.live, lives, now)
         await db.write(scribe.pause, lives)
         await db.write(scribe.publish, lives, closed)
-        rows = {monitor.key: past.checks(monitor, watched, now) for monitor, watched in lives}
-        open_hour = hour_of(now)
-        old = {key: [row for row in of_one if row[0] < open_hour] for key, of_one in rows.items()}
-        hours = past.store(data, old.items(), now)
+        hour = hour_of(now)
+        old = (
+            (monitor.key, past.checks(monitor, watched, now, monitor.created_at, hour))
+            for monitor, watched in lives
+        )
+        hours = past.store(data, old, now)
         for start in range(0, len(hours), ROWS_AT_ONCE):
             await db.write(rollups.put_hour, hours[start : start + ROWS_AT_ONCE])
         await db.write(_fold, hours, now)
-        raw.append(_young(rows, open_hour))
+        # Up to this moment: what was seen last vouches for the seconds until the start.
+        ended = int(time.time() * SECOND)
+        for monitor, watched in lives:
+            young = past.checks(monitor, watched, now, hour, ended)
+            raw.append([(monitor.key, to_check(row)) for row in young])
         await raw.flush()
-        # It was watching until now: what it has seen vouches for as long as it would.
-        await db.write(runs.finish, run, int(time.time() * SECOND))
+        await db.write(runs.finish, run, ended)
     finally:
         await raw.close()
         await db.close()
-
-
-def _young(rows: dict[int, list[Row]], since: Millis) -> list[tuple[int, Check]]:
-    return [
-        (key, to_check(row)) for key, of_one in rows.items() for row in of_one if row[0] >= since
-    ]
 
 
 def _fold(conn: Conn, hours: Iterable[Rollup], now: Millis) -> None:
@@ -279,6 +278,8 @@ class Scribe:
         by_name: dict[str, Id] = {}
         lives = []
         for number, watched in enumerate(cast):
+            if isinstance(watched.spec, IcmpSpec) and not may_ping():
+                continue
             at = org.created_at + 3 * DAY + number * MINUTE
             spec = watched.spec
             if spec.name in PARENTS:

@@ -174,28 +174,27 @@ def check_of(monitor: Monitor, at: Millis, trouble: Trouble | None, took: float)
     )
 
 
-def checks(monitor: Monitor, watched: Watched, now: Millis) -> list[Row]:
-    """Return a monitor's checks as they are stored: of the last day closely, before it coarsely."""
-    dice = random.Random(monitor.spec.name)
+def checks(
+    monitor: Monitor, watched: Watched, now: Millis, since: Millis, until: Millis
+) -> list[Row]:
+    """Return a monitor's checks due from `since` to before `until` as they are stored: of the last
+    day before `now` closely, before it coarsely. Its troubles are those of before `now`."""
+    dice = random.Random(f"{monitor.spec.name}/{since}")
     close = monitor.spec.interval_seconds * SECOND
     coarse = max(close, COARSE * SECOND)
-    troubles = [each for each in watched.troubles if each.lasted is None or each.lasted > 0]
-    found = []
-    at = next_slot(monitor.created_at, coarse, phase_ms(monitor.id, coarse))
-    while at < now:
+    found: list[Row] = []
+    at = since
+    while True:
+        step = coarse if at < now - CLOSE else close
+        at = next_slot(at, step, phase_ms(monitor.id, step))
+        if at >= until:
+            return found
         # Busier by day, and now and then a hiccup.
         wave = 1 + 0.25 * math.sin(at / DAY * 2 * math.pi)
         hiccup = dice.uniform(1.8, 3.2) if dice.random() < 0.012 else 1.0
         took = watched.usual_ms * wave * hiccup * dice.lognormvariate(0, 0.09)
-        state = next((each for each in troubles if _during(each, at, now)), None)
+        state = next((each for each in watched.troubles if _during(each, at, now)), None)
         found.append(to_row(check_of(monitor, at, state, took)))
-        if at < now - CLOSE:
-            at += coarse
-            if at >= now - CLOSE:
-                at = next_slot(at, close, phase_ms(monitor.id, close))
-        else:
-            at += close
-    return found
 
 
 def _during(trouble: Trouble, at: Millis, now: Millis) -> bool:

@@ -12,6 +12,7 @@ import datetime
 import ipaddress
 import json
 import random
+import socket
 import ssl
 import tempfile
 import time
@@ -45,6 +46,14 @@ _REASONS = {200: "OK", 204: "No Content", 401: "Unauthorized", 404: "Not Found",
 
 Moods = Callable[[str], Mood]
 """What a target, by its name, does just now."""
+
+
+def may_ping() -> bool:
+    """Tell whether this system lets us ping at all."""
+    for kind in (socket.SOCK_DGRAM, socket.SOCK_RAW):
+        with contextlib.suppress(OSError), socket.socket(socket.AF_INET, kind, socket.IPPROTO_ICMP):
+            return True
+    return False
 
 
 class Page(Struct, frozen=True, kw_only=True):
