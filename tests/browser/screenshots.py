@@ -85,8 +85,9 @@ def shoot(window: Window, base: str, look: Look, picture: Picture, address: str)
     state = page.locator("[data-live-state]")
     if state.count():
         expect(state).to_have_attribute("data-live-state", "on", timeout=30_000)
-    if page.locator("#chart").count() and picture.name != "monitor-paused":
-        expect(page.locator("#chart canvas").first).to_be_visible(timeout=30_000)
+    if page.locator("#chart").count():
+        drawn = page.locator("#chart canvas, #chart .np-chart-note").first
+        expect(drawn).to_be_visible(timeout=30_000)
     wide = window.too_wide()
     if wide > 0:
         print(f"{look.folder}/{picture.name} is {wide} pixels too wide", flush=True)

@@ -111,6 +111,12 @@ function beginning(data) {
   return Math.max(data.from, data.to - Math.max(1.1 * (data.to - known), SHORTEST));
 }
 
+/** Whether a chart would be an empty frame: no figure, and no outage either. */
+function isBare(data) {
+  const answered = data.total.values.some((value) => value !== null);
+  return !answered && !(data.bands ?? []).some((band) => band.status === "down");
+}
+
 function draw(box, data, zoom) {
   const colour = colours(box);
   const readout = document.getElementById(box.dataset.out);
@@ -284,6 +290,7 @@ class Chart {
   redraw() {
     if (!this.data) return;
     if (!this.data.at.length) return this.say(this.box.dataset.empty ?? said("No figures for this time."));
+    if (!this.zoom.range && isBare(this.data)) return this.say(said("No figures for this time."));
     this.chart?.destroy();
     this.width = this.box.clientWidth;
     this.chart = draw(this.box, this.data, this.zoom);
