@@ -89,8 +89,8 @@ class TestRollUp:
         assert "since 2025-12-17 19:33:20 UTC" in page
         part = text_of(await alice.get("/clients?part=list"))
         assert clients_of(part) == clients_of(page)
-        assert 'data-live-every="10"' in page
-        assert 'data-src="/clients?' in page
+        assert 'hx-trigger="refresh, every 10s"' in page
+        assert 'hx-get="/clients?' in page
 
     async def test_what_is_down_leads_there(self, house: Stage, alice: httpx.AsyncClient) -> None:
         made = await new_client(alice)

@@ -1,12 +1,14 @@
 // The entry: each part looks for its own data attributes and does nothing without them.
 import { startTimes } from "./time.js";
-import { startLive } from "./live.js";
+import { lost, startLive } from "./live.js";
+import { startParts } from "./parts.js";
 import { startForms } from "./forms.js";
 import { startUi } from "./ui.js";
 
 startTimes();
 startUi();
 startForms();
+startParts(lost);
 startLive();
 
 if (document.querySelector("[data-chart]")) {

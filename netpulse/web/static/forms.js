@@ -1,6 +1,4 @@
 // Forms: fields that depend on a choice, "Test now" without leaving the page, no double sending.
-import { headersFor } from "./page.js";
-import { showAll } from "./time.js";
 import { said } from "./words.js";
 
 /** data-when="name=value|value" shows an element only while that field has one of the values. */
@@ -14,47 +12,19 @@ function follow(form) {
   }
 }
 
-/** Show the errors of a freshly rendered form without touching what was typed (secrets too). */
-function copyErrors(form, fresh) {
+/** "Test now" and its like: htmx puts the result and the errors in, and what was typed stays (secrets too). */
+function tried({ detail: out }) {
+  if (out.id !== "test-result") return;
+  const form = out.closest("form");
   for (const slot of form.querySelectorAll("[data-error-for]")) {
-    const path = slot.dataset.errorFor;
-    const other = fresh?.querySelector(`[data-error-for="${CSS.escape(path)}"]`);
-    slot.textContent = other?.textContent ?? "";
-    const control = form.elements.namedItem(path);
+    const control = form.elements.namedItem(slot.dataset.errorFor);
     if (!(control instanceof HTMLElement)) continue;
     const wrong = slot.textContent.trim() !== "";
     control.classList.toggle("is-invalid", wrong);
     if (wrong) control.setAttribute("aria-invalid", "true");
     else control.removeAttribute("aria-invalid");
   }
-}
-
-async function testNow(form, button) {
-  const out = document.getElementById("test-result");
-  const body = new URLSearchParams(new FormData(form, button));
-  button.setAttribute("aria-busy", "true");
-  button.disabled = true;
-  try {
-    const url = button.formAction || form.action;
-    const response = await fetch(url, { method: "POST", body, headers: headersFor("text/html") });
-    const page = new DOMParser().parseFromString(await response.text(), "text/html");
-    const result = page.getElementById("test-result");
-    if (!result) {
-      // Not the form: an error page, or the session has ended. The browser shows it best.
-      button.disabled = false; // a disabled button would not be sent along
-      form.requestSubmit(button);
-      return;
-    }
-    copyErrors(form, page.querySelector("form[data-form]"));
-    out.replaceChildren(...result.childNodes);
-    showAll(out);
-    (form.querySelector("[aria-invalid]") ?? out).scrollIntoView({ block: "nearest" });
-  } catch {
-    out.textContent = said("The test did not reach NetPulse. Check that it is running, then try again.");
-  } finally {
-    button.removeAttribute("aria-busy");
-    button.disabled = false;
-  }
+  (form.querySelector("[aria-invalid]") ?? out).scrollIntoView({ block: "nearest" });
 }
 
 /** The status offered for an update follows the incident, until somebody chooses another; the
@@ -76,16 +46,15 @@ function followIncident() {
 
 export function startForms() {
   followIncident();
-  for (const form of document.querySelectorAll("form[data-form]")) {
-    follow(form);
-    form.addEventListener("change", () => follow(form));
-    const test = form.querySelector("[data-test]");
-    test?.addEventListener("click", (event) => {
-      if (test.dataset.plain) return;
-      event.preventDefault();
-      testNow(form, test);
-    });
-  }
+  const all = () => document.querySelectorAll("form[data-form]").forEach(follow);
+  all();
+  document.addEventListener("np:swapped", all);
+  document.addEventListener("change", ({ target }) => target.form && follow(target.form));
+  document.addEventListener("np:swapped", tried);
+  document.addEventListener("htmx:error", ({ detail: { ctx } }) => {
+    if (ctx?.target?.id !== "test-result") return;
+    ctx.target.textContent = said("The test did not reach NetPulse. Check that it is running, then try again.");
+  });
   document.addEventListener("submit", (event) => {
     const form = event.target;
     if (form.method !== "post" || event.defaultPrevented) return;

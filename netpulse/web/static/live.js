@@ -4,12 +4,11 @@
 //     data-live="status|status_text|response_time_ms|checked_at|status_since" inside it
 //   data-live-count="down"        a number of the organization
 //   data-live-reload="incident notice counts edge check"
-//                                 fetch data-src again on these, swap the contents (needs an id);
+//                                 htmx fetches it again on these (it has an id, and "refresh" for a trigger);
 //                                 with data-live-for="<id> …" only for those monitors or incidents
 //   data-live-state               says "Live" or "Reconnecting…" (data-on, data-off, data-out, data-moved)
-//   data-live-every="<seconds>"   fetch data-src again that often while the page is seen
 import * as time from "./time.js";
-import { headersFor, org } from "./page.js";
+import { announce, headersFor, org } from "./page.js";
 import { milliseconds, said } from "./words.js";
 
 const HIDDEN_MS = 5 * 60_000; // a forgotten tab gives its connection back
@@ -20,7 +19,7 @@ let source = null;
 let open = "";
 let failures = 0;
 let timer = 0;
-let lost = false;
+let missed = false;
 let away = false;
 const seen = new Map(); // monitor id -> {status, checked_at}
 const waiting = new Map(); // element id -> {timer, at}: one fetch for a group of events
@@ -36,11 +35,6 @@ function say(state) {
     element.dataset.liveState = state;
     element.textContent = element.dataset[state] ?? "";
   }
-}
-
-function announce(text) {
-  const region = document.getElementById("np-announce");
-  if (region) region.textContent = text;
 }
 
 function badge(status) {
@@ -133,36 +127,33 @@ function reload(kind, about, delay = RELOAD_MS) {
   }
 }
 
-function fetchSoon(element, delay) {
-  if (!element.id || !element.dataset.src) return;
+function fetchSoon({ id }, delay) {
   const at = performance.now() + delay;
-  const earlier = waiting.get(element.id);
+  const earlier = waiting.get(id);
   if (earlier && earlier.at <= at) return;
   clearTimeout(earlier?.timer);
-  waiting.set(element.id, { at, timer: setTimeout(() => fetchAgain(element), delay) });
+  const timer = setTimeout(() => {
+    waiting.delete(id);
+    if (!away) window.htmx.trigger(document.getElementById(id), "refresh", {}, false);
+  }, delay);
+  waiting.set(id, { at, timer });
 }
 
-/** This browser is in another organization by now: what this page shows is not fetched any more. */
-function moved() {
-  away = true;
-  close();
-  say("moved");
-}
-
-/** A page of ours, parsed; null where it cannot be had. */
-async function fetchPage(url) {
-  const response = await fetch(url, { headers: headersFor("text/html") });
-  if (response.status === 409) moved();
-  else if (response.redirected && new URL(response.url).pathname === "/login") say("out");
-  else if (response.ok) return new DOMParser().parseFromString(await response.text(), "text/html");
-  return null;
+/** What this page shows is not to be had any more: "out" (signed out) or "moved", when this browser is in another
+ *  organization by now. */
+export function lost(why) {
+  away ||= why === "moved";
+  if (away) close();
+  say(why);
+  announce(document.querySelector("[data-live-state]")?.textContent ?? "");
 }
 
 /** Take the states from a fresh copy of this page: events that came before the stream are lost. */
 async function catchUp() {
   const before = new Map(seen);
-  const page = await fetchPage(location.href).catch(() => null);
-  if (!page) return;
+  const response = await fetch(location.href, { headers: headersFor("text/html") }).catch(() => null);
+  if (!response?.ok || response.redirected) return;
+  const page = new DOMParser().parseFromString(await response.text(), "text/html");
   for (const id of visibleIds().split(",")) {
     // What was heard while the page was on its way is newer than the page.
     if (seen.get(id) !== before.get(id)) continue;
@@ -176,28 +167,6 @@ async function catchUp() {
       else if (slot.dataset.live !== "status") data[slot.dataset.live] = text;
     }
     onMonitor(data);
-  }
-}
-
-async function fetchAgain(element) {
-  waiting.delete(element.id);
-  try {
-    const page = await fetchPage(element.dataset.src);
-    if (!page || !element.isConnected) return;
-    const fresh = page.getElementById(element.id) ?? page.body;
-    const focus = element.contains(document.activeElement) ? document.activeElement : null;
-    const href = focus?.getAttribute("href");
-    element.replaceChildren(...fresh.childNodes);
-    if (focus) {
-      const again = focus.id ? document.getElementById(focus.id)
-        : href ? element.querySelector(`[href="${CSS.escape(href)}"]`) : null;
-      again?.focus();
-    }
-    time.showAll(element);
-    document.dispatchEvent(new CustomEvent("np:swapped", { detail: element }));
-    if (visibleIds() !== open) connect();
-  } catch {
-    // The stream notices a lost connection by itself and fetches everything after it.
   }
 }
 
@@ -222,10 +191,10 @@ function connect() {
   mine.addEventListener("open", () => {
     failures = 0;
     say("on");
-    if (lost) reloadAll(); // what happened meanwhile was not heard
+    if (missed) reloadAll(); // what happened meanwhile was not heard
     // A first check is done within a second of saving: often before this page listens.
-    if (lost || document.querySelector('[data-live-monitor][data-status="pending"]')) catchUp();
-    lost = false;
+    if (missed || document.querySelector('[data-live-monitor][data-status="pending"]')) catchUp();
+    missed = false;
   });
   // An EventSource gives up for good at an HTTP error (a proxy's 502 during a restart), so the
   // retries are ours.
@@ -238,7 +207,7 @@ function connect() {
 
 async function retry() {
   close();
-  lost = true;
+  missed = true;
   failures += 1;
   say("off");
   const wait = Math.min(30_000, 1000 * 2 ** (failures - 1)) * (0.75 + Math.random() / 2);
@@ -248,32 +217,23 @@ async function retry() {
       // to another organization; a page can.
       const headers = headersFor("text/html");
       const page = await fetch(location.href, { redirect: "manual", headers }).catch(() => null);
-      if (page?.type === "opaqueredirect") return say("out");
-      if (page?.status === 409) return moved();
+      if (page?.type === "opaqueredirect") return lost("out");
+      if (page?.status === 409) return lost("moved");
     }
     connect();
   }, wait);
 }
 
-/** What no stream tells of is asked for now and then, while somebody looks. */
-function startRefreshing() {
-  for (const element of all("[data-live-every]")) {
-    setInterval(() => {
-      if (!document.hidden && !away) fetchSoon(element, 0);
-    }, 1000 * element.dataset.liveEvery);
-  }
-}
-
 export function startLive() {
-  startRefreshing();
   if (!document.querySelector("[data-live-state]") || !window.EventSource) return;
   connect();
+  document.addEventListener("np:swapped", () => visibleIds() !== open && connect());
   let hidden = 0;
   document.addEventListener("visibilitychange", () => {
     clearTimeout(hidden);
     if (document.hidden) {
       hidden = setTimeout(() => {
-        lost = true;
+        missed = true;
         close();
       }, HIDDEN_MS);
     } else if (!source) {
@@ -283,7 +243,7 @@ export function startLive() {
   window.addEventListener("pagehide", close);
   window.addEventListener("pageshow", (event) => {
     if (!event.persisted) return;
-    lost = true;
+    missed = true;
     connect();
   });
 }

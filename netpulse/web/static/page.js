@@ -6,3 +6,9 @@ export const org = () => document.documentElement.dataset.org ?? "";
 export function headersFor(accept) {
   return org() ? { Accept: accept, "X-Page-Org": org() } : { Accept: accept };
 }
+
+/** Have screen readers say it. */
+export function announce(text) {
+  const region = document.getElementById("np-announce");
+  if (region) region.textContent = text;
+}

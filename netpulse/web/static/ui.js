@@ -1,5 +1,4 @@
 // Small things of every page: theme, menus, copying, asking once, the 90 days by keyboard.
-import { headersFor } from "./page.js";
 import { said } from "./words.js";
 
 function themes() {
@@ -83,23 +82,19 @@ function generating() {
 function asking() {
   const dialog = document.getElementById("np-dialog");
   if (!dialog?.showModal) return;
-  document.addEventListener("click", async (event) => {
+  document.addEventListener("click", (event) => {
     const link = event.target.closest("a[data-confirm]");
     if (!link || event.ctrlKey || event.metaKey || event.shiftKey) return;
     event.preventDefault();
-    try {
-      const response = await fetch(link.href, { headers: headersFor("text/html") });
-      const page = new DOMParser().parseFromString(await response.text(), "text/html");
-      const question = page.querySelector("[data-confirm-body]");
-      if (!response.ok || !question) throw new Error("no question");
-      dialog.replaceChildren(question);
-      const title = dialog.querySelector("h1, h2");
-      title.id = "np-dialog-title";
-      dialog.setAttribute("aria-labelledby", title.id);
-      dialog.showModal();
-    } catch {
-      location.assign(link.href);
-    }
+    const wanted = { source: link, target: dialog, select: "[data-confirm-body]", swap: "innerHTML" };
+    window.htmx.ajax("GET", link.href, wanted);
+  });
+  document.addEventListener("np:swapped", ({ detail }) => {
+    if (detail !== dialog) return;
+    const title = dialog.querySelector("h1, h2");
+    title.id = "np-dialog-title";
+    dialog.setAttribute("aria-labelledby", title.id);
+    dialog.showModal();
   });
   dialog.addEventListener("click", (event) => {
     const cancel = event.target.closest("[data-cancel]");
@@ -108,77 +103,85 @@ function asking() {
   });
 }
 
-/** The days of a bar with the pointer or the arrow keys, told in words below it. */
-function bars(within = document) {
+/** Only the script can read a bar out, so only the script makes it something to focus. */
+function readable(within = document) {
   for (const bar of within.querySelectorAll("[data-days]")) {
     const days = JSON.parse(bar.dataset.days);
-    const out = document.getElementById(bar.dataset.out);
-    const cursor = bar.querySelector("[data-cursor]");
-    if (!days.length || !out) continue;
-    const idle = out.textContent;
-    let at = days.length - 1;
-    // Only the script can read it out, so only the script makes it something to focus.
-    bar.setAttribute("role", "slider");
-    bar.setAttribute("aria-readonly", "true");
-    bar.setAttribute("aria-valuemin", "1");
-    bar.setAttribute("aria-valuemax", String(days.length));
-    bar.setAttribute("aria-valuenow", String(days.length));
-    bar.setAttribute("aria-valuetext", days[at].text);
-    bar.tabIndex = 0;
-    const tell = (index) => {
-      at = Math.min(days.length - 1, Math.max(0, index));
-      out.textContent = days[at].text;
-      bar.setAttribute("aria-valuenow", at + 1);
-      bar.setAttribute("aria-valuetext", days[at].text);
-      cursor.setAttribute("x", at * 4 - 0.5);
-      bar.classList.add("is-read");
-    };
-    const leave = () => {
-      out.textContent = idle;
-      bar.classList.remove("is-read");
-    };
-    bar.addEventListener("pointermove", (event) => {
-      const box = bar.getBoundingClientRect();
-      tell(Math.floor(((event.clientX - box.left) / box.width) * days.length));
-    });
-    bar.addEventListener("pointerleave", () => document.activeElement === bar || leave());
-    bar.addEventListener("blur", leave);
-    bar.addEventListener("focus", () => tell(at));
-    bar.addEventListener("keydown", (event) => {
-      const steps = { ArrowLeft: -1, ArrowRight: 1, ArrowDown: -1, ArrowUp: 1, PageDown: -7, PageUp: 7 };
-      if (event.key in steps) tell(at + steps[event.key]);
-      else if (event.key === "Home") tell(0);
-      else if (event.key === "End") tell(days.length - 1);
-      else return;
-      event.preventDefault();
-    });
+    if (!days.length) continue;
+    const slider = { role: "slider", tabindex: 0, "aria-readonly": true, "aria-valuemin": 1, "aria-valuemax": days.length,
+      "aria-valuenow": days.length, "aria-valuetext": days.at(-1).text };
+    for (const [name, value] of Object.entries(slider)) bar.setAttribute(name, value);
   }
+}
+
+/** The days of a bar with the pointer or the arrow keys, told in words below it. */
+function bars() {
+  let place = 0; // of the one that was read last
+  const tell = (bar, index) => {
+    const days = JSON.parse(bar.dataset.days);
+    const out = document.getElementById(bar.dataset.out);
+    place = Math.min(days.length - 1, Math.max(0, index));
+    out.dataset.idle ??= out.textContent;
+    out.textContent = days[place].text;
+    bar.setAttribute("aria-valuenow", place + 1);
+    bar.setAttribute("aria-valuetext", days[place].text);
+    bar.querySelector("[data-cursor]").setAttribute("x", place * 4 - 0.5);
+    bar.classList.add("is-read");
+  };
+  const leave = (bar) => {
+    const out = document.getElementById(bar.dataset.out);
+    out.textContent = out.dataset.idle ?? out.textContent;
+    delete out.dataset.idle;
+    bar.classList.remove("is-read");
+  };
+  const listen = (name, handle) => document.addEventListener(name, (event) => {
+    const bar = event.target.closest?.("[data-days][role=slider]");
+    if (bar) handle(bar, event);
+  });
+  listen("pointermove", (bar, event) => {
+    const box = bar.getBoundingClientRect();
+    tell(bar, Math.floor(((event.clientX - box.left) / box.width) * bar.getAttribute("aria-valuemax")));
+  });
+  listen("pointerout", (bar, { relatedTarget }) => bar.contains(relatedTarget) || bar === document.activeElement || leave(bar));
+  listen("focusout", leave);
+  listen("focusin", (bar) => tell(bar, bar.getAttribute("aria-valuenow") - 1));
+  listen("keydown", (bar, event) => {
+    const steps = { ArrowLeft: -1, ArrowRight: 1, ArrowDown: -1, ArrowUp: 1, PageDown: -7, PageUp: 7, Home: -Infinity, End: Infinity };
+    if (!(event.key in steps)) return;
+    tell(bar, place + steps[event.key]);
+    event.preventDefault();
+  });
+  readable();
+  document.addEventListener("np:swapped", ({ detail }) => {
+    readable(detail);
+    const read = document.activeElement;
+    if (detail.contains(read) && read.matches("[data-days]")) tell(read, place);
+  });
 }
 
 /** Boxes before the rows of a list: all of a page at once, and how many are ticked. */
 function choosing() {
-  for (const form of document.querySelectorAll("form[data-choose]")) {
+  const boxesOf = (form) => [...form.elements].filter((element) => element.name === "monitor_ids");
+  const tell = (form) => {
     const page = form.querySelector("[data-choose-page]");
     const every = form.querySelector("[data-choose-all]");
-    const out = form.querySelector("[data-choose-count]");
-    const boxes = [...form.elements].filter((element) => element.name === "monitor_ids");
-    const tell = () => {
-      const ticked = boxes.filter((box) => box.checked).length;
-      page.checked = ticked === boxes.length;
-      page.indeterminate = ticked > 0 && ticked < boxes.length;
-      const count = every?.checked ? Number(every.dataset.chooseAll) : ticked;
-      out.textContent = count ? said("{count} chosen", { count }) : said("None chosen");
-      for (const box of boxes) box.closest("tr").classList.toggle("is-chosen", box.checked || Boolean(every?.checked));
-    };
-    page.addEventListener("change", () => {
-      for (const box of boxes) box.checked = page.checked;
-      tell();
-    });
-    every?.addEventListener("change", tell);
-    // The boxes are not inside the form: they belong to it by their attribute.
-    for (const box of boxes) box.addEventListener("change", tell);
-    tell();
-  }
+    const boxes = boxesOf(form);
+    const ticked = boxes.filter((box) => box.checked).length;
+    page.checked = ticked === boxes.length;
+    page.indeterminate = ticked > 0 && ticked < boxes.length;
+    const count = every?.checked ? Number(every.dataset.chooseAll) : ticked;
+    form.querySelector("[data-choose-count]").textContent = count ? said("{count} chosen", { count }) : said("None chosen");
+    for (const box of boxes) box.closest("tr").classList.toggle("is-chosen", box.checked || Boolean(every?.checked));
+  };
+  // The boxes are not inside the form: they belong to it by their attribute.
+  document.addEventListener("change", ({ target }) => {
+    if (!target.form?.matches("[data-choose]")) return;
+    if (target.matches("[data-choose-page]")) for (const box of boxesOf(target.form)) box.checked = target.checked;
+    tell(target.form);
+  });
+  const all = () => document.querySelectorAll("form[data-choose]").forEach(tell);
+  all();
+  document.addEventListener("np:swapped", all);
 }
 
 /** On a phone the navigation is a row that scrolls; where we are must be in sight. */
@@ -206,5 +209,4 @@ export function startUi() {
   asking();
   bars();
   choosing();
-  document.addEventListener("np:swapped", ({ detail }) => bars(detail));
 }
