@@ -3,6 +3,7 @@ addresses and trouble."""
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from playwright.sync_api import Page, expect
@@ -44,6 +45,7 @@ def test_a_list_is_filtered_and_paged_in_place(peopled: Instance, window: Opener
     expect(page.locator("[data-choose-count]")).to_have_text("1 chosen")
 
     # A filter applies as it is chosen, and is all that the address says.
+    page.focus("[name=limit]")
     page.select_option("[name=limit]", "50")
     expect(listed(page)).to_have_count(23)
     assert page.url == f"{base}/monitors?tag=herd&sort=name&limit=50"
@@ -71,7 +73,7 @@ def test_a_list_is_filtered_and_paged_in_place(peopled: Instance, window: Opener
     expect(listed(page)).to_have_count(23)
     expect(page.locator("[name=limit]")).to_have_value("50")
     page.click("#listing >> text=Clear")
-    expect(page.locator("[name=tag]")).to_have_value("")
+    expect(page.locator(".np-filters [name=tag]")).to_have_value("")
     assert page.url == f"{base}/monitors"
     assert page.evaluate(STAYS) == "yes"
     # What came in place is as alive as what was there.
@@ -97,13 +99,13 @@ def test_other_lists_too(peopled: Instance, window: Opener) -> None:
     assert "status=open" in (page.locator("#list").get_attribute("hx-get") or "")
     assert page.evaluate(STAYS) == "yes"
     for path, field, value in (
-        ("/settings/audit", "action", "monitor.create"),
+        ("/settings/audit", "action", "monitor.created"),
         (f"/monitors/{broken}/checks", "status", "down"),
     ):
         page.goto(base + path)
         page.evaluate(f"{STAYS} = 'yes'")
         page.select_option(f"#listing .np-filters [name={field}]", value)
-        page.wait_for_url(f"{base}{path}?{field}={value}")
+        page.wait_for_url(re.compile(re.escape(f"{base}{path}?{field}={value}") + "$"))
         expect(listed(page).first).to_be_visible()
         assert page.evaluate(STAYS) == "yes"
     assert seen.errors == []
@@ -132,9 +134,9 @@ def test_trouble_is_left_to_the_browser(peopled: Instance, window: Opener) -> No
     page.goto(f"{base}/monitors")
     page.context.clear_cookies()
     page.select_option("[name=status]", "down")
-    page.wait_for_url(f"{base}/login?next=*")
+    page.wait_for_url(re.compile(r"/login\?next="))
     page.fill("[name=email]", EMAIL)
     page.fill("[name=password]", PASSWORD)
     page.click("main button[type=submit]")
-    page.wait_for_url(f"{base}/monitors?status=down*")
+    page.wait_for_url(re.compile(r"/monitors\?status=down"))
     expect(page.locator("[name=status]")).to_have_value("down")

@@ -38,7 +38,7 @@ OURS = frozenset(
 )
 """Names that are the same in every language."""
 
-_ATTRIBUTE = re.compile(r"""([a-z-]+)\s*=\s*("[^"]*"|'[^']*')""")
+_ATTRIBUTE = re.compile(r"""([a-z:-]+)\s*=\s*("[^"]*"|'[^']*')""")
 _LETTERS = re.compile(r"[^\W\d_]{2,}|(?<![\w&;])[aA](?![\w;])")
 _ENTITY = re.compile(r"&[a-z]+;|&#[0-9]+;")
 
