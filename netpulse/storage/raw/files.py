@@ -69,7 +69,7 @@ def empty_log(connection: apsw.Connection) -> bool:
     return True
 
 
-def create(path: Path, schema: str, version: int) -> None:
+def create(path: Path, schema: str, version: int, *, page_bytes: int) -> None:
     """Make the file at `path` with `schema`; it appears under its name only when it is whole."""
     new = beside(path, _NEW)
     _remove_unfinished(path.parent, new.name)
@@ -79,6 +79,7 @@ def create(path: Path, schema: str, version: int) -> None:
     os.close(os.open(new, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
     connection = apsw.Connection(str(new), flags=apsw.SQLITE_OPEN_READWRITE)
     try:
+        connection.pragma("page_size", page_bytes)
         connection.pragma("journal_mode", "wal")
         connection.pragma("synchronous", "full")
         connection.execute(f"BEGIN; {schema}; PRAGMA user_version = {version}; COMMIT")

@@ -12,7 +12,7 @@ import apsw
 
 from netpulse.model.time import Millis
 from netpulse.storage.raw.files import DamagedFile, blaming, create, empty_log, identity, open_file
-from netpulse.storage.raw.hot import SCHEMA, VERSION, RowNumbers
+from netpulse.storage.raw.hot import PAGE_BYTES, SCHEMA, VERSION, RowNumbers
 from netpulse.storage.raw.names import Places
 from netpulse.storage.raw.row import Row
 
@@ -35,7 +35,7 @@ class OpenHot:
         self.path = path
         self.hour = hour
         if not path.exists():
-            create(path, SCHEMA, VERSION)
+            create(path, SCHEMA, VERSION, page_bytes=PAGE_BYTES)
         self._identity = identity(path)
         self._connection = open_file(path, VERSION)
         self._connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)

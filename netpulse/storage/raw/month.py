@@ -13,6 +13,8 @@ from netpulse.model.time import DAY, HOUR, Millis, rfc3339
 from netpulse.storage.raw.files import DamagedFile, blaming
 
 VERSION = 1
+PAGE_BYTES = 4_096
+"""Fewer and larger pages take fewer reads: a day is in two."""
 _STEPS = 100_000
 SCHEMA = """
 CREATE TABLE hours(

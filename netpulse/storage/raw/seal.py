@@ -252,7 +252,7 @@ class Sealer:
     def _writer(self, path: Path) -> Iterator[apsw.Connection]:
         """Open the month file at `path` for writing, making it where there is none."""
         if not path.exists():
-            create(path, month.SCHEMA, month.VERSION)
+            create(path, month.SCHEMA, month.VERSION, page_bytes=month.PAGE_BYTES)
             self._checkpoint("month made")
         connection = open_file(path, month.VERSION, synchronous="full")
         try:
