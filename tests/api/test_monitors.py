@@ -17,11 +17,13 @@ from netpulse.model.ids import check_id, is_id
 from netpulse.model.monitor import TYPES
 from netpulse.model.time import DAY, HOUR, MINUTE, SECOND, rfc3339
 from netpulse.model.watch import Flip, Status, Watch
-from netpulse.storage import edges, monitors
+from netpulse.storage import edges, monitors, rollups
+from netpulse.storage.rollups import Rollup
 from netpulse.web.api.monitors import Sort
 from tests.clock import START, FakeClock
 from tests.conftest import Opener, Stage
 from tests.servers import HttpServer, answer
+from tests.store import add_monitor
 
 SPEC = {"name": "Shop", "type": "http", "target": "https://shop.example/"}
 
@@ -553,6 +555,37 @@ class TestUptime:
         stage.house.clock.advance(5)
         url = f"/v1/monitors/{made['id']}/uptime"
         found = sent(await alice.get(url, params={"period": "24h"}))
+        assert (found["checks"], found["uptime_percent"]) == (1, 100.0)
+
+    async def test_whole_days_come_from_their_sums_and_the_rest_from_the_checks(
+        self, open_stage: Opener
+    ) -> None:
+        stage = await open_stage()
+        db, now = stage.house.db, stage.house.clock.now()
+        today = now - now % DAY
+        first, second = today - 2 * DAY, today - DAY
+        born = first - HOUR
+        monitor = await db.write(add_monitor, stage.cast.acme.id, None, born)
+        # A check on the day of birth, one on a day that nobody has summed up, one today.
+        stage.house.raw.append(
+            [
+                (monitor.key, Check(due_at=at, started_at=at, result=Result.UP))
+                for at in (born + SECOND, second + HOUR, now - SECOND)
+            ]
+        )
+        hour = Rollup(
+            key=monitor.key, from_ms=first, checks=60, ups=54, degraded=0, downs=6, inconclusive=0
+        )
+        await db.write(rollups.put_hour, [hour, replace(hour, from_ms=first + 23 * HOUR)])
+        await db.write(rollups.fold_days, first, [monitor.key])
+        alice = stage.client(headers=stage.cast.alice.headers)
+        url = f"/v1/monitors/{monitor.id}/uptime"
+        for period in ("7d", "90d"):
+            found = sent(await alice.get(url, params={"period": period}))
+            assert (found["checks"], found["uptime_percent"]) == (3 + 120, 90.2439)
+        # A part of a summed day is counted check by check, of which there are none here.
+        part = {"from": rfc3339(first + HOUR), "to": rfc3339(today)}
+        found = sent(await alice.get(url, params=part))
         assert (found["checks"], found["uptime_percent"]) == (1, 100.0)
 
     async def test_the_parts_are_the_period(self, open_stage: Opener) -> None:

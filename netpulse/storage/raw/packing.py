@@ -80,7 +80,10 @@ class Block:
         known = self._columns[which]
         if known is None:
             assert self._packed is not None
-            known = self._columns[which] = self._packed.column(which)
+            known = self._packed.column(which)
+            if which == TOTAL:
+                known = _totals(known, [self.column(phase) for phase in PHASES])
+            self._columns[which] = known
         return known
 
     def rows(self, start: int = 0, end: int | None = None) -> list[Row]:
@@ -94,6 +97,10 @@ class Block:
     def rows_at(self, places: Sequence[int]) -> list[Row]:
         """Return the rows at `places`, in that order."""
         columns = (self.column(which) for which in range(WIDTH))
+        if isinstance(places, range) and abs(places.step) == 1 and places:
+            first, last = sorted((places[0], places[-1]))
+            parts = (column[first : last + 1][:: places.step] for column in columns)
+            return list(zip(*parts, strict=True))
         return list(zip(*([column[place] for place in places] for column in columns), strict=True))
 
     def between(self, start: Millis, end: Millis) -> tuple[int, int]:
@@ -231,18 +238,13 @@ class _Packed:
         return self.size - 1 if which == DUE else self.size
 
     def column(self, which: int) -> Column:
+        """Return a column as it is stored: the total less its phases."""
         values = self._numbers(which)
         if which == DUE:
             return list(accumulate(values, initial=self._first_due))
         if which in TEXTS:
             texts = self._texts
             return [None if value is None else texts[value] for value in values]
-        if which == TOTAL:
-            phases = zip(*(self._numbers(phase) for phase in PHASES), strict=True)
-            return [
-                None if rest is None else rest + (a or 0) + (b or 0) + (c or 0) + (d or 0)
-                for rest, (a, b, c, d) in zip(values, phases, strict=True)
-            ]
         return values
 
     def _numbers(self, which: int) -> Column:
@@ -285,6 +287,15 @@ class _Packed:
             larger.append((place, rest))
         end = at + length_of(width, size)
         return Squeezed(width, larger, self._data[at:end]), end
+
+
+def _totals(rests: Column, phases: Sequence[Column]) -> Column:
+    if not any(None in column for column in (rests, *phases)):
+        return list(map(sum, zip(rests, *phases, strict=True)))
+    return [
+        None if rest is None else rest + (a or 0) + (b or 0) + (c or 0) + (d or 0)
+        for rest, a, b, c, d in zip(rests, *phases, strict=True)
+    ]
 
 
 def _rests(block: Block, totals: Column) -> list[int | None]:

@@ -96,25 +96,27 @@ def to_row(check: Check) -> Row:
 
 def to_check(row: Row) -> Check:
     """Return the check that `row` stands for."""
-    response = row[RESPONSE]
+    due, region, counted, lag, result, code, failure, detail, message = row[:DNS]
+    dns, connect, tls, first_byte, total, response = row[DNS:]
     return Check(
-        due_at=row[DUE],
-        started_at=row[DUE] + row[LAG],
-        result=RESULTS[row[RESULT]],
-        response_time_ms=None if response is None else response + rounded(row[TOTAL]),
-        status_code=row[CODE],
-        failure=None if row[FAILURE] is None else Failure(row[FAILURE]),
-        detail=row[DETAIL],
-        message=row[MESSAGE],
+        due_at=due,
+        started_at=due + lag,
+        result=RESULTS[result],
+        response_time_ms=None if response is None else response + rounded(total),
+        status_code=code,
+        failure=None if failure is None else Failure(failure),
+        detail=detail,
+        message=message,
+        # A day of checks is thousands of these: no call for each number.
         timings=Timings(
-            _milliseconds(row[DNS]),
-            _milliseconds(row[CONNECT]),
-            _milliseconds(row[TLS]),
-            _milliseconds(row[FIRST_BYTE]),
-            _milliseconds(row[TOTAL]),
+            None if dns is None else dns / 10,
+            None if connect is None else connect / 10,
+            None if tls is None else tls / 10,
+            None if first_byte is None else first_byte / 10,
+            None if total is None else total / 10,
         ),
-        region=row[REGION],
-        counted=bool(row[COUNTED]),
+        region=region,
+        counted=counted == 1,
     )
 
 
@@ -138,7 +140,3 @@ def _storable(text: str | None) -> str | None:
 
 def _tenths(milliseconds: float | None) -> int | None:
     return None if milliseconds is None else round(milliseconds * 10)
-
-
-def _milliseconds(tenths: int | None) -> float | None:
-    return None if tenths is None else tenths / 10

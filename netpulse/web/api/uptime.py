@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 from msgspec import Struct
@@ -70,8 +71,10 @@ class _Facts(Struct, frozen=True):
     account: Account
     maintained: list[Window]
     incidents: list[Incident]
-    hours: list[Rollup]
-    hours_until: Millis
+    sums: list[Rollup]
+    """Days, and hours whose raw results are gone."""
+    unsummed: list[Window]
+    """What of the period none of them covers: its checks are to be counted one by one."""
 
 
 def period_of(query: UptimeQuery, begun: Millis, now: Millis) -> tuple[Millis, Millis]:
@@ -106,16 +109,17 @@ async def uptime_of(
     now = session.now
     shown_from = await session.read(quotas.shown_from, now)
     start, end = period_of(query, max(monitor.created_at, shown_from), now)
-    # Raw results are complete for these days (months are deleted whole, so there is no race with
-    # retention); what is older is in the hourly rollups.
+    # Raw results are complete from here on (months are deleted whole, so there is no race with
+    # retention); what is older is in the rollups alone.
     raw_from = _hour_after(now - house.config.retention.raw_days * DAY)
     facts = await session.read(_facts, monitor.id, start, end, raw_from, now)
     account = facts.account
-    counted = await house.raw.counts(
-        monitor.key, max(start, facts.hours_until), end, facts.maintained
-    )
-    checks = counted.checks + sum(hour.checks for hour in facts.hours)
-    downs = counted.downs + sum(hour.downs for hour in facts.hours)
+    checks = sum(one.checks for one in facts.sums)
+    downs = sum(one.downs for one in facts.sums)
+    for stretch in facts.unsummed:
+        counted = await house.raw.counts(monitor.key, stretch.start, stretch.end, facts.maintained)
+        checks += counted.checks
+        downs += counted.downs
     by_id = {incident.id: incident for incident in facts.incidents}
     return UptimeAnswer(
         # The parts are whole seconds between these two.
@@ -161,12 +165,16 @@ def _facts(
     now: Millis,
 ) -> _Facts:
     del org_id  # the monitor was found in it
-    hours_until = start
-    hours: list[Rollup] = []
-    if start < raw_from:
-        # Whole hours only; a part of an hour at the very start of an old period counts whole.
-        hours = rollups.hours(conn, monitor_id, start - start % HOUR, min(raw_from, end))
-        hours_until = raw_from
+    # A quarter of days is ninety rows; as checks it would be ninety blobs to unpack.
+    sums = rollups.days(conn, monitor_id, start + -start % DAY, end - end % DAY)
+    unsummed = []
+    for part in _between(start, end, sums):
+        if part.start < raw_from:
+            # Whole hours only; a part of an hour at the very start of an old period counts whole.
+            until = min(raw_from, part.end)
+            sums += rollups.hours(conn, monitor_id, part.start - part.start % HOUR, until)
+        if part.end > raw_from:
+            unsummed.append(Window(max(part.start, raw_from), part.end))
     maintained = maintenances.between(conn, monitor_id, start, end)
     return _Facts(
         # Here and not on the event loop: a quarter of flapping takes tens of milliseconds.
@@ -180,9 +188,21 @@ def _facts(
         ),
         maintained=maintained,
         incidents=incidents.for_monitor(conn, monitor_id, start, end),
-        hours=hours,
-        hours_until=hours_until,
+        sums=sums,
+        unsummed=unsummed,
     )
+
+
+def _between(start: Millis, end: Millis, days: Sequence[Rollup]) -> list[Window]:
+    """Return what of [start, end) lies in none of `days`, which are in order."""
+    found = []
+    for day in days:
+        if start < day.from_ms:
+            found.append(Window(start, day.from_ms))
+        start = day.from_ms + DAY
+    if start < end:
+        found.append(Window(start, end))
+    return found
 
 
 def _hour_after(at: Millis) -> Millis:

@@ -1,0 +1,448 @@
+"""What checks cost on disk: stored and written, before and after sealing, over a day and a year.
+
+    python bench/disk.py --out bench/results
+    python bench/disk.py --days 30 --out bench/results
+
+Simulated checks go through the product's own store: a commit a second, sealing each hour with its
+rollups in the main file, the sign of life every five seconds, the merge of the day. `written` is
+what the operating system counts for this process (write_bytes), logs included; on a file system in
+memory it is nothing. A ticker says how late the event loop, and with it every check, is meanwhile.
+A year is computed from the days that were simulated, and says so. All of it ends by itself.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import platform
+import random
+import statistics
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from bench.checks import percentile  # noqa: E402  # the checkout, not an installed copy
+from bench.months import Target  # noqa: E402
+from netpulse.app import SWITCH_SECONDS  # noqa: E402
+from netpulse.crypto.vault import Vault  # noqa: E402
+from netpulse.engine.clock import Clock  # noqa: E402
+from netpulse.engine.housekeeping import SEEN_SECONDS, Housekeeping  # noqa: E402
+from netpulse.model.check import Check  # noqa: E402
+from netpulse.model.time import DAY, HOUR, MINUTE, SECOND, Millis  # noqa: E402
+from netpulse.storage import directory, rollups, runs  # noqa: E402
+from netpulse.storage.db import Database  # noqa: E402
+from netpulse.storage.opening import open_database  # noqa: E402
+from netpulse.storage.raw import Raw, month  # noqa: E402
+from netpulse.storage.raw.files import open_file  # noqa: E402
+from netpulse.storage.raw.hot import VERSION  # noqa: E402
+from netpulse.storage.rollups import Rollup  # noqa: E402
+
+BEGIN = 1_767_225_600_000
+"""2026-01-01T00:00:00Z: a day begins, and a month."""
+TICK_SECONDS = 0.005
+READS = 200
+YEAR_DAYS = 365
+RATES = ((1_000, 60, 60), (1_000, 10, 60), (10_000, 10, 6))
+"""Monitors, seconds between checks, minutes of an hour: 17, 100 and 1,000 checks a second."""
+DAYS = ((500, 60), (100, 10))
+SUMMED, SUMMED_DAYS = 1_000, 30
+
+TARGETS = {
+    "hot_bytes": 45,
+    "hour_bytes": 6,
+    "day_bytes": 5,
+    "written_bytes": 200,
+    "day_read_ms_p99": 5,
+    "loop_late_ms_max": 100,
+    "year_raw_gb": 3,
+    "year_rollups_gb": 0.4,
+}
+
+
+class MovedClock(Clock):
+    """A clock whose wall time is set by hand."""
+
+    def __init__(self) -> None:
+        """Begin with the first day."""
+        self.at: Millis = BEGIN
+
+    def now(self) -> Millis:
+        """Return the wall time."""
+        return self.at
+
+
+class Ticker:
+    """How late a task of the loop is that wants to run every few milliseconds."""
+
+    def __init__(self) -> None:
+        """Begin to measure."""
+        self.late: list[float] = []
+        self._task = asyncio.create_task(self._tick())
+
+    async def _tick(self) -> None:
+        while True:
+            began = time.perf_counter()
+            await asyncio.sleep(TICK_SECONDS)
+            self.late.append((time.perf_counter() - began - TICK_SECONDS) * 1000)
+
+    async def stop(self) -> dict[str, float]:
+        """End, and return the figures."""
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
+        return {
+            "loop_late_ms_p99": round(percentile(self.late, 0.99), 2),
+            "loop_late_ms_max": round(max(self.late, default=0.0), 2),
+        }
+
+
+class Store:
+    """A data directory with the parts that write to it."""
+
+    def __init__(self, data: Path, db: Database, raw: Raw, clock: MovedClock, run_id: int) -> None:
+        """Take the parts."""
+        self.data = data
+        self.db = db
+        self.raw = raw
+        self.clock = clock
+        self.run_id = run_id
+        self.keeping = Housekeeping(db=db, raw=raw, clock=clock, raw_days=90)
+
+    @classmethod
+    async def open(cls, data: Path) -> Store:
+        """Make a data directory and open it."""
+        directory.prepare(data)
+        db = await open_database(data, Vault(bytes(range(32))))
+        clock = MovedClock()
+        run_id, _ = await db.write(runs.begin, BEGIN, "bench")
+        return cls(data, db, Raw(data, now=clock.now), clock, run_id)
+
+    async def close(self) -> None:
+        """Close all files."""
+        await self.raw.close()
+        await self.db.close()
+
+    async def live(
+        self, checks: list[tuple[int, Check]], start: Millis, end: Millis, every: int
+    ) -> None:
+        """Append checks as time goes by from `start` to `end`, in commits of `every` seconds."""
+        checks.sort(key=lambda entry: entry[1].due_at)
+        place = 0
+        for at in range(start + every * SECOND, end + 1, every * SECOND):
+            first = place
+            while place < len(checks) and checks[place][1].due_at < at:
+                place += 1
+            self.raw.append(checks[first:place])
+            await self.raw.flush()
+            if at % round(SEEN_SECONDS * SECOND) == 0:
+                self.clock.at = at
+                await self.db.write(runs.seen, self.run_id, at)
+
+    async def seal(self, hour: Millis) -> None:
+        """Seal the hour, as it is done five minutes after its end."""
+        self.clock.at = hour + HOUR + 6 * MINUTE
+        await self.keeping.seal()
+
+
+def written() -> int:
+    """Return the bytes that this process has had written to disk so far."""
+    for line in Path("/proc/self/io").read_text().splitlines():
+        if line.startswith("write_bytes"):
+            return int(line.split()[1])
+    raise SystemExit("/proc/self/io does not say what is written")
+
+
+def size(directory: Path) -> int:
+    """Return the bytes of the files in a directory."""
+    return sum(path.stat().st_size for path in directory.iterdir())
+
+
+def file_bytes(path: Path, version: int) -> tuple[int, int]:
+    """Return the bytes of a file and of the pages in it that are free, its log included."""
+    connection = open_file(path, version, query_only=True)
+    try:
+        page, pages, free = (
+            int(connection.execute(f"PRAGMA {name}").get)
+            for name in ("page_size", "page_count", "freelist_count")
+        )
+    finally:
+        connection.close()
+    return page * pages, page * free
+
+
+def packed(data: Path, blobs: str) -> tuple[int, int]:
+    """Return the bytes of the `blobs` (hours or days) in all months, and the checks in them."""
+    query = {
+        "hours": "SELECT total(length(packed)), total(checks) FROM hours",
+        "days": "SELECT total(length(packed)), total(checks) FROM days",
+    }[blobs]
+    total, checks = 0, 0
+    for path in (data / "checks").glob("*.db"):
+        connection = open_file(path, month.VERSION, query_only=True)
+        try:
+            found = connection.execute(query).fetchall()[0]
+        finally:
+            connection.close()
+        total, checks = total + int(found[0]), checks + int(found[1])
+    return total, checks
+
+
+def month_bytes(data: Path) -> tuple[int, int]:
+    """Return the bytes of all month files and of the free pages in them."""
+    both = [file_bytes(path, month.VERSION) for path in (data / "checks").glob("*.db")]
+    return sum(each[0] for each in both), sum(each[1] for each in both)
+
+
+def simulated(targets: list[Target], start: Millis, end: Millis) -> list[tuple[int, Check]]:
+    """Return the checks of all targets due from `start` to before `end`, with their keys."""
+    return [
+        (key, check) for key, target in enumerate(targets, 1) for check in target.checks(start, end)
+    ]
+
+
+async def rate(monitors: int, interval: int, minutes: int, where: Path) -> dict[str, Any]:
+    """Let monitors live through some minutes of an hour, seal it, and return what that wrote."""
+    targets = [Target(number, interval) for number in range(monitors)]
+    store = await Store.open(where / f"rate {monitors} {interval}")
+    try:
+        checks = simulated(targets, BEGIN, BEGIN + minutes * MINUTE)
+        count = len(checks)
+        before, began = written(), time.process_time()
+        await store.live(checks, BEGIN, BEGIN + minutes * MINUTE, 1)
+        appended, cpu = written() - before, time.process_time() - began
+        (hot,) = (store.data / "hot").glob("*.db")
+        hot_bytes, _ = file_bytes(hot, VERSION)
+        log = size(store.data / "hot") - hot.stat().st_size
+        before, began, start = written(), time.process_time(), time.perf_counter()
+        ticker = Ticker()
+        await store.seal(BEGIN)
+        late = await ticker.stop()
+        sealing, cpu_sealing = time.perf_counter() - start, time.process_time() - began
+        sealed = written() - before
+        # What this machine does to a loop beside which nothing is sealed.
+        ticker = Ticker()
+        await asyncio.sleep(max(1.0, sealing))
+        idle = await ticker.stop()
+        return {
+            "monitors": monitors,
+            "interval_seconds": interval,
+            "checks": count,
+            "hot_bytes": round(hot_bytes / count, 1),
+            "log_bytes_in_all": log,
+            "append_us": round(cpu * 1e6 / count, 1),
+            "append_written_bytes": round(appended / count, 1),
+            "seal_us": round(cpu_sealing * 1e6 / count, 1),
+            "seal_written_bytes": round(sealed / count, 1),
+            "idle": idle,
+            **late,
+        }
+    finally:
+        await store.close()
+
+
+async def day(monitors: int, interval: int, days: int, where: Path) -> dict[str, Any]:
+    """Let monitors live for whole days, merge them, and return what is stored and how it reads."""
+    targets = [Target(number, interval) for number in range(monitors)]
+    store = await Store.open(where / f"day {monitors} {interval}")
+    found: dict[str, Any] = {"monitors": monitors, "interval_seconds": interval, "days": days}
+    try:
+        for number in range(24 * days):
+            hour = BEGIN + number * HOUR
+            checks = simulated(targets, hour, hour + HOUR)
+            await store.live(checks, hour, hour + HOUR, 60)
+            if number == 24 * days - 1:
+                total, held = packed(store.data, "hours")
+                found["hour_bytes"] = round(total / held, 2)
+                last = len(checks)
+            else:
+                await store.seal(hour)
+        before, began = written(), time.process_time()
+        ticker = Ticker()
+        await store.seal(hour)
+        late = await ticker.stop()
+        total, held = packed(store.data, "days")
+        used, free = month_bytes(store.data)
+        # With the last hour's sealing, which is a twenty-fourth of what is written here.
+        merged = held / days + last
+        found |= {
+            "day_bytes": round(total / held, 2),
+            "merge_us": round((time.process_time() - began) * 1e6 / merged, 1),
+            "merge_written_bytes": round((written() - before) / merged, 1),
+            "file_bytes": round((used - free) / held, 2),
+            "free_bytes_a_monitor": round(free / monitors),
+            "checks": held,
+            "checked": monitors * days * DAY // (interval * SECOND) == held,
+            **late,
+        }
+        found |= await reads(store, monitors, days)
+        ticker = Ticker()
+        await store.raw.drop_before("2027-01")
+        found["retention"] = await ticker.stop()
+    finally:
+        await store.close()
+    return found
+
+
+async def reads(store: Store, monitors: int, days: int) -> dict[str, Any]:
+    """Read days of single monitors, as checks and as what a chart is made of."""
+    dice = random.Random(monitors)
+    whole, charted = [], []
+    for _ in range(READS):
+        key, start = dice.randrange(monitors) + 1, BEGIN + dice.randrange(days) * DAY
+        began = time.perf_counter()
+        await store.raw.series(key, start, start + DAY, 96)
+        charted.append((time.perf_counter() - began) * 1000)
+        began = time.perf_counter()
+        await store.raw.range(key, start, start + DAY)
+        whole.append((time.perf_counter() - began) * 1000)
+    return {
+        "day_read_ms_median": round(statistics.median(whole), 2),
+        "day_read_ms_p99": round(percentile(whole, 0.99), 2),
+        "day_chart_ms_median": round(statistics.median(charted), 2),
+        "day_chart_ms_p99": round(percentile(charted, 0.99), 2),
+    }
+
+
+async def sums(monitors: int, days: int, where: Path) -> dict[str, Any]:
+    """Write the rollups of `days` hour by hour, and return what they take."""
+    store = await Store.open(where / "sums")
+    dice = random.Random(monitors)
+    usual = [dice.lognormvariate(4.5, 1) for _ in range(monitors)]
+    file = store.db.path
+    try:
+        empty, before = file.stat().st_size, written()
+        for number in range(24 * days):
+            hour = BEGIN + number * HOUR
+            some = [_sum(key, hour, ms, dice) for key, ms in enumerate(usual, 1)]
+            await store.db.write(rollups.put_hour, some)
+            if number % 24 == 23:
+                await store.db.write(rollups.fold_days, hour + HOUR - DAY, range(1, monitors + 1))
+        wrote = written() - before
+    finally:
+        await store.close()
+    hours = monitors * 24 * days
+    return {
+        "monitors": monitors,
+        "days": days,
+        "bytes_an_hour": round((file.stat().st_size - empty) / hours, 1),
+        "written_bytes_an_hour": round(wrote / hours),
+    }
+
+
+def _sum(key: int, hour: Millis, ms: float, dice: random.Random) -> Rollup:
+    return Rollup(
+        key=key,
+        from_ms=hour,
+        checks=60,
+        ups=60,
+        degraded=0,
+        downs=0,
+        inconclusive=0,
+        response_count=60,
+        response_sum=int(60 * ms * dice.lognormvariate(0, 0.01)),
+        response_min=int(ms * 0.8),
+        response_max=int(ms * 1.3),
+    )
+
+
+async def run(days: int, where: Path) -> dict[str, Any]:
+    """Measure everything, in turn."""
+    rates = [await rate(*each, where) for each in RATES]
+    whole = [await day(*each, days, where) for each in DAYS]
+    summed = await sums(SUMMED, SUMMED_DAYS, where)
+    merged = {each["interval_seconds"]: each["merge_written_bytes"] for each in whole}
+    for each in rates:
+        # An hour of one monitor has its rollup, whatever its interval.
+        checks_an_hour = HOUR / SECOND / each["interval_seconds"]
+        each["rollup_written_bytes"] = round(summed["written_bytes_an_hour"] / checks_an_hour, 1)
+        each["written_bytes"] = round(
+            each["append_written_bytes"]
+            + each["seal_written_bytes"]
+            + merged[each["interval_seconds"]]
+        )
+    slow = next(each for each in whole if each["interval_seconds"] == 60)
+    checks = 1_000 * YEAR_DAYS * DAY // MINUTE
+    return {
+        "rates": rates,
+        "days": whole,
+        "rollups": summed,
+        "year": {
+            "of": f"1,000 monitors at 60 s, computed from {days} simulated day(s) of "
+            f"{slow['monitors']} monitors, and {SUMMED_DAYS} days of rollups",
+            # The pages of the hours are free once the day is merged, and taken by the next day's:
+            # each month's file keeps those of one day.
+            "raw_gb": round(
+                (checks * slow["file_bytes"] + 12_000 * slow["free_bytes_a_monitor"]) / 1e9, 2
+            ),
+            "rollups_gb": round(1_000 * YEAR_DAYS * 24 * summed["bytes_an_hour"] / 1e9, 3),
+        },
+    }
+
+
+def show(found: dict[str, Any]) -> None:
+    """Print the figures beside their targets."""
+    goal = TARGETS
+    out = sys.stdout.write
+    for each in found["rates"]:
+        pace = each["monitors"] / each["interval_seconds"]
+        out(
+            f"{pace:>6.0f} checks/s: {each['hot_bytes']} bytes a check in the current hour (target "
+            f"{goal['hot_bytes']}), written {each['written_bytes']} (target "
+            f"{goal['written_bytes']}): appending {each['append_written_bytes']}, sealing and "
+            f"rollups {each['seal_written_bytes']}; loop late at most "
+            f"{each['loop_late_ms_max']} ms (target {goal['loop_late_ms_max']}; "
+            f"{each['idle']['loop_late_ms_max']} without), p99 {each['loop_late_ms_p99']} "
+            f"({each['idle']['loop_late_ms_p99']} without)\n"
+        )
+    for each in found["days"]:
+        out(
+            f"every {each['interval_seconds']:>2} s: {each['hour_bytes']} bytes a check by hour "
+            f"(target {goal['hour_bytes']}), {each['day_bytes']} by day (target "
+            f"{goal['day_bytes']}), {each['file_bytes']} with the file around it; a day of "
+            f"{each['checks'] // each['monitors'] // each['days']} checks read in "
+            f"{each['day_read_ms_median']} ms, p99 {each['day_read_ms_p99']} (target "
+            f"{goal['day_read_ms_p99']}), its chart in {each['day_chart_ms_median']} ms, p99 "
+            f"{each['day_chart_ms_p99']}; loop late at most {each['loop_late_ms_max']} ms while "
+            f"merging, {each['retention']['loop_late_ms_max']} while deleting\n"
+        )
+    year = found["year"]
+    out(
+        f"a year of {year['of']}: raw {year['raw_gb']} GB (target {goal['year_raw_gb']}), rollups "
+        f"{year['rollups_gb']} GB (target {goal['year_rollups_gb']})\n"
+    )
+
+
+def main() -> None:
+    """Measure, print the figures beside their targets, and keep them."""
+    options = argparse.ArgumentParser(description=__doc__)
+    options.add_argument("--days", type=int, default=1, help="whole days to simulate")
+    options.add_argument("--data", type=Path, help="work below this directory, on the disk meant")
+    options.add_argument("--out", type=Path, help="directory for the results")
+    chosen = options.parse_args()
+    sys.setswitchinterval(SWITCH_SECONDS)
+    with tempfile.TemporaryDirectory(dir=chosen.data) as name:
+        found = asyncio.run(run(chosen.days, Path(name)))
+    show(found)
+    if chosen.out:
+        report = {
+            "measured_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+            "command": "make bench",
+            "machine": {
+                "system": f"{platform.system()} {platform.machine()}",
+                "python": platform.python_version(),
+                "cores": os.cpu_count(),
+            },
+            "targets": TARGETS,
+        }
+        chosen.out.mkdir(parents=True, exist_ok=True)
+        (chosen.out / "disk.json").write_text(json.dumps(report | found, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
