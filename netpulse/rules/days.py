@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
+from typing import TypeVar
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -41,6 +43,7 @@ def days(
     `spans` begin with the one in force at `first`, if any. The worst state names a day: a minute
     down makes it a day with downtime.
     """
+    holes, windows = _by_day(first, count, gaps), _by_day(first, count, maintained)
     found = []
     at = 0
     for number in range(count):
@@ -48,18 +51,40 @@ def days(
         end = start + DAY
         while at + 1 < len(spans) and spans[at + 1].at <= start:
             at += 1
-        inside = [span for span in spans[at:] if span.at < end]
-        if not inside or min(end, now) <= start:
-            found.append(Day(start=start, status="none"))
-            continue
-        watched_from = max(start, inside[0].at)
-        over = [gap for gap in gaps if gap.start < end and gap.end > watched_from]
-        windows = [one for one in maintained if one.start < end and one.end > watched_from]
-        if end <= now and watched_from == start and len(inside) == 1 and not over and not windows:
+        is_whole = (
+            end <= now
+            and at < len(spans)
+            and spans[at].at <= start
+            and (at + 1 == len(spans) or spans[at + 1].at >= end)
+            and number not in windows
+        )
+        if is_whole and number not in holes:
             # Most days of most monitors are one state from end to end.
-            found.append(_whole(start, inside[0].status))
-            continue
-        found.append(_day(start, account(watched_from, end, inside, over, now, windows)))
+            found.append(_whole(start, spans[at].status))
+        elif is_whole and spans[at].status is Status.UP:
+            # A restart of ours is a hole in the same day of all monitors.
+            found.append(_up_but_for(start, tuple(holes[number])))
+        else:
+            inside = [span for span in spans[at:] if span.at < end]
+            if not inside or min(end, now) <= start:
+                found.append(Day(start=start, status="none"))
+                continue
+            over, maintenance = holes.get(number, ()), windows.get(number, ())
+            watched_from = max(start, inside[0].at)
+            found.append(_day(start, account(watched_from, end, inside, over, now, maintenance)))
+    return found
+
+
+Stretch = TypeVar("Stretch", Gap, Window)
+
+
+def _by_day(first: Millis, count: int, stretches: Sequence[Stretch]) -> dict[int, list[Stretch]]:
+    """Return by the number of the day, counted from `first`, which of `stretches` lie in it."""
+    found: dict[int, list[Stretch]] = {}
+    for stretch in stretches:
+        begun, ended = (stretch.start - first) // DAY, -((first - stretch.end) // DAY)
+        for number in range(max(0, begun), min(count, ended)):
+            found.setdefault(number, []).append(stretch)
     return found
 
 
@@ -80,6 +105,14 @@ def runs(named: Sequence[Day]) -> list[tuple[str, int]]:
     return found
 
 
+@lru_cache(maxsize=2_048)
+def _up_but_for(start: Millis, holes: tuple[Gap, ...]) -> Day:
+    """Return a day that was up whenever somebody watched."""
+    end = start + DAY
+    return _day(start, account(start, end, [Span(at=start, status=Status.UP)], holes, end))
+
+
+@lru_cache(maxsize=2_048)
 def _whole(start: Millis, status: Status) -> Day:
     """Return the day that was in one state all through, as `_day` would."""
     seconds = DAY // SECOND

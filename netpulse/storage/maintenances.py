@@ -11,6 +11,7 @@ import logging
 from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
+import msgspec
 from msgspec import Struct
 from msgspec.structs import replace as changed
 
@@ -411,6 +412,19 @@ def between(conn: Conn, monitor_id: Id, start: Millis, end: Millis) -> list[Wind
         (monitor_id, end, start),
     )
     return rules.merged([Window(*row) for row in rows])
+
+
+def of_some(
+    conn: Conn, monitor_ids: Sequence[Id], start: Millis, end: Millis
+) -> dict[Id, list[Window]]:
+    """Return `between` of each of these monitors that has any."""
+    rows = conn.all(
+        "SELECT s.monitor_id, s.from_ms, s.to_ms FROM json_each(?1) i"
+        " CROSS JOIN maintenance_spans s ON s.monitor_id = i.value"
+        " WHERE s.from_ms < ?3 AND s.to_ms > ?2",
+        (msgspec.json.encode(monitor_ids).decode(), start, end),
+    )
+    return _by_monitor(rows)
 
 
 def of_all(conn: Conn, org_id: Id, start: Millis, end: Millis) -> dict[Id, list[Window]]:

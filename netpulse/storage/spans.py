@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import msgspec
+
 from netpulse.model.ids import Id
 from netpulse.model.time import Millis
 from netpulse.model.watch import Span, Status, UnknownReason
@@ -17,6 +21,23 @@ def between(conn: Conn, monitor_id: Id, start: Millis, end: Millis) -> list[Span
         (monitor_id, start, end),
     )
     return [_span(row) for row in rows]
+
+
+def of_some(
+    conn: Conn, monitor_ids: Sequence[Id], start: Millis, end: Millis
+) -> dict[Id, list[Span]]:
+    """Return `between` of each of these monitors that has any."""
+    rows = conn.all(
+        "SELECT s.from_ms, s.status, s.reason, s.incident_id, s.monitor_id FROM json_each(?1) i"
+        " CROSS JOIN spans s ON s.monitor_id = i.value WHERE s.from_ms < ?3"
+        " AND s.from_ms >= coalesce((SELECT max(p.from_ms) FROM spans p"
+        " WHERE p.monitor_id = i.value AND p.from_ms <= ?2), ?2) ORDER BY i.key, s.from_ms",
+        (msgspec.json.encode(monitor_ids).decode(), start, end),
+    )
+    found: dict[Id, list[Span]] = {}
+    for row in rows:
+        found.setdefault(row[4], []).append(_span(row))
+    return found
 
 
 def last_start(conn: Conn, monitor_id: Id) -> Millis | None:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from netpulse.engine.live import monitor_event
 from netpulse.model.alert import Cause, Event, Notice, NoticeStatus, Rule, Suppressed
 from netpulse.model.ids import Id
 from netpulse.model.incident import Incident
+from netpulse.model.maintenance import Window
 from netpulse.model.monitor import type_of
 from netpulse.model.time import DAY, SECOND, Millis, rfc3339
+from netpulse.model.watch import Gap, Span, Status
 from netpulse.rules import uptime
 from netpulse.rules.days import Day, clipped, days, runs
 from netpulse.storage import alert_rules, channels, maintenances, monitors, quotas, spans
@@ -104,19 +107,45 @@ def bars(
     shown_from = quotas.shown_from(conn, org_id, now)
     first = (now // DAY - BAR_DAYS + 1) * DAY
     gaps = running.gaps(conn, first, now)
-    found = {}
+    ids = [monitor_id for monitor_id, _ in rows]
+    known_of = spans.of_some(conn, ids, max(first, shown_from), now)
+    maintained_of = maintenances.of_some(conn, ids, first, now)
+    found: dict[Id, dict[str, Any]] = {}
+    alike: dict[tuple[Span, Millis], dict[str, Any]] = {}
     for monitor_id, created_at in rows:
-        known = clipped(spans.between(conn, monitor_id, max(first, shown_from), now), shown_from)
-        maintained = maintenances.between(conn, monitor_id, first, now)
-        named = days(first, BAR_DAYS, known, gaps, now, maintained)
+        known = clipped(known_of.get(monitor_id, ()), max(first, shown_from))
+        maintained = maintained_of.get(monitor_id, ())
         begun = max(first, created_at, shown_from)
-        account = uptime.account(begun, now, known, gaps, now, maintained)
-        found[monitor_id] = {
-            "bar": {"days": BAR_DAYS, "runs": [list(run) for run in runs(named)]},
-            "days": [{"text": _day_text(day)} for day in named] if in_words else [],
-            "uptime_percent": account.uptime_percent_time,
-        }
+        if len(known) > 1 or maintained:
+            found[monitor_id] = _bar(first, begun, known, gaps, now, maintained, in_words)
+            continue
+        # Most are in one state all the time, and so have the same bar.
+        key = (known[0] if known else _NOTHING, begun)
+        if key not in alike:
+            alike[key] = _bar(first, begun, known, gaps, now, maintained, in_words)
+        found[monitor_id] = alike[key]
     return found
+
+
+_NOTHING = Span(at=0, status=Status.PENDING)
+
+
+def _bar(
+    first: Millis,
+    begun: Millis,
+    known: Sequence[Span],
+    gaps: Sequence[Gap],
+    now: Millis,
+    maintained: Sequence[Window],
+    in_words: bool,
+) -> dict[str, Any]:
+    named = days(first, BAR_DAYS, known, gaps, now, maintained)
+    account = uptime.account(begun, now, known, gaps, now, maintained)
+    return {
+        "bar": {"days": BAR_DAYS, "runs": [list(run) for run in runs(named)]},
+        "days": [{"text": _day_text(day)} for day in named] if in_words else [],
+        "uptime_percent": account.uptime_percent_time,
+    }
 
 
 _STATES = {
