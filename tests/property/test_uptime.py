@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from netpulse.model.maintenance import Window
+from netpulse.model.time import DAY, HOUR
 from netpulse.model.watch import Gap, Span, Status, UnknownReason
+from netpulse.rules.days import days
+from netpulse.rules.maintenance import merged
 from netpulse.rules.uptime import account, percent
 
 T = 1_700_000_000_000
@@ -89,6 +93,34 @@ def test_every_second_is_in_one_part(
 
     assert one.coverage_percent is None or 0 <= one.coverage_percent <= 100
     assert one.uptime_percent_time is None or 0 <= one.uptime_percent_time <= 100
+
+
+FIRST = T - T % DAY
+STRETCHED = 4_000
+"""Half a second becomes two thousand: the same stories over a week."""
+
+
+@given(spans(), gaps(), windows(), st.integers(-1, 8 * 24))
+def test_a_day_is_the_account_of_its_time(
+    found: list[Span], unwatched: list[Gap], maintained: list[Window], hours: int
+) -> None:
+    def late(at: int) -> int:
+        return FIRST + (at - T) * STRETCHED
+
+    found = [replace(span, at=late(span.at)) for span in found]
+    unwatched = [replace(gap, start=late(gap.start), end=late(gap.end)) for gap in unwatched]
+    maintained = merged([Window(late(one.start), late(one.end)) for one in maintained])
+    now = FIRST + hours * HOUR
+
+    for number, day in enumerate(days(FIRST, 8, found, unwatched, now, maintained)):
+        assert day.start == FIRST + number * DAY
+        one = account(day.start, day.start + DAY, found, unwatched, now, maintained)
+        assert (day.up_seconds, day.degraded_seconds, day.down_seconds) == (
+            one.up_seconds,
+            one.degraded_seconds,
+            one.down_seconds,
+        )
+        assert day.outages == sum(outage.duration_seconds > 0 for outage in one.outages)
 
 
 @given(offsets, offsets, offsets, spans(), gaps(), windows())
