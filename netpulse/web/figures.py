@@ -59,7 +59,7 @@ def ms(value: float | None) -> str:
 
 def outages(n: int) -> str:
     """Return how many there were as what stands behind a duration: " (2 outages)"; "" for none."""
-    return f" ({plural(n, '%(num)s outage', '%(num)s outages')})" if n else ""
+    return " (" + plural(n, "%(num)s outage", "%(num)s outages") + ")" if n else ""
 
 
 def within(word: str) -> str:

@@ -19,6 +19,7 @@ from netpulse.model.time import Millis
 from netpulse.model.user import Actor, Role, User
 from netpulse.storage import api_keys, audit, orgs, sessions, users
 from netpulse.storage.db import Conn, Database, QuotaReached
+from netpulse.web import languages
 from netpulse.web.errors import forbidden, quota_reached, unauthorized
 from netpulse.web.proxies import networks, within
 
@@ -130,10 +131,13 @@ class OrgSession(Struct, frozen=True, kw_only=True):
     async def read(
         self, query: Callable[Concatenate[Conn, Id, P], R], *args: P.args, **kwargs: P.kwargs
     ) -> R:
-        """Return `query(conn, org_id, ...)` from a reader."""
+        """Return `query(conn, org_id, ...)` from a reader, where it may say something in the
+        language of the request."""
+        spoken = languages.code()
 
         def bound(conn: Conn) -> R:
-            return query(conn, self.org_id, *args, **kwargs)
+            with languages.using(spoken):
+                return query(conn, self.org_id, *args, **kwargs)
 
         return await self.db.read(bound)
 

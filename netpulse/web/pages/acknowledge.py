@@ -29,7 +29,8 @@ from netpulse.web.session import Deed
 
 class _About(Struct, frozen=True):
     incident: Incident
-    channel_name: str
+    channel_name: str | None
+    """None: of a channel that is gone."""
 
 
 def _about(conn: Conn, incident_id: Id, channel_id: Id) -> _About | None:
@@ -41,7 +42,7 @@ def _about(conn: Conn, incident_id: Id, channel_id: Id) -> _About | None:
     if org is None or org.deleted_at is not None:
         return None
     channel = channels.get(conn, incident.org_id, channel_id)
-    return _About(incident, say("a channel that is gone") if channel is None else channel.name)
+    return _About(incident, None if channel is None else channel.name)
 
 
 async def _found(call: Call) -> _About:
@@ -77,7 +78,7 @@ def _shown(call: Call, about: _About, *, done: bool = False) -> Response[bytes]:
         incident=incident_row(incident, call.now),
         is_open=incident.resolved_at is None,
         done=done,
-        channel_name=about.channel_name,
+        channel_name=about.channel_name or say("a channel that is gone"),
     )
     return with_secret_address(call, response)
 
@@ -94,7 +95,8 @@ async def acknowledge(call: Call) -> Response[bytes]:
     about = await _found(call)
     incident = about.incident
     stranger = call.stranger
-    by = say("the link sent by %(channel_name)s", channel_name=about.channel_name)
+    # It is written into the story, and reads there in English for everybody.
+    by = f"the link sent by {about.channel_name or 'a channel that is gone'}"
     actor = Actor(kind="system", label=by, ip=stranger.ip, user_agent=stranger.user_agent)
 
     def work(conn: Conn) -> Acknowledged:

@@ -105,7 +105,9 @@ async def _form(
         monitors=choices.monitors,
         monitors_truncated=not choices.are_all,
         pages=choices.pages,
-        statuses=[{"value": one.value, "label": one.value.capitalize()} for one in IncidentStatus],
+        statuses=[
+            {"value": one.value, "label": say(one.value.capitalize())} for one in IncidentStatus
+        ],
         impacts=[{"value": one.value, "label": say(text)} for one, text in _IMPACTS.items()],
     )
 

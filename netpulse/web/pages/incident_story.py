@@ -207,7 +207,8 @@ def _entry(entry: TimelineEntry) -> dict[str, Any]:
 
 def resolution_text(incident: Incident) -> str | None:
     """Return how it ended, in a sentence."""
-    return _RESOLUTIONS.get(incident.resolution or "")
+    told = _RESOLUTIONS.get(incident.resolution or "")
+    return None if told is None else say(told)
 
 
 def why(story: Story) -> list[dict[str, Any]]:
@@ -236,18 +237,18 @@ def why(story: Story) -> list[dict[str, Any]]:
 def _made_of_it(story: Story, change: Change, rule: Considered) -> dict[str, str | None]:
     """Return the verdict in words; of a rule that spoke, what became of what it said."""
     words = {
-        "verdict_text": _VERDICTS.get(rule.verdict, rule.verdict),
+        "verdict_text": say(_VERDICTS.get(rule.verdict, rule.verdict)),
         "reason_text": _reason(rule),
     }
     notice = story.written.get((rule.rule_id, rule.channel_id, change.at))
     if rule.verdict != "told" or notice is None or notice.status not in _OUTCOMES:
         return words
-    why_not = notice.error if notice.reason is None else REASONS[notice.reason]
-    return {"verdict_text": _OUTCOMES[notice.status], "reason_text": why_not}
+    why_not = notice.error if notice.reason is None else say(REASONS[notice.reason])
+    return {"verdict_text": say(_OUTCOMES[notice.status]), "reason_text": why_not}
 
 
 def _reason(rule: Considered) -> str | None:
     if rule.reason is None:
         return None
     known = rule.reason in set(Suppressed)
-    return REASONS[Suppressed(rule.reason)] if known else rule.reason
+    return say(REASONS[Suppressed(rule.reason)]) if known else rule.reason

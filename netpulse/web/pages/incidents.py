@@ -172,7 +172,9 @@ async def _detail(
         active="Incidents",
         status=status,
         form=forms.view(form, errors),
-        statuses=[{"value": one.value, "label": one.value.capitalize()} for one in IncidentStatus],
+        statuses=[
+            {"value": one.value, "label": say(one.value.capitalize())} for one in IncidentStatus
+        ],
         **shown,
     )
 

@@ -38,7 +38,7 @@ from netpulse.web.api.uptime import UptimeQuery, uptime_of
 from netpulse.web.call import Call
 from netpulse.web.endpoint import VIEWER, page
 from netpulse.web.errors import not_found
-from netpulse.web.languages import say
+from netpulse.web.languages import mark, say
 from netpulse.web.pages import chart, render
 from netpulse.web.pages.badge_pictures import ON_ITS_PAGE, pictures
 from netpulse.web.pages.monitor_facts import facts
@@ -49,7 +49,12 @@ RECENT_INCIDENTS = 5
 RECENT_NOTICES = 5
 NEW_FOR = HOUR
 """How long a monitor's page fetches its figures again after checks, and not only after changes."""
-FIGURES = (("24h", "24 hours"), ("7d", "7 days"), ("30d", "30 days"), ("90d", "90 days"))
+FIGURES = (
+    ("24h", mark("24 hours")),
+    ("7d", mark("7 days")),
+    ("30d", mark("30 days")),
+    ("90d", mark("90 days")),
+)
 
 
 def pager(path: str, filters: dict[str, str], at: int, limit: int, total: int) -> dict[str, Any]:
@@ -138,7 +143,7 @@ async def _figures(call: Call, monitor: Monitor) -> list[dict[str, Any]]:
         )
         figures.append(
             {
-                "label": label,
+                "label": say(label),
                 "uptime_percent": account.uptime_percent_time,
                 "coverage_percent": account.coverage_percent,
                 "down_seconds": account.down_seconds,

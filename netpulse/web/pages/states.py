@@ -25,6 +25,8 @@ _WORDS: Mapping[str, str] = {
     "suppressed": mark("Not sent"),
     "none": mark("No data"),
 }
+IMPACTS = (mark("None"), mark("Minor"), mark("Major"), mark("Critical"))
+"""The impacts of incidents, as their page says them."""
 _BARE = mark("Waiting for the first check")
 """What a state's text may be beside the words above."""
 

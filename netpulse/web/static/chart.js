@@ -157,7 +157,7 @@ function draw(box, data, zoom) {
         font: "12px system-ui", size: 58, values: (u, splits) => splits.map((v) => (v === 0 ? "0" : milliseconds(v))) },
     ],
     series: [
-      { value: (u, v) => (v === null ? "–" : moment.format(v * 1000)) },
+      { label: said("Time"), value: (u, v) => (v === null ? "–" : moment.format(v * 1000)) },
       ...shown.map((series, i) => ({
         label: labelOf(series),
         stroke: tone(i + 1),

@@ -161,38 +161,32 @@ def bar_words(days: Sequence[BoardDay]) -> str:
     """Return what the days of a bar have been, in words: "3 days with an outage, 1 not known"."""
     counts = Counter(day.status for day in days if day.known)
     parts: list[str] = []
-    for status, (one, many, further) in _COUNTED.items():
+    for status, further in _COUNTED.items():
         n = counts[status]
         if n:
-            parts.append(say(further, num=n) if parts else plural(n, one, many))
+            parts.append(say(further, num=n) if parts else _first(status, n))
     if not parts:
         return say("No outage in these days") if counts else say("No data yet")
     return ", ".join(parts)
 
 
 _COUNTED = {
-    PublicStatus.OUTAGE: (
-        mark("%(num)s day with an outage"),
-        mark("%(num)s days with an outage"),
-        mark("%(num)s with an outage"),
-    ),
-    PublicStatus.DEGRADED: (
-        mark("%(num)s day degraded"),
-        mark("%(num)s days degraded"),
-        mark("%(num)s degraded"),
-    ),
-    PublicStatus.MAINTENANCE: (
-        mark("%(num)s day with maintenance"),
-        mark("%(num)s days with maintenance"),
-        mark("%(num)s with maintenance"),
-    ),
-    PublicStatus.UNKNOWN: (
-        mark("%(num)s day not known"),
-        mark("%(num)s days not known"),
-        mark("%(num)s not known"),
-    ),
+    PublicStatus.OUTAGE: mark("%(num)s with an outage"),
+    PublicStatus.DEGRADED: mark("%(num)s degraded"),
+    PublicStatus.MAINTENANCE: mark("%(num)s with maintenance"),
+    PublicStatus.UNKNOWN: mark("%(num)s not known"),
 }
-"""By state: a day of it, days, and days beside others."""
+"""By state: days of it, beside others."""
+
+
+def _first(status: PublicStatus, n: int) -> str:
+    if status is PublicStatus.OUTAGE:
+        return plural(n, "%(num)s day with an outage", "%(num)s days with an outage")
+    if status is PublicStatus.DEGRADED:
+        return plural(n, "%(num)s day degraded", "%(num)s days degraded")
+    if status is PublicStatus.MAINTENANCE:
+        return plural(n, "%(num)s day with maintenance", "%(num)s days with maintenance")
+    return plural(n, "%(num)s day not known", "%(num)s days not known")
 
 
 def _story(day: BoardDay) -> str:
@@ -230,7 +224,7 @@ def day_text(day: BoardDay) -> str:
     """Return a day's story: "2026-11-23: down for 3 min (1 outage)"."""
     date = rfc3339(day.start)[:10]
     if not day.known:
-        return f"{date}: {say('no data')}"
+        return f"{date}: " + say("no data")
     if day.status is PublicStatus.OUTAGE:
         down = say("down for %(duration)s", duration=duration(day.down_seconds))
         return f"{date}: {down}{outages(day.outages)}"
