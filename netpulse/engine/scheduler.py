@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import heapq
 import logging
+import time
 from collections import deque
 from collections.abc import Callable
 from itertools import count
@@ -27,9 +28,10 @@ log = logging.getLogger(__name__)
 STARTS_PER_TURN = 16
 """Probes begun in one turn of the loop at most."""
 LONG_TURN_SECONDS = 0.005
-"""A turn of the loop that took longer had too much in it: half as many probes begin in the next
-one. So past what the processor can do checks start late, while each of them, and whoever asks for
-a page, finds a loop that comes round."""
+"""A turn of the loop that used more of the processor had too much in it: half as many probes begin
+in the next one. So past what the processor can do checks start late, while each of them, and
+whoever asks for a page, finds a loop that comes round. It is not the time that passed: where others
+want the processor too, beginning fewer makes each check dearer, up to twice."""
 POPS_PER_TURN = 256
 PLACED_PER_TURN = 500
 """Monitors put on their grid anew in one turn, after a break: about 2 ms."""
@@ -55,15 +57,21 @@ class Scheduler:
         *,
         limit: int,
         per_turn: int = STARTS_PER_TURN,
+        used: Callable[[], float] = time.thread_time,
     ) -> None:
-        """Make an empty schedule that runs at most `limit` checks at once."""
+        """Make an empty schedule that runs at most `limit` checks at once.
+
+        `used` returns the seconds of processor that the loop's thread has used so far.
+        """
         self._clock = clock
         self._begin = begin
         self._base_limit = limit
         self.limit = limit
         self._most_per_turn = self._per_turn = per_turn
         self._at_once = False
-        """The last turn asked for the next at once: the time between is one turn of the loop."""
+        """The last turn asked for the next at once: what lies between is one turn of the loop."""
+        self._used = used
+        self._used_before = 0.0
         self._entries: dict[Id, Entry] = {}
         self._heap: list[tuple[float, int, Entry, Millis | None]] = []
         self._serial = count(1)
@@ -207,10 +215,12 @@ class Scheduler:
         """
         now = self._clock.monotonic()
         if self._at_once:
-            self._measure(now - self.turned_at)
+            self._measure(self._used() - self._used_before)
         self.turned_at = now
         delay = self._turn(now)
         self._at_once = delay == 0.0
+        if self._at_once:
+            self._used_before = self._used()
         return delay
 
     def _measure(self, seconds: float) -> None:
