@@ -12,7 +12,7 @@ from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from msgspec import Struct
 
@@ -55,7 +55,7 @@ _ENCODING_DER = 2
 
 
 class _SslObject(Protocol):
-    def getpeercert(self, binary_form: bool) -> bytes | None: ...
+    def getpeercert(self, binary_form: Literal[True]) -> bytes | None: ...
 
 
 _Making = tuple[asyncio.AbstractEventLoop, TlsOptions]

@@ -13,7 +13,8 @@ from netpulse.egress.trace import Trace
 from netpulse.egress.trouble import DialError
 from netpulse.model.check import Certificate, Failure, Reading
 from netpulse.model.monitor import SslSpec
-from netpulse.probes.wire import Wire, open_tls
+from netpulse.probes.secure import TlsWire
+from netpulse.probes.wire import open_tls
 from netpulse.probes.words import out_of_time
 from netpulse.rules.targets import ssl_endpoint
 
@@ -63,7 +64,7 @@ async def probe(spec: SslSpec, deadline: float, egress: Egress) -> Reading:
         wire.close()
 
 
-def _trouble(spec: SslSpec, wire: Wire, name: str) -> Trouble | None:
+def _trouble(spec: SslSpec, wire: TlsWire, name: str) -> Trouble | None:
     """Return what is wrong with the certificates of a handshake that succeeded."""
     if wire.certificate is None:
         return (

@@ -34,8 +34,9 @@ from netpulse.probes.request import (
     shown,
     written,
 )
+from netpulse.probes.secure import TlsWire
 from netpulse.probes.turns import LONG, turn
-from netpulse.probes.wire import Wire, open_wire
+from netpulse.probes.wire import open_wire
 from netpulse.probes.words import out_of_time
 from netpulse.rules import excerpt
 
@@ -190,7 +191,7 @@ async def _followed(
         visits.append(_Hop(following, written(following), following.text))
 
 
-async def _read_head(wire: Wire | PlainWire, hop: _Hop, trace: Trace) -> tuple[Head, bytes]:
+async def _read_head(wire: TlsWire | PlainWire, hop: _Hop, trace: Trace) -> tuple[Head, bytes]:
     """Return the final answer's head and the bytes that came behind it."""
     block = bytearray()
     searched = 0
@@ -226,7 +227,7 @@ async def _read_head(wire: Wire | PlainWire, hop: _Hop, trace: Trace) -> tuple[H
 
 
 async def _read_body(
-    wire: Wire | PlainWire, head: Head, data: bytes, hop: _Hop, trace: Trace
+    wire: TlsWire | PlainWire, head: Head, data: bytes, hop: _Hop, trace: Trace
 ) -> _Body:
     """Read and decode the body, as far as the verdict needs it."""
     trace.phase = "body"

@@ -21,7 +21,7 @@ RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
 
 class PlainWire:
-    """One connection, with what `Wire` has: `receive` gives what came, at most 8 KiB at once."""
+    """One connection, with what `TlsWire` has: `receive` gives what came, at most 8 KiB at once."""
 
     __slots__ = (
         "_drained",

@@ -16,7 +16,8 @@ from netpulse.egress.trouble import DialError, broken
 from netpulse.model.check import Failure, Reading
 from netpulse.model.monitor import TcpSpec
 from netpulse.probes.plain import PlainWire
-from netpulse.probes.wire import Wire, open_wire
+from netpulse.probes.secure import TlsWire
+from netpulse.probes.wire import open_wire
 from netpulse.probes.words import out_of_time
 from netpulse.rules.targets import Endpoint, endpoint
 
@@ -32,7 +33,7 @@ class _Talk:
     def __init__(self) -> None:
         self.body = bytearray()
         self.complete = True
-        self.wire: Wire | PlainWire | None = None
+        self.wire: TlsWire | PlainWire | None = None
 
 
 async def probe(spec: TcpSpec, deadline: float, egress: Egress) -> Reading:
@@ -105,7 +106,7 @@ async def _converse(
 
 
 async def _listen(
-    expected: bytes, wire: Wire | PlainWire, talk: _Talk, trace: Trace, asked_at: float
+    expected: bytes, wire: TlsWire | PlainWire, talk: _Talk, trace: Trace, asked_at: float
 ) -> None:
     """Read until the expected text is there, or cannot be any more."""
     while True:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+import ssl
+from collections.abc import AsyncIterator, Iterable
 
 import pytest
 import uvloop
 
 from netpulse.egress.connect import Egress
 from netpulse.model.check import Failure
-from netpulse.probes import usual
-from tests.hostile import document, http, icmp, tls
-from tests.hostile.rows import Place, Row
+from netpulse.probes import secure, usual
+from tests.hostile import dns, document, http, icmp, tls
+from tests.hostile.rows import Chapter, Place, Row
 from tests.hostile.table import CHAPTERS, ROWS
 from tests.probing import Seen, check
 
@@ -47,20 +48,47 @@ async def test_verdicts(egress: Egress, row: Row) -> None:
         hold(row, place, await see(row, place, egress))
 
 
-async def test_name_servers_are_judged_alike_without_the_quick_reading(
-    egress: Egress, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """What is read in one way and what in the other makes no difference to any verdict."""
-    monkeypatch.setattr(usual, "records", lambda asked, wire: None)
+async def hold_all(chapters: Iterable[Chapter], egress: Egress, at_once: int) -> None:
+    """Hold every row of these chapters, some at a time."""
+    rows = [row for chapter in chapters for row in chapter.rows if not row.missing()]
+    assert rows
 
     async def one(row: Row) -> None:
         async with row.up() as place:
             hold(row, place, await see(row, place, egress))
 
-    rows = [row for row in ROWS if row.kind == "dns" and not row.missing()]
-    assert rows
-    for start in range(0, len(rows), 8):
-        await asyncio.gather(*(one(row) for row in rows[start : start + 8]))
+    for start in range(0, len(rows), at_once):
+        await asyncio.gather(*(one(row) for row in rows[start : start + at_once]))
+
+
+async def test_tls_is_judged_alike_where_a_thread_shakes_hands(
+    egress: Egress, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a loop that is always busy, on a machine with cores to spare."""
+    helpers = secure._Helpers()
+    helpers.free = 4
+    shaken = 0
+    by_thread = helpers.shake_hands
+
+    async def counted(tls: ssl.SSLObject) -> bool:
+        nonlocal shaken
+        shaken += 1
+        return await by_thread(tls)
+
+    monkeypatch.setattr(helpers, "shake_hands", counted)
+    monkeypatch.setattr(secure, "_HELPERS", helpers)
+    monkeypatch.setattr(secure, "BUSY_SECONDS", -1.0)
+    await hold_all(tls.CHAPTERS, egress, 1)
+    assert shaken
+    assert helpers.free == 4
+
+
+async def test_name_servers_are_judged_alike_without_the_quick_reading(
+    egress: Egress, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is read in one way and what in the other makes no difference to any verdict."""
+    monkeypatch.setattr(usual, "records", lambda asked, wire: None)
+    await hold_all(dns.CHAPTERS, egress, 8)
 
 
 FAR = [row for chapter in icmp.CHAPTERS for row in chapter.rows]

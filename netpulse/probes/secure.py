@@ -1,0 +1,169 @@
+"""A connection with TLS: OpenSSL works in memory, and a plain connection carries what it says.
+
+Most of what a check over TLS costs is the handshake: verifying signatures, which is OpenSSL's work
+and needs no interpreter. Where the loop has more of them than it can do in time, a thread does some
+meanwhile, on another core.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import socket
+import ssl
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+from netpulse.model.check import Certificate
+from netpulse.probes.plain import PIECE, PlainWire
+
+BUSY_SECONDS = 0.001
+"""An answer that had to wait this long for the loop shows that there is too much to do."""
+
+
+class _Helpers:
+    """The threads that shake hands while the loop is busy: one for each further core."""
+
+    def __init__(self) -> None:
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
+        self.free = min(cores - 1, 4)
+        self._threads: ThreadPoolExecutor | None = None
+
+    async def shake_hands(self, tls: ssl.SSLObject) -> bool:
+        """Do the next step of a handshake in a thread; as `_step`."""
+        self.free -= 1
+        try:
+            if self._threads is None:
+                self._threads = ThreadPoolExecutor(self.free + 1, "handshake")
+            return await asyncio.get_running_loop().run_in_executor(self._threads, _step, tls)
+        finally:
+            self.free += 1
+
+
+_HELPERS = _Helpers()
+
+
+def _step(tls: ssl.SSLObject) -> bool:
+    """Go on with a handshake; False where it needs to hear more."""
+    try:
+        tls.do_handshake()
+    except ssl.SSLWantReadError:
+        return False
+    return True
+
+
+class TlsWire:
+    """One connection. `receive` gives what came, decrypted, in pieces of at most 8 KiB."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        """Take a connected, non-blocking socket, which is closed by `close` or `finish`."""
+        self._plain = PlainWire(sock)
+        self._heard, self._said = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self._tls: ssl.SSLObject | None = None
+        self._more = False
+        """The last piece may not have been all that was there."""
+        self._ended = False
+        self.first_at: float | None = None
+        """`time.perf_counter` when the first piece of what `receive` gave had come."""
+        self.certificate: Certificate | None = None
+        self.chain: tuple[bytes, ...] = ()
+        """The certificates that came, in DER, the far side's own first."""
+        self.tls_version: str | None = None
+
+    async def shake_hands(self, context: ssl.SSLContext, name: str) -> ssl.SSLObject:
+        """Agree on TLS with the host `name`, and return OpenSSL's side of it.
+
+        Raises:
+            ssl.SSLError: both sides do not agree, or the certificate does not verify.
+            OSError: the connection broke, or (without a number) was closed.
+        """
+        tls = self._tls = context.wrap_bio(self._heard, self._said, server_hostname=name)
+        came_at = time.perf_counter()
+        try:
+            while True:
+                waited = time.perf_counter() - came_at
+                if waited > BUSY_SECONDS and _HELPERS.free > 0:
+                    done = await _HELPERS.shake_hands(tls)
+                else:
+                    done = _step(tls)
+                self._speak()
+                if done:
+                    return tls
+                data, came_at = await self._listen()
+                if not data:
+                    raise ConnectionAbortedError
+                self._heard.write(data)
+        except ssl.SSLError:
+            # What we have against it is the far side's to know.
+            self._speak()
+            raise
+
+    def _speak(self) -> None:
+        if self._said.pending:
+            self._plain.send(self._said.read())
+
+    async def _listen(self) -> tuple[bytes, float]:
+        """Return what comes next, and when it came."""
+        self._plain.first_at = None
+        data = await self._plain.receive()
+        came_at: float | None = self._plain.first_at
+        return data, time.perf_counter() if came_at is None else came_at
+
+    def send(self, data: bytes) -> None:
+        """Send bytes; what becomes of them shows when receiving."""
+        assert self._tls is not None
+        # What cannot be said any more, the far side has given a reason for: that is heard.
+        with contextlib.suppress(ssl.SSLError):
+            self._tls.write(data)
+        self._speak()
+
+    async def receive(self) -> bytes:
+        """Return the next bytes, or b"" when the far side has closed.
+
+        Raises:
+            OSError: the connection broke (a reset, a TLS alert).
+        """
+        assert self._tls is not None
+        if self._ended:
+            return b""
+        if self._more:
+            # Others have their turn between the pieces of what came at once.
+            await asyncio.sleep(0)
+        came_at = time.perf_counter()
+        while True:
+            try:
+                data = self._tls.read(PIECE)
+            except ssl.SSLWantReadError:
+                # It may have had something to say itself: a key update, for instance.
+                self._speak()
+                raw, came_at = await self._listen()
+                if not raw:
+                    # Whether all of a body came is told by its own framing.
+                    self._ended = True
+                    return b""
+                self._heard.write(raw)
+                continue
+            except ssl.SSLZeroReturnError:
+                data = b""
+            if self.first_at is None:
+                self.first_at = came_at
+            self._more = len(data) == PIECE
+            self._ended = not data
+            return data
+
+    def close(self) -> None:
+        """Close at once, as `PlainWire.close` does."""
+        self._plain.close()
+
+    async def finish(self) -> None:
+        """Close so that what was sent arrives; wait until the far side has closed as well."""
+        assert self._tls is not None
+        with contextlib.suppress(ssl.SSLError):
+            self._tls.unwrap()
+        self._speak()
+        # What is left unread would make the system reset the connection, and what was sent lost.
+        with contextlib.suppress(OSError):
+            while await self._plain.receive():
+                pass
+        await self._plain.finish()

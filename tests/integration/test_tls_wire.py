@@ -1,0 +1,138 @@
+"""A connection with TLS over a plain one, against real servers on loopback."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import ssl
+import time
+
+import pytest
+
+from netpulse.egress.tls import TlsOptions, make_context
+from netpulse.probes import secure
+from netpulse.probes.plain import PIECE
+from netpulse.probes.secure import TlsWire
+from tests.certificates import Authority
+from tests.servers import TcpServer
+
+OURS = Authority()
+Reader, Writer = asyncio.StreamReader, asyncio.StreamWriter
+
+
+def trusting() -> ssl.SSLContext:
+    return make_context(TlsOptions(ca_certificate=OURS.pem))
+
+
+async def connected(server: TcpServer) -> TlsWire:
+    sock = socket.create_connection(("127.0.0.1", server.port))
+    sock.setblocking(False)
+    return TlsWire(sock)
+
+
+async def test_there_and_back_and_when_it_came() -> None:
+    async def echo(reader: Reader, writer: Writer) -> None:
+        data = await reader.read(100)
+        await asyncio.sleep(0.05)
+        writer.write(data.upper())
+        await writer.drain()
+
+    async with TcpServer(echo, tls=OURS.good()) as server:
+        wire = await connected(server)
+        spoken = await wire.shake_hands(trusting(), "localhost")
+        assert spoken.version() == "TLSv1.3"
+        assert wire.first_at is None
+        asked = time.perf_counter()
+        wire.send(b"ping")
+        assert await wire.receive() == b"PING"
+        assert wire.first_at is not None
+        # The tickets that came right after the handshake are no answer.
+        assert wire.first_at - asked > 0.04
+        assert await wire.receive() == b""
+        assert await wire.receive() == b""
+        wire.close()
+
+
+async def test_much_comes_whole_and_in_pieces() -> None:
+    data = bytes(range(256)) * 2_000
+
+    async def much(reader: Reader, writer: Writer) -> None:
+        writer.write(data)
+        await writer.drain()
+
+    async with TcpServer(much, tls=OURS.good()) as server:
+        wire = await connected(server)
+        await wire.shake_hands(trusting(), "localhost")
+        got = []
+        while piece := await wire.receive():
+            got.append(piece)
+        assert b"".join(got) == data
+        assert max(map(len, got)) <= PIECE
+        wire.close()
+
+
+async def test_what_was_sent_arrives_before_it_ends() -> None:
+    heard = asyncio.get_running_loop().create_future()
+    data = b"x" * 500_000
+
+    async def listen(reader: Reader, writer: Writer) -> None:
+        whole = b""
+        with contextlib.suppress(ConnectionError):
+            while piece := await reader.read(65_536):
+                whole += piece
+        heard.set_result(whole)
+
+    async with TcpServer(listen, tls=OURS.good()) as server:
+        wire = await connected(server)
+        await wire.shake_hands(trusting(), "localhost")
+        wire.send(data)
+        async with asyncio.timeout(5):
+            await wire.finish()
+            assert await heard == data
+
+
+@pytest.mark.parametrize("by_thread", [False, True])
+async def test_a_refusal_is_told_to_both_sides(
+    by_thread: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(secure, "BUSY_SECONDS", -1.0 if by_thread else 60.0)
+    helpers = secure._Helpers()
+    helpers.free = 1
+    monkeypatch.setattr(secure, "_HELPERS", helpers)
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def serve() -> str:
+        far, _ = listener.accept()
+        with far, pytest.raises(ssl.SSLError) as caught:
+            OURS.expired().wrap_socket(far, server_side=True).recv(1)
+        return str(caught.value.reason)
+
+    told = asyncio.create_task(asyncio.to_thread(serve))
+    sock = socket.create_connection(listener.getsockname())
+    sock.setblocking(False)
+    wire = TlsWire(sock)
+    with pytest.raises(ssl.SSLCertVerificationError):
+        await wire.shake_hands(trusting(), "localhost")
+    assert "EXPIRED" in await asyncio.wait_for(told, 5)
+    assert helpers.free == 1
+    wire.close()
+    listener.close()
+
+
+async def test_a_deadline_during_a_step_in_a_thread_gives_the_thread_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(secure, "BUSY_SECONDS", -1.0)
+    helpers = secure._Helpers()
+    helpers.free = 1
+    monkeypatch.setattr(secure, "_HELPERS", helpers)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        sock = socket.create_connection(silent.getsockname())
+        sock.setblocking(False)
+        wire = TlsWire(sock)
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.05):
+                await wire.shake_hands(trusting(), "localhost")
+        assert helpers.free == 1
+        wire.close()
