@@ -96,6 +96,8 @@ async def run(data: Path, port: int) -> int:
     else:
         authority = Authority(data)
         moved = _moved(note)
+    if stopping.is_set():
+        return 0
     stage = Stage(note.ports, data / NOTICES)
     async with contextlib.AsyncExitStack() as stack:
         stack.push_async_callback(stage.targets.close)

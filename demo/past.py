@@ -219,7 +219,7 @@ def store(data: Path, stored: Iterable[tuple[int, list[Row]]], now: Millis) -> l
                 name = month_of(begun)
                 if name not in open_files:
                     path = places.month_path(name)
-                    create(path, month.SCHEMA, month.VERSION)
+                    create(path, month.SCHEMA, month.VERSION, page_bytes=month.PAGE_BYTES)
                     open_files[name] = open_file(path, month.VERSION)
                     open_files[name].execute("BEGIN IMMEDIATE")
                 stretch = day_stretch(begun) if begun < today else hour_stretch(begun)
