@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
+from msgspec.structs import replace
+
 from netpulse.model.board import (
     BoardDay,
     BoardIncident,
@@ -105,6 +107,14 @@ def uptime_of(days: Sequence[BoardDay]) -> float | None:
     """Return (up + degraded) / (up + degraded + down) of the days in percent; None without."""
     good = sum(day.up_seconds + day.degraded_seconds for day in days)
     return uptime.percent(good, good + sum(day.down_seconds for day in days))
+
+
+def with_now(days: tuple[BoardDay, ...], status: PublicStatus) -> tuple[BoardDay, ...]:
+    """Return a service's days so that the last one says what is so now: an outage that has just
+    begun has not lasted a second."""
+    if status is not PublicStatus.OUTAGE or not days or days[-1].status is status:
+        return days
+    return (*days[:-1], replace(days[-1], status=status, outages=max(days[-1].outages, 1)))
 
 
 def runs(service: BoardService) -> list[tuple[str, int]]:

@@ -154,13 +154,14 @@ def _groups(
                     before = Kept(token, tuple(alike.setdefault(day, day) for day in past))
                 renewed[service.monitor_id] = before
                 named = (*before.days, *_days(conn, service.monitor_id, today, 1, gaps, now, today))
+            status = rules.status_of(at.status)
             services.append(
                 BoardService(
                     id=public_id(page.id, service.monitor_id),
                     name=service.public_name,
-                    status=rules.status_of(at.status),
+                    status=status,
                     since=at.since,
-                    days=named,
+                    days=rules.with_now(named, status),
                     uptime_percent=rules.uptime_of(named),
                     response_time_ms=rollups.response_time(conn, service.monitor_id, now)
                     if page.figures.response_times

@@ -167,7 +167,8 @@ class TestAsking:
         answer = await ask(stage.client(), address, kind=kind)
         assert answer.status_code == 400
         if why is not None:
-            assert f"Address: {why}" in answer.text
+            label = "URL" if kind == "webhook" else "Email address"
+            assert f"{label}: {why}" in answer.text
         assert "<script>alert" not in answer.text
         assert await stage.letters() == []
         rows = await stage.house.db.read(

@@ -237,3 +237,14 @@ def test_what_lies_in_maintenance_altogether_is_no_news() -> None:
     assert not boards.is_excused(over, [], now)
     assert not boards.is_excused(AUTOMATIC, [Window(START, now - 1)], now)
     assert boards.is_excused(AUTOMATIC, [Window(START, now)], now)
+
+
+def test_an_outage_that_has_just_begun_is_on_its_day() -> None:
+    before = BoardDay(start=START - DAY, status=OPERATIONAL)
+    today = BoardDay(start=START, status=OPERATIONAL, up_seconds=60)
+    begun = replace(today, status=OUTAGE, outages=1)
+    assert boards.with_now((before, today), OUTAGE) == (before, begun)
+    assert boards.with_now((before, begun), OUTAGE) == (before, begun)
+    for status in (OPERATIONAL, DEGRADED, MAINTENANCE, UNKNOWN):
+        assert boards.with_now((before, today), status) == (before, today)
+    assert boards.with_now((), OUTAGE) == ()

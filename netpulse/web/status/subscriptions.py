@@ -24,7 +24,11 @@ from netpulse.web.status import gate, subscribing, views
 from netpulse.web.status.routes import asked_password, base_of, speak
 from netpulse.web.status.subscribing import Found
 
-LABELS = {"address": mark("Address")}
+LABELS = {
+    SubscriberKind.EMAIL: {"address": mark("Email address")},
+    SubscriberKind.WEBHOOK: {"address": mark("URL")},
+}
+"""What the form calls the field."""
 
 
 @page("GET", "/status/{slug:str}/subscribe", access=PUBLIC)
@@ -49,7 +53,7 @@ async def ask(call: Call) -> Response[bytes]:
     try:
         await subscribing.ask(call, shown.page, kind, sent.text("address"))
     except ApiError as error:
-        found = forms.problems(error, LABELS)
+        found = forms.problems(error, LABELS[kind])
         call.headers.update(error.headers)
         return _form(
             call,
