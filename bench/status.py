@@ -2,11 +2,13 @@
 
     python bench/status.py --monitors 1000 --rate 1000 --seconds 30 --out bench/results
 
-The same monitors are measured first without readers, then with them. Measured from outside: the
-arrivals at the target against each monitor's grid (lag, missed), the answers that readers got, and
-the CPU time of the whole process; what it used more with readers, over their requests, is what a
-request costs. Readers keep their connections, as browsers and proxies do, and take the page packed;
-one in five has it already and is told so. All of it stays on loopback and ends by itself.
+The same monitors are measured first without readers, then with them. Meanwhile a service of the
+page fails and recovers every two seconds, so that the page is not only read but made anew. Measured
+from outside: the arrivals at the target against each monitor's grid (lag, missed), how long after
+the failure the page says it, the answers that readers got, and the CPU time of the whole process;
+what it used more with readers, over their requests, is what a request costs. Readers keep their
+connections, as browsers and proxies do, and take the page packed; one in five has it as it was at
+the beginning. All of it stays on loopback and ends by itself.
 """
 
 from __future__ import annotations
@@ -23,6 +25,7 @@ import tempfile
 import time
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import aiohttp
 
@@ -45,7 +48,10 @@ SERVICES = 50
 CONNECTIONS = 50
 SLUG = "bench"
 CHANGE_SECONDS = 2.0
-"""How often something on the page changes meanwhile, so that it is not only read but made anew."""
+"""How often a service fails or recovers."""
+LOOK_SECONDS = 0.05
+"""How often it is looked whether the page says so."""
+LATEST_SECONDS = 30.0
 
 
 class Reader(asyncio.Protocol):
@@ -131,15 +137,24 @@ async def read(port: int, rate: int, seconds: float) -> dict[str, Any]:
     }
 
 
-async def change(session: aiohttp.ClientSession, base: str, page_id: str) -> None:
-    """Change what the page says, now and then."""
-    url = f"{base}/v1/status-pages/{page_id}/announcements"
+async def change(session: aiohttp.ClientSession, base: str, ping: str, said: list[float]) -> None:
+    """Have a service fail and recover, now and then; note after how many ms the page says so."""
+    ends, word = ("", "/fail"), ("is-up", "is-down")
+    is_out = False
     while True:
-        await asyncio.sleep(CHANGE_SECONDS)
-        async with session.post(url, json={"title": "It changes"}) as answer:
-            made = (await answer.json())["data"]
-        async with session.delete(f"{url}/{made['id']}") as answer:
+        is_out = not is_out
+        async with session.post(ping + ends[is_out]) as answer:
             await answer.read()
+        began = time.perf_counter()
+        while True:
+            async with session.get(f"{base}/status/{SLUG}") as answer:
+                if f"np-overall {word[is_out]}" in await answer.text():
+                    break
+            if time.perf_counter() - began > LATEST_SECONDS:
+                raise SystemExit(f"the page does not say that the service is {word[is_out]}")
+            await asyncio.sleep(LOOK_SECONDS)
+        said.append((time.perf_counter() - began) * 1000)
+        await asyncio.sleep(max(0.0, began + CHANGE_SECONDS - time.perf_counter()))
 
 
 async def run(count: int, rate: int, seconds: int) -> dict[str, Any]:
@@ -167,6 +182,7 @@ async def run(count: int, rate: int, seconds: int) -> dict[str, Any]:
         )
         base = f"http://127.0.0.1:{port}"
         stretches: list[tuple[float, float, float]] = []
+        said: list[list[float]] = [[], []]
         try:
             async with aiohttp.ClientSession() as session:
                 await wait_ready(session, base)
@@ -175,17 +191,19 @@ async def run(count: int, rate: int, seconds: int) -> dict[str, Any]:
                     token = (await answer.json())["data"]["access_token"]
                 session.headers["Authorization"] = f"Bearer {token}"
                 ids = await fill(session, base, target_port, count)
-                page_id = await _page(session, base, list(ids.values())[:SERVICES])
+                ping = await _page(session, base, list(ids.values())[: SERVICES - 1])
                 await asyncio.sleep(INTERVAL + 5)
                 readers: dict[str, Any] = {}
                 for with_readers in (False, True):
-                    changing = asyncio.create_task(change(session, base, page_id))
+                    changing = asyncio.create_task(change(session, base, ping, said[with_readers]))
                     began, cpu = time.time(), cpu_seconds(server.pid)
                     if with_readers:
                         readers = await _in_a_process(port, rate, seconds)
                     else:
                         await asyncio.sleep(seconds)
                     stretches.append((began, time.time(), cpu_seconds(server.pid) - cpu))
+                    if changing.done():
+                        await changing
                     changing.cancel()
                     await asyncio.gather(changing, return_exceptions=True)
         finally:
@@ -195,8 +213,14 @@ async def run(count: int, rate: int, seconds: int) -> dict[str, Any]:
             target.wait(60)
         arrivals = json.loads(ledger.read_text())
         quiet, busy = (
-            judge(ids, arrivals, began, ended) | {"cpu_seconds": round(used, 2)}
-            for began, ended, used in stretches
+            judge(ids, arrivals, began, ended)
+            | {
+                "cpu_seconds": round(used, 2),
+                "changes": len(late),
+                "said_ms_median": round(statistics.median(late)),
+                "said_ms_max": round(max(late)),
+            }
+            for (began, ended, used), late in zip(stretches, said, strict=True)
         )
         (_, _, used_before), (_, _, used_after) = stretches
         return {
@@ -213,13 +237,21 @@ async def run(count: int, rate: int, seconds: int) -> dict[str, Any]:
 
 
 async def _page(session: aiohttp.ClientSession, base: str, ids: list[str]) -> str:
+    """Make the page, with one service more that waits for pings; return their address."""
+    beat = {"type": "push", "name": "Beat", "interval_seconds": 3600, "confirmations": 1}
+    async with session.post(f"{base}/v1/monitors", json=beat) as answer:
+        made = (await answer.json())["data"]
+    ids = [*ids, made["id"]]
     services = [{"monitor_id": one, "public_name": f"Service {n}"} for n, one in enumerate(ids)]
     spec = {"slug": SLUG, "title": "Bench", "groups": [{"name": "All", "monitors": services}]}
     async with session.post(f"{base}/v1/status-pages", json=spec) as answer:
         body = await answer.json()
         if answer.status != 201:
             raise SystemExit(f"the page was refused: {body}")
-        return str(body["data"]["id"])
+    path = urlsplit(made["ping_url"]).path
+    async with session.post(base + path) as answer:
+        await answer.read()
+    return base + path
 
 
 async def _in_a_process(port: int, rate: int, seconds: int) -> dict[str, Any]:
@@ -261,7 +293,9 @@ def main() -> None:
         print(
             f"{name.replace('_', ' ')}: {row['checks_done']}/{row['checks_due']} checks, "
             f"lag median {row['lag_ms_median']} p99 {row['lag_ms_p99']} "
-            f"max {row['lag_ms_max']} ms, {row['cpu_seconds']} s CPU"
+            f"max {row['lag_ms_max']} ms, {row['cpu_seconds']} s CPU; "
+            f"{row['changes']} changes said after median {row['said_ms_median']} "
+            f"max {row['said_ms_max']} ms"
         )
     readers = found["readers"]
     print(
