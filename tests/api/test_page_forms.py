@@ -14,9 +14,10 @@ from netpulse.web.api.channel_configs import KINDS
 from tests.api.test_alerts import HOOK
 from tests.api.test_channel_types import SECRETS, TYPES, as_stored
 from tests.api.test_channel_types import get as got
-from tests.api.test_monitors import make, sent
+from tests.api.test_monitors import fail, make, sent
 from tests.api.test_pages import RANDOM, furnish, led_to, problems, text_of
 from tests.cast import PASSWORD
+from tests.clock import START
 from tests.conftest import Opener, Stage
 from tests.servers import HttpServer, answer
 
@@ -328,7 +329,7 @@ class TestAlertForms:
         form = RULE_FORM | {"channel_id": ids["channel"], "action": "preview"}
         message = "{monitor} <script>alert(1)</script> {{7*7}} {% if x %} ${reason}"
         tried = await alice.post("/alerts/rules/new", data=form | {"message": message})
-        (shown,) = re.findall(r'<pre class="np-excerpt">(.*?)</pre>', tried.text, re.DOTALL)
+        (shown,) = re.findall(r'<pre class="np-excerpt"[^>]*>(.*?)</pre>', tried.text, re.DOTALL)
         assert tried.status_code == 200
         assert "<script>alert" not in tried.text
         text = unescape(shown)
@@ -479,3 +480,36 @@ class TestIncident:
         for word in ("A new key", "Monitoring", "Key expired"):
             assert word in page
         text_of(await alice.post(f"/incidents/{RANDOM}", data=told), 404)
+
+
+async def test_the_delivery_log_is_searched(house: Stage, alice: httpx.AsyncClient) -> None:
+    ids = {}
+    for name in ("Shop", "Mail"):
+        monitor = await make(alice, name=name)
+        config = {"url": f"https://hooks.example/{name}"}
+        body = {"name": f"{name} team", "type": "webhook", "config": config}
+        channel = sent(await alice.post("/v1/alert-channels", json=body), 201)
+        rule = {"channel_id": channel["id"], "monitor_id": monitor["id"]}
+        sent(await alice.post("/v1/alert-rules", json=rule), 201)
+        await fail(house, monitor["id"], START)
+        ids[name] = monitor["id"], channel["id"]
+    shop, channel = ids["Shop"]
+
+    async def listed(query: str) -> list[str]:
+        page = text_of(await alice.get(f"/alerts?part=deliveries&{query}"))
+        return sorted(re.findall(r">(Shop|Mail)</a>", page))
+
+    assert await listed("") == ["Mail", "Shop"]
+    assert await listed(f"monitor_id={shop}") == ["Shop"]
+    assert await listed(f"channel_id={channel}") == ["Shop"]
+    assert await listed("status=pending") == ["Mail", "Shop"]
+    assert await listed("status=failed") == []
+    # What is no filter is none.
+    assert await listed("status=x&channel_id=y&monitor_id=z") == ["Mail", "Shop"]
+    page = text_of(await alice.get(f"/alerts?monitor_id={shop}&status=failed"))
+    assert "only of Shop" in page
+    assert "No notice fits this filter" in page
+    assert f'<option value="{channel}">Shop team</option>' in page
+    assert f'data-src="/alerts?status=failed&monitor_id={shop}&page=1&part=deliveries"' in page
+    page = text_of(await alice.get(f"/monitors/{shop}"))
+    assert f'href="/alerts?monitor_id={shop}#deliveries-title"' in page

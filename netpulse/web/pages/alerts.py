@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import Any
+from urllib.parse import urlencode
 
 from litestar import Response
 from msgspec import Struct
 
 from netpulse.model.alert import Notice, NoticeStatus, QuietHours, Rule
-from netpulse.model.ids import Id
+from netpulse.model.ids import Id, is_id
 from netpulse.model.time import Millis, rfc3339
 from netpulse.model.user import Role
 from netpulse.storage import alert_rules, channels, monitors, notices, overview
@@ -139,9 +140,47 @@ def _time(at: Millis | None) -> str | None:
     return None if at is None else rfc3339(at)
 
 
-def _deliveries(conn: Conn, org_id: Id, offset: int) -> tuple[list[dict[str, Any]], int]:
-    found = notices.page(conn, org_id, offset=offset, limit=LIMIT)
-    return notice_rows(conn, org_id, found.rows), found.total
+class _Delivered(Struct, frozen=True):
+    rows: list[dict[str, Any]]
+    total: int
+    channels: list[dict[str, str]]
+    """What there is to choose from."""
+    monitor: str | None
+    """The name of the one that was asked for."""
+
+
+def _deliveries(conn: Conn, org_id: Id, filters: dict[str, str], offset: int) -> _Delivered:
+    monitor_id = filters["monitor_id"] or None
+    found = notices.page(
+        conn,
+        org_id,
+        status=NoticeStatus(filters["status"]) if filters["status"] else None,
+        channel_id=filters["channel_id"] or None,
+        monitor_id=monitor_id,
+        offset=offset,
+        limit=LIMIT,
+    )
+    ways = channels.page(conn, org_id, limit=MOST).rows
+    return _Delivered(
+        rows=notice_rows(conn, org_id, found.rows),
+        total=found.total,
+        channels=[{"value": channel.id, "label": channel.name} for channel in ways],
+        monitor=None
+        if monitor_id is None
+        else monitors.names(conn, org_id, [monitor_id]).get(monitor_id),
+    )
+
+
+def _filters(call: Call) -> dict[str, str]:
+    """Return what was asked for, with "" for what was not or is nothing that could be."""
+    given = call.request.query_params
+    found = {name: str(given.get(name, "")) for name in ("status", "channel_id", "monitor_id")}
+    if found["status"] not in set(NoticeStatus):
+        found["status"] = ""
+    for name in ("channel_id", "monitor_id"):
+        if not is_id(found[name]):
+            found[name] = ""
+    return found
 
 
 @page("GET", "/alerts", access=VIEWER)
@@ -157,11 +196,14 @@ async def shown(
     given = call.request.query_params
     number = given.get("page", "1")
     at = min(max(int(number), 1), 100_000) if number.isdecimal() and len(number) < 8 else 1
-    rows, total = await call.session.read(_deliveries, (at - 1) * LIMIT)
+    filters = _filters(call)
+    found = await call.session.read(_deliveries, filters, (at - 1) * LIMIT)
+    kept = {name: value for name, value in filters.items() if value}
     latest: dict[str, Any] = {
-        "deliveries": rows,
-        "pager": pager("/alerts", {}, at, LIMIT, total),
-        "self_url": f"/alerts?page={at}&part=deliveries",
+        "deliveries": found.rows,
+        "filters": filters | {"active": bool(kept)},
+        "pager": pager("/alerts", filters, at, LIMIT, found.total),
+        "self_url": f"/alerts?{urlencode(kept | {'page': at, 'part': 'deliveries'})}",
     }
     if given.get("part") == "deliveries":
         return await render.page(call, "alerts/_deliveries.html", **latest)
@@ -175,6 +217,9 @@ async def shown(
         status=status,
         rules=seen.rules,
         channels=seen.channels,
+        ways=found.channels,
+        statuses=[one.value for one in NoticeStatus],
+        monitor_name=found.monitor,
         uncovered={"total": alone, "rows": [{"id": id_, "name": name} for id_, name in first]},
         **latest,
         **more,
