@@ -510,6 +510,6 @@ async def test_the_delivery_log_is_searched(house: Stage, alice: httpx.AsyncClie
     assert "only of Shop" in page
     assert "No notice fits this filter" in page
     assert f'<option value="{channel}">Shop team</option>' in page
-    assert f'data-src="/alerts?status=failed&monitor_id={shop}&page=1&part=deliveries"' in page
+    assert f'hx-get="/alerts?status=failed&monitor_id={shop}&page=1&part=deliveries"' in page
     page = text_of(await alice.get(f"/monitors/{shop}"))
     assert f'href="/alerts?monitor_id={shop}#deliveries-title"' in page
