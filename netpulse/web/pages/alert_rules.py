@@ -25,6 +25,7 @@ from netpulse.web.languages import say
 from netpulse.web.pages import forms, render, rule_form
 from netpulse.web.pages.channel_kinds import FACES
 from netpulse.web.pages.render import redirect
+from netpulse.web.phrases import phrase
 
 MOST_MONITORS = 200
 MOST_CHANNELS = 500
@@ -138,15 +139,18 @@ async def _previewed(call: Call, form: forms.Form, rule: Rule | None) -> Respons
     message = form.text("message")
     flaw = templates.problem(message)
     if flaw is not None:
-        errors = {"message": f"{rule_form.LABELS['message']}: {flaw}."}
+        label = rule_form.LABELS["message"]
+        errors = {"message": f"{say(label)}: {phrase(flaw)}."}
         return await _form(call, rule, rule_form.again(form), errors, status=400)
     return await _form(call, rule, rule_form.again(form), preview=templates.preview(message))
 
 
 def _channel_label(channel: Channel) -> str:
     face = FACES.get(channel.type)
-    off = "" if channel.is_active else ", off"
-    return f"{channel.name} ({channel.type if face is None else face.label}{off})"
+    kind = channel.type if face is None else say(face.label)
+    if channel.is_active:
+        return f"{channel.name} ({kind})"
+    return say("%(name)s (%(kind)s, off)", name=channel.name, kind=kind)
 
 
 class _Choices(Struct, frozen=True):

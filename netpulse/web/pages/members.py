@@ -323,7 +323,7 @@ def _made(call: Call, made: Made) -> dict[str, Any]:
 
 
 def _label(role: Role) -> str:
-    return api.LABELS[role].capitalize()
+    return say(api.LABELS[role].capitalize())
 
 
 async def _form(

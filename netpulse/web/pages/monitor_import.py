@@ -13,10 +13,11 @@ from netpulse.web.api.monitor_import import ImportListAnswer, ImportListSpec
 from netpulse.web.call import Call
 from netpulse.web.endpoint import ADMIN, page
 from netpulse.web.errors import ApiError
-from netpulse.web.languages import mark
+from netpulse.web.languages import mark, say
 from netpulse.web.pages import forms, monitor_form, render
 from netpulse.web.pages.forms import Form
 from netpulse.web.pages.render import redirect
+from netpulse.web.phrases import phrase
 
 LABELS = {
     "text": mark("List"),
@@ -78,7 +79,7 @@ def _problems(previewed: ImportListAnswer) -> dict[str, str]:
     found: dict[str, str] = {}
     for each in previewed.problems:
         field = each.path.removeprefix("$.").partition("[")[0]
-        found.setdefault(field, f"{LABELS[field]}: {each.message}.")
+        found.setdefault(field, f"{say(LABELS[field])}: {phrase(each.message)}.")
     return found
 
 

@@ -273,7 +273,7 @@ _TAKEN = {"SLUG_TAKEN": "slug", "DOMAIN_TAKEN": "custom_domain"}
 def _placed(error: ApiError, found: dict[str, str]) -> dict[str, str]:
     """Return the problems of a form with a conflict at the field it is about."""
     field = _TAKEN.get(error.code)
-    return found if field is None else {field: f"{LABELS[field]}: {found['']}"}
+    return found if field is None else {field: f"{say(LABELS[field])}: {found['']}"}
 
 
 async def _form(
