@@ -244,7 +244,8 @@ class Hub:
             if latest:
                 self._timer = asyncio.get_running_loop().call_later(PAUSE_SECONDS, self._flush)
                 return
-            del self._steady[org_id]
+            # The last reader may just have been ended for being too slow, and this with it.
+            self._steady.pop(org_id, None)
 
     def _tell(
         self,

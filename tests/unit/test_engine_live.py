@@ -118,6 +118,19 @@ async def test_a_reader_that_is_too_slow_is_ended() -> None:
     assert await collected(mine, 1) == []
 
 
+async def test_a_reader_ended_by_steady_values_costs_nobody_else_theirs() -> None:
+    hub = Hub()
+    slow, other = hub.subscribe(A), hub.subscribe(B)
+    for _ in range(live.QUEUE_EVENTS):
+        hub.tell(A, "counts", {"up": 1})
+    hub.steady(monitor(A), UP, check(1))
+    hub.steady(monitor(B), UP, check(2))
+    hub._flush()
+    assert [name for name, _ in await collected(other, 0.05)] == ["monitor"]
+    assert await collected(slow, 1) == []
+    assert not hub.listens(A)
+
+
 async def test_frames_are_an_event_stream_and_keep_alive() -> None:
     hub = Hub()
     mine = hub.subscribe(A)
