@@ -5,6 +5,8 @@ process died is claimed again at the next start, with the same id. One slow rece
 else: sends run side by side, up to 16 a channel, one at a time per channel and monitor so that a
 recovery never overtakes its problem. A digest is one send, and has the lane of every monitor that
 it tells of.
+
+While the disk takes nothing, what would be written is told from memory (`engine.unwritten`).
 """
 
 from __future__ import annotations
@@ -13,7 +15,11 @@ import asyncio
 import logging
 import random
 from collections.abc import Callable
+from functools import partial
+from itertools import count
 from typing import TypeVar
+
+from msgspec.structs import replace
 
 from netpulse import channels
 from netpulse.channels import Answer, Carrier, DeliveryError, Message
@@ -21,13 +27,14 @@ from netpulse.crypto.links import Links
 from netpulse.engine.clock import Clock
 from netpulse.engine.figures import Figures
 from netpulse.engine.live import Hub
+from netpulse.engine.unwritten import NotStored, Unwritten, of_stored
 from netpulse.model.alert import Attempt, Event, Notice, NoticeStatus
 from netpulse.model.ids import Id
 from netpulse.model.time import SECOND, Millis
 from netpulse.rules import messages, outbox
 from netpulse.rules.messages import Words
 from netpulse.rules.outbox import Backoff
-from netpulse.storage import notices
+from netpulse.storage import imagined, notices
 from netpulse.storage.conn import Conn
 from netpulse.storage.db import Database
 from netpulse.storage.errors import StorageTrouble
@@ -46,9 +53,27 @@ POLL_SECONDS = 30.0
 """The longest it sleeps: a wake-up that got lost costs no more."""
 BLOCKED_SECONDS = 5.0
 TROUBLE_SECONDS = 1.0
+MEMORY_SECONDS = 2.0
+"""How often what waits for the disk is looked through for something to tell, and the shortest time
+between two looks: each takes up to 0.2 s of the writer's thread."""
+FROM_MEMORY = "NetPulse cannot write its database: this is sent from memory, and may come again."
 STOP_SECONDS = 2.0
 JUMP_SECONDS = 2.0
 """The wall clock set back by more than this is noticed."""
+
+
+class _Sending:
+    """A message that is on its way, or whose outcome is not written yet."""
+
+    def __init__(self, number: int, claim: Claimed, *, from_memory: bool = False) -> None:
+        """Take the message; `number` tells it from its other attempts."""
+        self.number = number
+        self.claim = claim
+        self.from_memory = from_memory
+        self.under_way = True
+        """The far side has not answered yet."""
+        self.begun: Callable[[Conn], object] | None = None
+        """What belongs into the outbox when it is sent from memory."""
 
 
 class Dispatcher:
@@ -65,6 +90,7 @@ class Dispatcher:
         figures: Figures,
         worker: str,
         on_accepted: Callable[[str | None], None],
+        unwritten: Unwritten | None = None,
         backoff: Backoff | None = None,
         chance: Callable[[], float] = random.random,
     ) -> None:
@@ -72,7 +98,8 @@ class Dispatcher:
 
         `carrier` gives what an organization sends with at this moment; `links` makes the addresses
         that messages carry; `worker` names this process in its claims; `on_accepted` is called with
-        the address that took a notice.
+        the address that took a notice; `unwritten` knows what can be told while the disk takes
+        nothing (None: nothing is).
         """
         self._db = db
         self._carrier = carrier
@@ -85,8 +112,11 @@ class Dispatcher:
         self._backoff = backoff or Backoff()
         self._chance = chance
         self._wake = asyncio.Event()
-        self._sending: dict[Id, frozenset[tuple[Id, Id | None]]] = {}
-        """By message: the lanes it holds."""
+        self._unwritten = unwritten
+        self._look_at = 0.0
+        """Monotonic moment before which nothing is looked for to tell from memory."""
+        self._sending: dict[int, _Sending] = {}
+        self._count = count(1)
         self._tasks: set[asyncio.Task[None]] = set()
         self._task: asyncio.Task[None] | None = None
         self._stopping = False
@@ -144,6 +174,11 @@ class Dispatcher:
 
     async def _round(self) -> float:
         """Claim what may be sent now and start sending; return seconds until the next look."""
+        if self._unwritten is not None:
+            if self._unwritten.is_lasting:
+                return await self._round_from_memory(self._unwritten)
+            if self._unwritten.is_open:
+                await self._unwritten.end()
         await self._keep_time()
         room = IN_FLIGHT - len(self._sending)
         due = await self._db.read(notices.next_due, self._clock.now())
@@ -158,15 +193,38 @@ class Dispatcher:
             self._clock.now(),
             limit=room,
             lease_ms=CLAIM_SECONDS * SECOND,
-            busy=frozenset().union(*self._sending.values()),
+            busy=frozenset().union(*(one.claim.lanes for one in self._sending.values())),
         )
         for claim in claimed:
-            self._begin(claim)
+            self._begin(_Sending(next(self._count), claim))
         if claimed:
             return 0.0
         more = await self._db.read(notices.is_undecided, self._clock.now())
         # What is due and was not claimed waits for the end of an attempt, which wakes us.
         return 0.0 if more else BLOCKED_SECONDS
+
+    async def _round_from_memory(self, unwritten: Unwritten) -> float:
+        """Start sending what would be due if the disk took it; return seconds until the next look.
+
+        Lanes are free again when the far side has answered: what came of it waits for the disk.
+        """
+        now = self._clock.monotonic()
+        if now < self._look_at:
+            return self._look_at - now
+        self._look_at = now + MEMORY_SECONDS
+        under_way = [one.claim for one in self._sending.values() if one.under_way]
+        found = await unwritten.claim(
+            self._worker,
+            limit=max(0, IN_FLIGHT - len(under_way)),
+            lease_ms=CLAIM_SECONDS * SECOND,
+            busy=frozenset().union(*(claim.lanes for claim in under_way)),
+        )
+        for message in found:
+            sending = _Sending(next(self._count), message.claim, from_memory=True)
+            sending.begun = partial(imagined.begun, message=message)
+            unwritten.wait(sending.number, sending.begun)
+            self._begin(sending)
+        return MEMORY_SECONDS
 
     async def _keep_time(self) -> None:
         """Let nothing wait longer because the wall clock was set back meanwhile."""
@@ -181,37 +239,42 @@ class Dispatcher:
         """Return how far the wall clock is ahead of the one that is never set."""
         return self._clock.now() - round(self._clock.boottime() * SECOND)
 
-    def _begin(self, claim: Claimed) -> None:
-        self._sending[claim.id] = claim.lanes
-        task = asyncio.get_running_loop().create_task(self._deliver(claim))
+    def _begin(self, sending: _Sending) -> None:
+        self._sending[sending.number] = sending
+        task = asyncio.get_running_loop().create_task(self._deliver(sending))
         self._tasks.add(task)
-        task.add_done_callback(lambda done: self._ended(claim, done))
+        task.add_done_callback(partial(self._ended, sending))
 
-    def _ended(self, claim: Claimed, task: asyncio.Task[None]) -> None:
+    def _ended(self, sending: _Sending, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
-        self._sending.pop(claim.id, None)
+        self._sending.pop(sending.number, None)
+        if self._unwritten is not None:
+            self._unwritten.forget(sending.number)
         self._wake.set()
         if not task.cancelled() and (error := task.exception()) is not None:
-            log.error("a delivery broke", exc_info=error, extra=_where(claim))
+            log.error("a delivery broke", exc_info=error, extra=_where(sending.claim))
 
-    async def _deliver(self, claim: Claimed) -> None:
+    async def _deliver(self, sending: _Sending) -> None:
         """Make one attempt and record what came of it."""
-        attempted_at = self._clock.now()
+        claim, attempted_at = sending.claim, self._clock.now()
         try:
             message = self._message(claim, attempted_at)
+            if sending.from_memory:
+                lines = (*message.words.lines, FROM_MEMORY)
+                message = replace(message, words=replace(message.words, lines=lines))
             carrier = self._carrier(claim.channel.org_id)
             answer = await channels.deliver(claim.channel, message, carrier)
         except DeliveryError as error:
-            await self._failed(claim, attempted_at, error)
+            await self._failed(sending, attempted_at, error)
         except Exception as error:
             log.exception("a channel broke", extra=_where(claim))
             own = DeliveryError(
                 f"sending broke ({type(error).__name__}); this is a mistake in NetPulse",
                 permanent=False,
             )
-            await self._failed(claim, attempted_at, own)
+            await self._failed(sending, attempted_at, own)
         else:
-            await self._sent(claim, attempted_at, answer)
+            await self._sent(sending, attempted_at, answer)
 
     def _message(self, claim: Claimed, now: Millis) -> Message:
         notice = claim.notice
@@ -251,8 +314,8 @@ class Dispatcher:
             acknowledge_url=acknowledge_url,
         )
 
-    async def _sent(self, claim: Claimed, attempted_at: Millis, answer: Answer) -> None:
-        channel_id = claim.channel.id
+    async def _sent(self, sending: _Sending, attempted_at: Millis, answer: Answer) -> None:
+        claim, channel_id = sending.claim, sending.claim.channel.id
         attempt = Attempt(
             at=attempted_at,
             ok=True,
@@ -262,14 +325,15 @@ class Dispatcher:
         )
         now = self._clock.now()
         is_back = channel_id in self._failing
+        words = "Told from memory" if sending.from_memory else "Told"
 
         def settle(conn: Conn) -> None:
             for notice in claim.notices:
-                notices.sent(conn, notice.id, attempt, now)
+                notices.sent(conn, notice.id, attempt, now, words=words)
             if is_back:
                 notices.hurry(conn, now, channel_id)
 
-        await self._record(settle)
+        await self._record(sending, settle)
         self._figures.notices_sent += len(claim.notices)
         self._on_accepted(answer.address)
         if is_back:
@@ -278,8 +342,8 @@ class Dispatcher:
         for notice in claim.notices:
             self._tell(notice, NoticeStatus.SENT)
 
-    async def _failed(self, claim: Claimed, attempted_at: Millis, error: DeliveryError) -> None:
-        channel = claim.channel
+    async def _failed(self, sending: _Sending, attempted_at: Millis, error: DeliveryError) -> None:
+        claim, channel = sending.claim, sending.claim.channel
         attempts = 1 + max(notice.attempt_count for notice in claim.notices)
         attempt = Attempt(
             at=attempted_at,
@@ -311,7 +375,7 @@ class Dispatcher:
                 return False
             return notices.refused(conn, channel.id, str(error), now, disables=disables)
 
-        if await self._record(settle):
+        if await self._record(sending, settle):
             log.error(
                 "the channel %s was switched off: %s", channel.name, error, extra=_where(claim)
             )
@@ -321,18 +385,32 @@ class Dispatcher:
             self._tell(notice, NoticeStatus.FAILED if is_over else NoticeStatus.PENDING)
         asyncio.get_running_loop().call_later(wait, self.wake)
 
-    async def _record(self, write: Callable[[Conn], T]) -> T:
+    async def _record(self, sending: _Sending, settle: Callable[[Conn], T]) -> T | None:
         """Write down what came of an attempt, however long that takes.
 
-        What was sent and cannot be recorded must not be sent again while this process lives.
+        What was sent and cannot be recorded must not be sent again while this process lives. None:
+        what it was about is not in the outbox, and never will be.
         """
+        sending.under_way = False
+        begun, told = sending.begun, sending.claim.notices
+
+        def write(conn: Conn) -> T:
+            if begun is not None:
+                begun(conn)
+            return settle(conn)
+
         while True:
             try:
-                return await self._db.write(write)
+                return await self._db.write(of_stored, told, write)
             except StorageTrouble:
                 if self._stopping:
                     raise
-                await asyncio.sleep(TROUBLE_SECONDS)
+            except NotStored:
+                if self._unwritten is None or not self._unwritten.owes(told):
+                    return None
+            if self._unwritten is not None:
+                self._unwritten.wait(sending.number, write)
+            await asyncio.sleep(TROUBLE_SECONDS)
 
     def _tell(self, notice: Notice, status: NoticeStatus) -> None:
         self._hub.tell(

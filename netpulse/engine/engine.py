@@ -35,6 +35,7 @@ from netpulse.engine.roster import Roster
 from netpulse.engine.runner import Runner
 from netpulse.engine.scheduler import Scheduler
 from netpulse.engine.thresholds import Thresholds
+from netpulse.engine.unwritten import Unwritten
 from netpulse.engine.watchdog import Watchdog
 from netpulse.model.check import Check, Reading, Verdict
 from netpulse.model.ids import Id
@@ -172,6 +173,7 @@ class Engine:
             figures=self.figures,
             worker=f"process {os.getpid()}",
             on_accepted=self.isolation.accepted,
+            unwritten=Unwritten(db, self.clock, self.roster),
             backoff=backoff,
         )
         self.postman = Postman(

@@ -301,6 +301,8 @@ class Runner:
         if self.trouble is None:
             log.error("edges cannot be written: %s", trouble)
         self.trouble = trouble
+        # Some of them may be told from memory.
+        self._on_notices()
 
     def _note_written(self, watched: Watched) -> None:
         if self.trouble is not None:

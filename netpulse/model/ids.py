@@ -14,7 +14,20 @@ Id = str
 
 def new_id(at: Millis) -> Id:
     """Return a fresh UUIDv7 for the moment `at` (Unix milliseconds), so that ids sort by age."""
-    random = secrets.randbits(74)
+    return _version_7(at, secrets.randbits(74))
+
+
+def derived_id(at: Millis, *parts: str) -> Id:
+    """Return the UUIDv7 for the moment `at` that belongs to `parts`: the same again for the same.
+
+    What is made of one cause has such an id, so that it keeps it when the transaction that makes it
+    has to be made again.
+    """
+    digest = hashlib.blake2b("\0".join(parts).encode(), digest_size=10).digest()
+    return _version_7(at, int.from_bytes(digest, "big") >> 6)
+
+
+def _version_7(at: Millis, random: int) -> Id:
     value = (at & ((1 << 48) - 1)) << 80
     value |= 0x7 << 76
     value |= (random >> 62) << 64

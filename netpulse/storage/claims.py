@@ -93,18 +93,19 @@ def claim(
     limit: int,
     lease_ms: int,
     busy: Collection[tuple[Id, Id | None]] = (),
+    anew: bool = True,
 ) -> list[Claimed]:
     """Claim up to `limit` messages that are due for `worker`, for `lease_ms` milliseconds.
 
     What time alone decides is decided first: held notices are told or suppressed, escalations and
     reminders are written, and fallback channels are told. `busy` names lanes that the worker is
     still sending for. A channel whose configuration does not open costs its notices an attempt
-    and says so.
+    and says so. Without `anew` no notices are written (escalations, reminders, fallbacks).
     """
     held.resolve(conn, now)
-    timers.ring(conn, now)
-
-    fallbacks.tell_overdue(conn, now)
+    if anew:
+        timers.ring(conn, now)
+        fallbacks.tell_overdue(conn, now)
     by = _Claim(worker=worker, now=now, until=now + lease_ms, busy=busy)
     claimed: list[Claimed] = []
     for row in _waiting_channels(conn, now):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from netpulse.model.alert import Cause, Event, Notice, NoticeStatus
-from netpulse.model.ids import Id, new_id
+from netpulse.model.ids import Id, derived_id
 from netpulse.model.time import Millis
 from netpulse.model.user import Actor
 from netpulse.rules import alerting, outbox
@@ -64,7 +64,7 @@ def _tell(conn: Conn, org_id: Id, channel_id: Id, sentence: str, now: Millis) ->
     org = orgs.get(conn, org_id)
     assert org is not None, "a channel's organization exists (foreign key)"
     for other_id, rule_id in _others(conn, org_id, channel_id):
-        notice_id = new_id(now)
+        notice_id = derived_id(now, channel_id, other_id, rule_id or "")
         notice_rows.write(
             conn,
             Notice(

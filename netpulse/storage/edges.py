@@ -14,7 +14,7 @@ from msgspec.structs import replace as changed
 
 from netpulse.model.check import LOCAL
 from netpulse.model.edge import Edge, Outcome
-from netpulse.model.ids import Id, new_id
+from netpulse.model.ids import Id, derived_id
 from netpulse.model.incident import Incident, IncidentStatus, Origin
 from netpulse.model.monitor import Monitor, MonitorSpec
 from netpulse.model.time import Millis
@@ -181,10 +181,12 @@ def _write(
         watches.save(conn, monitor.org_id, monitor.id, watch)
         return Outcome(watch=watch)
     flip = _fitted(conn, monitor.id, flip, before)
-    transition_id = new_id(flip.decided_at)
+    transition_id = _transition_id(conn, monitor.id, flip)
     incident: Incident | None = None
     if flip.opens:
-        incident = _open(conn, monitor, flip)
+        incident = _open(
+            conn, monitor, flip, derived_id(flip.decided_at, transition_id, "incident")
+        )
     elif flip.closes and before is not None:
         incident = _close(conn, before, flip, resolution)
     still_open = incident if flip.opens else None if flip.closes else before
@@ -239,14 +241,27 @@ def _fitted(conn: Conn, monitor_id: Id, flip: Flip, before: Incident | None) -> 
     )
 
 
-def _open(conn: Conn, monitor: Monitor, flip: Flip) -> Incident:
+def _transition_id(conn: Conn, monitor_id: Id, flip: Flip) -> Id:
+    """Return the id of a flip: the same whenever this flip is written after the same others.
+
+    What is told of it from memory, while the disk takes nothing, has its ids from here, and they
+    are the same when it is written at last.
+    """
+    span = str(spans.last_start(conn, monitor_id))
+    found = derived_id(flip.decided_at, monitor_id, span, flip.before.value, flip.after.value)
+    while conn.one("SELECT 1 FROM transitions WHERE id = ?", (found,)) is not None:
+        found = derived_id(flip.decided_at, found)
+    return found
+
+
+def _open(conn: Conn, monitor: Monitor, flip: Flip, incident_id: Id) -> Incident:
     check = flip.check
     reason = None if check is None else check.message
     title = f"{monitor.spec.name} is down"
     if reason:
         title = f"{title}: {reason}"
     incident = Incident(
-        id=new_id(flip.decided_at),
+        id=incident_id,
         org_id=monitor.org_id,
         title=title if len(title) <= _TITLE_LENGTH else f"{title[: _TITLE_LENGTH - 1]}…",
         status=IncidentStatus.INVESTIGATING,

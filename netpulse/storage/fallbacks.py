@@ -6,7 +6,7 @@ import msgspec
 from msgspec import Raw
 
 from netpulse.model.alert import Cause, Event, Notice, NoticeStatus, Suppressed
-from netpulse.model.ids import Id, new_id
+from netpulse.model.ids import Id, derived_id
 from netpulse.model.time import Millis
 from netpulse.model.watch import Status
 from netpulse.rules import outbox
@@ -110,7 +110,7 @@ def _write(
     reason: Suppressed | None,
     now: Millis,
 ) -> None:
-    fresh = new_id(now)
+    fresh = derived_id(now, notice.id, channel_id)
     payload = msgspec.json.decode(notice.payload)
     payload["id"] = fresh
     status, due_at, held_for = NoticeStatus.SUPPRESSED, None, None

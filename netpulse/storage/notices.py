@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from netpulse.model.alert import Attempt, Event, Notice, NoticeStatus
-from netpulse.model.ids import Id, new_id
+from netpulse.model.ids import Id, derived_id
 from netpulse.model.time import Millis
 from netpulse.rules import alerting
+from netpulse.rules.alerting import NoticeDraft
 from netpulse.storage import alert_rules, channels, orgs
 from netpulse.storage.claims import (
     PER_CHANNEL,
@@ -28,6 +31,7 @@ __all__ = [
     "PER_CHANNEL",
     "Claimed",
     "add_system",
+    "are_stored",
     "attempts",
     "claim",
     "failed",
@@ -147,6 +151,22 @@ def attempts(conn: Conn, notice_id: Id) -> list[Attempt]:
     ]
 
 
+def are_stored(conn: Conn, ids: Collection[Id]) -> bool:
+    """Tell whether there are notices with all of these ids."""
+    row = conn.one(
+        f"SELECT count(*) FROM alert_events WHERE id IN ({', '.join('?' * len(ids))})", tuple(ids)
+    )
+    return row is not None and row[0] == len(ids)
+
+
+def _system_id(conn: Conn, event: Event, draft: NoticeDraft, now: Millis) -> Id:
+    """Return the id of a notice about ourselves: the same when it has to be written again."""
+    notice_id = derived_id(now, event.value, draft.channel_id, draft.rule_id or "")
+    while are_stored(conn, (notice_id,)):
+        notice_id = derived_id(now, notice_id)
+    return notice_id
+
+
 def add_system(conn: Conn, event: Event, reason: str, now: Millis) -> list[Id]:
     """Write the notices about NetPulse itself, for every rule of every organization that asks for
     them; `reason` is the sentence they carry. Returns the ids of those that wait to be sent."""
@@ -159,7 +179,7 @@ def add_system(conn: Conn, event: Event, reason: str, now: Millis) -> list[Id]:
         own = [rule for rule in rules if rule.org_id == org_id]
         active = channels.active_ids(conn, frozenset(rule.channel_id for rule in own))
         for draft in alerting.due_of_system(event, own, active, at=now):
-            notice_id = new_id(now)
+            notice_id = _system_id(conn, event, draft, now)
             notice = Notice(
                 id=notice_id,
                 org_id=org_id,

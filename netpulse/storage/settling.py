@@ -15,8 +15,9 @@ _PROBLEMS = (Event.MONITOR_DOWN.value, Event.MONITOR_DEGRADED.value)
 _UNCLAIM = "claimed_by = NULL, claimed_until = NULL"
 
 
-def sent(conn: Conn, notice_id: Id, attempt: Attempt, now: Millis) -> None:
-    """Settle a notice that was accepted; it becomes a line of its incident's story.
+def sent(conn: Conn, notice_id: Id, attempt: Attempt, now: Millis, *, words: str = "Told") -> None:
+    """Settle a notice that was accepted; it becomes a line of its incident's story, which begins
+    with `words`.
 
     Also where it was suppressed meanwhile (its channel was switched off): it has been told.
     """
@@ -34,7 +35,7 @@ def sent(conn: Conn, notice_id: Id, attempt: Attempt, now: Millis) -> None:
             (notice_id,),
         )
         _note_attempt(conn, notice_id, attempt)
-        _tell_story(conn, notice_id, now, "Told")
+        _tell_story(conn, notice_id, now, words)
 
 
 def retry(conn: Conn, notice_id: Id, attempt: Attempt, next_attempt_at: Millis, error: str) -> None:

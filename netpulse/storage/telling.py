@@ -11,7 +11,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from netpulse.model.alert import Cause, Considered, Event, Notice, NoticeStatus, Rule, Suppressed
-from netpulse.model.ids import Id, new_id
+from netpulse.model.ids import Id, derived_id, new_id
 from netpulse.model.incident import Incident
 from netpulse.model.monitor import Monitor
 from netpulse.model.org import Org
@@ -184,6 +184,7 @@ class _Writer:
         self._cause = cause
         self._transition_id = transition_id
         self._org: Org | None = None
+        self._made: set[Id] = set()
 
     def write(self, draft: NoticeDraft, reason: str | None, incident: Incident | None) -> Notice:
         """Write one draft and return it as a notice."""
@@ -191,7 +192,7 @@ class _Writer:
         if self._org is None:
             self._org = orgs.get(self._conn, monitor.org_id)
         assert self._org is not None, "a monitor's organization exists (foreign key)"
-        notice_id = new_id(now)
+        notice_id = self._id(draft)
         rule = self._rules.get(draft.rule_id)
         fallback_at = None
         if rule is not None and rule.fallback_channel_id and draft.next_attempt_at is not None:
@@ -224,6 +225,17 @@ class _Writer:
         )
         notice_rows.write(self._conn, notice, transition_id=self._transition_id)
         return notice
+
+    def _id(self, draft: NoticeDraft) -> Id:
+        """Return the id of a draft: of a flip's, the same whenever the flip is written."""
+        if self._transition_id is None or self._cause is not Cause.CHANGE:
+            return new_id(self._now)
+        parts = (self._transition_id, draft.event.value, draft.channel_id, draft.rule_id or "")
+        notice_id = derived_id(self._now, *parts)
+        while notice_id in self._made:
+            notice_id = derived_id(self._now, notice_id)
+        self._made.add(notice_id)
+        return notice_id
 
 
 def _is_news(draft: NoticeDraft) -> bool:

@@ -1,0 +1,179 @@
+"""What waits for the disk while it takes nothing, and what can be told all the same.
+
+Edges wait with their monitors (`Watched.owed`), what attempts came to waits here. Both are tried
+out in a transaction that is taken back, so that every rule speaks as it would; what that claims is
+sent from memory, marked as such, under the ids that it has when it is written at last. Only what
+time alone would bring (escalations, reminders, fallback channels after five minutes) waits for the
+disk. If the process ends meanwhile, what was told so is forgotten and told again.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Callable, Collection, Iterator
+from functools import partial
+from typing import TypeVar
+
+from netpulse.engine.clock import Clock
+from netpulse.engine.roster import Roster
+from netpulse.model.alert import Event, Notice
+from netpulse.model.edge import Edge
+from netpulse.model.ids import Id
+from netpulse.model.time import Millis
+from netpulse.storage import imagined, notices, troubles
+from netpulse.storage.conn import Conn
+from netpulse.storage.db import Database
+from netpulse.storage.errors import TroubleKind
+from netpulse.storage.imagined import Imagined, Write
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+KIND = "unwritten"
+"""The word of this trouble in the table of troubles."""
+LASTING = frozenset(
+    {
+        TroubleKind.FULL,
+        TroubleKind.IO,
+        TroubleKind.CORRUPT,
+        TroubleKind.READ_ONLY,
+        TroubleKind.LIMIT,
+    }
+)
+"""Troubles that a person has to end. Another process that holds the lock ends it by itself."""
+MOST_MONITORS = 200
+"""Monitors whose edges are tried out at a time: about 0.2 s of the writer's thread."""
+MOST_WRITES = 2_000
+"""Outcomes that wait for the disk; with more of them nothing is told from memory any more."""
+MOST_AN_HOUR = 60
+"""Messages to one channel from memory: should it ever go round in circles, it does so slowly."""
+
+
+class Unwritten:
+    """The outcomes that wait for the disk, by a number each, and the trouble that makes them."""
+
+    def __init__(self, db: Database, clock: Clock, roster: Roster) -> None:
+        """Take the parts."""
+        self._db = db
+        self._clock = clock
+        self._roster = roster
+        self._since: Millis | None = None
+        self._detail = ""
+        self._writes: dict[int, Write] = {}
+        self._told: dict[Id, deque[float]] = {}
+        """By channel: when it was told something from memory."""
+
+    @property
+    def is_lasting(self) -> bool:
+        """Tell whether the disk takes nothing now, and will not by itself."""
+        trouble = self._db.trouble
+        return trouble is not None and trouble.kind in LASTING
+
+    @property
+    def is_open(self) -> bool:
+        """Tell whether a trouble was begun and its end is not written."""
+        return self._since is not None
+
+    def wait(self, number: int, write: Write) -> None:
+        """Note an outcome that waits for the disk."""
+        self._writes[number] = write
+
+    def forget(self, number: int) -> None:
+        """Drop an outcome that is written, or will never be."""
+        self._writes.pop(number, None)
+
+    def owes(self, told: Collection[Notice]) -> bool:
+        """Tell whether the rows of notices may come yet: their edges wait for the disk."""
+        for notice in told:
+            if notice.monitor_id is None:
+                return self.is_open
+            watched = self._roster.get(notice.monitor_id)
+            if watched is not None and watched.owed:
+                return True
+        return False
+
+    async def claim(
+        self, worker: str, *, limit: int, lease_ms: int, busy: Collection[tuple[Id, Id | None]]
+    ) -> list[Imagined]:
+        """Return what can be told from memory now.
+
+        Raises:
+            StorageTrouble: the file cannot even be read.
+        """
+        now = self._clock.now()
+        if self._since is None:
+            self._since, self._detail = now, f"NetPulse cannot write its data: {self._db.trouble}"
+            log.error("alerts are sent from memory until the database can be written")
+        if len(self._writes) >= MOST_WRITES:
+            return []
+        claimed = await self._db.rehearse(
+            imagined.claim,
+            list(self._owed()),
+            [partial(_begin, detail=self._detail, at=self._since), *self._writes.values()],
+            worker,
+            now,
+            limit=limit,
+            lease_ms=lease_ms,
+            busy=busy,
+        )
+        return [one for one in claimed if self._may_speak(one.claim.channel.id)]
+
+    def _owed(self) -> Iterator[tuple[Edge, ...]]:
+        left = MOST_MONITORS
+        for watched in self._roster:
+            if watched.owed and any(edge.flip is not None for edge in watched.owed):
+                yield tuple(watched.owed)
+                left -= 1
+                if not left:
+                    return
+
+    def _may_speak(self, channel_id: Id) -> bool:
+        now = self._clock.monotonic()
+        told = self._told.setdefault(channel_id, deque(maxlen=MOST_AN_HOUR))
+        if len(told) == MOST_AN_HOUR and now - told[0] < 3600.0:
+            return False
+        told.append(now)
+        return True
+
+    async def end(self) -> bool:
+        """Write that a trouble was there and is over; return whether anybody is told of it.
+
+        Raises:
+            StorageTrouble: it is not over.
+        """
+        if self._since is None:
+            return False
+        told = await self._db.write(_end, self._detail, self._since, self._clock.now())
+        log.info("the database can be written again: what was told from memory is noted")
+        self._since = None
+        self._told.clear()
+        return told
+
+
+def _begin(conn: Conn, detail: str, at: Millis) -> bool:
+    troubles.begin(conn, KIND, detail, at)
+    return bool(notices.add_system(conn, Event.SYSTEM_ISOLATED, detail, at))
+
+
+def _end(conn: Conn, detail: str, since: Millis, now: Millis) -> bool:
+    begun = _begin(conn, detail, since)
+    troubles.end(conn, KIND, now)
+    sentence = "NetPulse can write its data again"
+    return bool(notices.add_system(conn, Event.SYSTEM_RECOVERED, sentence, now)) or begun
+
+
+class NotStored(Exception):
+    """The rows that an outcome is of are not in the file yet."""
+
+
+def of_stored(conn: Conn, told: Collection[Notice], write: Callable[[Conn], T]) -> T:
+    """Run `write`, which settles notices that were told from memory, once they are there.
+
+    Raises:
+        NotStored: they are not.
+    """
+    if not notices.are_stored(conn, [notice.id for notice in told]):
+        raise NotStored
+    return write(conn)

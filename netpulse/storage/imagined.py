@@ -1,0 +1,97 @@
+"""What would be told if the disk took what it does not take.
+
+Everything in here runs in a transaction that is taken back (`Database.rehearse`): it writes what
+waits for the disk, as it will be written, and claims what would be due then. What is told of that
+has the ids that it keeps.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Collection, Iterable, Sequence
+from functools import partial
+
+from msgspec import Struct
+
+from netpulse.model.edge import Edge
+from netpulse.model.ids import Id
+from netpulse.model.time import Millis
+from netpulse.storage import claims, edges
+from netpulse.storage.claims import Claimed
+from netpulse.storage.conn import Conn
+from netpulse.storage.errors import StorageTrouble
+
+log = logging.getLogger(__name__)
+
+Write = Callable[[Conn], object]
+
+
+class Imagined(Struct, frozen=True):
+    """A message that may be sent now, and until when its channel gathers after that."""
+
+    claim: Claimed
+    gathering_until: Millis | None
+
+
+def claim(
+    conn: Conn,
+    owed: Iterable[Sequence[Edge]],
+    writes: Iterable[Write],
+    worker: str,
+    now: Millis,
+    *,
+    limit: int,
+    lease_ms: int,
+    busy: Collection[tuple[Id, Id | None]],
+) -> list[Imagined]:
+    """Claim what could be sent at `now`, were all of this written.
+
+    Args:
+        conn: a connection whose transaction is taken back.
+        owed: the edges that wait for the disk, of each monitor in their order.
+        writes: what else waits for it, in its order: what attempts came to.
+        worker: as in `claims.claim`, with all that follows.
+        now: the moment.
+        limit: the most to be claimed.
+        lease_ms: of no consequence.
+        busy: lanes for which an attempt is under way.
+    """
+    for of_monitor in owed:
+        _apart(conn, partial(edges.record_all, owed=of_monitor))
+    for write in writes:
+        _apart(conn, write)
+    found = claims.claim(conn, worker, now, limit=limit, lease_ms=lease_ms, busy=busy, anew=False)
+    return [Imagined(one, _gathering_until(conn, one.channel.id)) for one in found]
+
+
+def begun(conn: Conn, message: Imagined) -> None:
+    """Write that a message is on its way: the next one of its channel depends on that."""
+    for notice in message.claim.notices:
+        conn.execute(
+            "UPDATE alert_events SET first_attempt_at = coalesce(first_attempt_at, ?),"
+            " digest_id = coalesce(digest_id, ?) WHERE id = ?",
+            (notice.first_attempt_at, notice.digest_id, notice.id),
+        )
+    conn.execute(
+        "UPDATE alert_channels SET gathering_until = max(coalesce(gathering_until, 0), ?)"
+        " WHERE id = ?",
+        (message.gathering_until or 0, message.claim.channel.id),
+    )
+
+
+def _gathering_until(conn: Conn, channel_id: Id) -> Millis | None:
+    row = conn.one("SELECT gathering_until FROM alert_channels WHERE id = ?", (channel_id,))
+    return None if row is None else row[0]
+
+
+def _apart(conn: Conn, write: Write) -> None:
+    """Let one thing that cannot be written cost itself only."""
+    conn.execute("SAVEPOINT imagined")
+    try:
+        write(conn)
+    except StorageTrouble:
+        raise
+    except Exception:
+        log.exception("what waits for the disk cannot be written as it is")
+        conn.execute("ROLLBACK TO imagined")
+    conn.execute("RELEASE imagined")

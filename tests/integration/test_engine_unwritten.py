@@ -1,0 +1,313 @@
+"""While the disk takes nothing: who is to be told is told from memory, once, and it is written when
+the disk is back, under the same ids. Nobody restarts anything."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from netpulse.engine import dispatcher, unwritten
+from netpulse.engine.roster import Watched
+from netpulse.model.alert import Event, Notice, NoticeStatus, Suppressed
+from netpulse.model.channel import SlackConfig
+from netpulse.model.check import Check, Failure, Result
+from netpulse.model.time import SECOND
+from netpulse.model.watch import Status
+from netpulse.storage import db as db_module
+from netpulse.storage import incidents, meta, monitors, notices, troubles
+from netpulse.storage.db import StorageTrouble, TroubleKind
+from tests.clock import ShiftedClock
+from tests.faulty_disk import FaultyDisk, mounted
+from tests.home import Home, home, spec
+from tests.receiver import Delivery, Receiver
+
+FOR_EVER = 1_000_000_000
+DISK = "NetPulse cannot write its data: the disk reports errors: it is tried again every minute"
+
+
+class Broken:
+    """A home on a disk that a test breaks and mends; checks are handed to the runner."""
+
+    def __init__(self, at: Home, clock: ShiftedClock, disk: FaultyDisk) -> None:
+        self.at = at
+        self.clock = clock
+        self.disk = disk
+
+    async def on_duty(self, name: str = "Shop") -> Watched:
+        """Return a new monitor that is up, and that one failing check takes down."""
+        monitor = await self.at.monitor(spec("http://shop.example/", name=name, confirmations=1))
+        loaded = await self.at.db.read(monitors.load_one, monitor.id)
+        assert loaded is not None
+        watched = Watched(*loaded, self.clock.monotonic())
+        self.at.engine.roster.add(watched)
+        await self.check(watched, Result.UP)
+        return watched
+
+    async def check(self, watched: Watched, result: Result) -> None:
+        """Let a check of a monitor come, some seconds later."""
+        self.clock.ahead_ms += 10 * SECOND
+        at = self.clock.now()
+        down = result is Result.DOWN
+        made = Check(
+            due_at=at,
+            started_at=at,
+            result=result,
+            failure=Failure.REFUSED if down else None,
+            message="the connection was refused" if down else None,
+        )
+        await self.at.engine.runner.take(watched, made)
+
+    async def breaks(self) -> None:
+        """Let the disk report errors from now on, which the sign of life meets."""
+        self.disk.fail_once(1, FOR_EVER)
+        with pytest.raises(StorageTrouble) as trouble:
+            await self.at.db.write(meta.put, "sign of life", 1)
+        assert trouble.value.kind is TroubleKind.IO
+
+    def mends(self) -> None:
+        """Let the disk work again."""
+        self.disk.fail_from = self.disk.fail_until = 0
+
+    async def outbox(self) -> list[Notice]:
+        """Return what is on disk of the notices, the oldest first."""
+        return (await self.at.db.read(notices.recent, self.at.org.id))[::-1]
+
+    async def until_calm(self) -> None:
+        """Wait until nothing waits, neither for the disk nor to be told."""
+
+        async def look() -> bool:
+            sending = self.at.engine.dispatcher._sending
+            return not sending and not await self.at.db.read(notices.pending_count)
+
+        await self.at.until(look, "nothing waits")
+
+
+@pytest.fixture
+async def broken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Broken]:
+    monkeypatch.setattr(db_module, "REOPEN_SECONDS", 0.0)
+    monkeypatch.setattr(dispatcher, "MEMORY_SECONDS", 0.05)
+    monkeypatch.setattr(dispatcher, "TROUBLE_SECONDS", 0.05)
+    clock = ShiftedClock(0)
+    with mounted() as disk:
+        async with home(tmp_path / "data", clock=clock, start=False) as at:
+            made = Broken(at, clock, disk)
+            yield made
+            made.mends()
+            await at.engine.dispatcher.stop()
+
+
+@pytest.fixture
+async def receiver() -> AsyncIterator[Receiver]:
+    async with Receiver() as made:
+        yield made
+
+
+def events(receiver: Receiver) -> list[str]:
+    return [one.payload["event"] for one in receiver.taken]
+
+
+async def test_an_outage_on_a_broken_disk_is_told_and_written_later(
+    broken: Broken, receiver: Receiver, caplog: pytest.LogCaptureFixture
+) -> None:
+    at = broken.at
+    await at.rule(await at.channel(receiver.url), condition="down or system")
+    shop = await broken.on_duty()
+    await at.engine.dispatcher.start()
+    await broken.breaks()
+    await broken.check(shop, Result.DOWN)
+    assert shop.watch.status is Status.UP, "what people see is what is on disk"
+    system, down = sorted(
+        await receiver.wait_for(2), key=lambda one: one.payload["event"], reverse=True
+    )
+    assert (system.payload["event"], down.payload["event"]) == ("system.isolated", "monitor.down")
+    assert system.payload["reason"].startswith(DISK)
+    assert down.payload["monitor"]["id"] == shop.id
+    assert down.payload["id"] == down.id
+    assert await broken.outbox() == []
+    # It is told once, however often its checks fail.
+    for _ in range(3):
+        await broken.check(shop, Result.DOWN)
+    await asyncio.sleep(0.3)
+    assert len(receiver.ledger) == 2
+    # It comes back while the disk is still broken, and that is told too.
+    await broken.check(shop, Result.UP)
+    await receiver.wait_for(3)
+    assert events(receiver)[2:] == ["monitor.up"]
+    assert receiver.taken[2].payload["incident"]["id"] == down.payload["incident"]["id"]
+    broken.mends()
+    await broken.check(shop, Result.UP)
+    await broken.until_calm()
+    told = await broken.outbox()
+    assert {one.event: one.status for one in told} == dict.fromkeys(
+        (
+            Event.SYSTEM_ISOLATED,
+            Event.MONITOR_DOWN,
+            Event.MONITOR_UP,
+            Event.SYSTEM_RECOVERED,
+        ),
+        NoticeStatus.SENT,
+    )
+    assert len(told) == 4
+    assert {one.id for one in told} == {one.id for one in receiver.ledger}
+    assert len(receiver.ledger) == 4, "nobody is told twice"
+    bodies = {one.id: bytes(one.payload) for one in told}
+    assert all(bodies[one.id] == one.body for one in receiver.ledger)
+    story = await at.db.read(incidents.timeline, down.payload["incident"]["id"])
+    lines = [line.message for line in story]
+    assert "Told from memory Hook: Shop is down" in lines
+    assert "Told from memory Hook: Shop is up again" in lines
+    (trouble,) = await at.db.read(troubles.recent)
+    assert (trouble.kind, trouble.ended_at is not None) == ("unwritten", True)
+    assert trouble.detail.startswith(DISK)
+    assert at.engine.trouble is None
+    said = [one.getMessage() for one in caplog.records if one.name.endswith("unwritten")]
+    assert said == ["alerts are sent from memory until the database can be written"]
+
+
+async def test_a_receiver_that_fails_is_tried_again_from_memory(
+    broken: Broken, receiver: Receiver
+) -> None:
+    at = broken.at
+    await at.rule(await at.channel(receiver.url))
+    shop = await broken.on_duty()
+    await at.engine.dispatcher.start()
+    await broken.breaks()
+    receiver.answer = lambda _: 503 if len(receiver.ledger) < 2 else 200
+    await broken.check(shop, Result.DOWN)
+    async with asyncio.timeout(10):
+        while not receiver.taken:
+            # Ten seconds of waiting pass quickly.
+            broken.clock.ahead_ms += SECOND
+            await asyncio.sleep(0.02)
+    assert [one.status for one in receiver.ledger] == [503, 503, 200]
+    broken.mends()
+    await broken.check(shop, Result.DOWN)
+    await broken.until_calm()
+    (notice,) = await broken.outbox()
+    assert (notice.status, notice.attempt_count) == (NoticeStatus.SENT, 3)
+    assert {one.id for one in receiver.ledger} == {notice.id}
+    tried = await at.db.read(notices.attempts, notice.id)
+    assert [one.ok for one in tried] == [False, False, True]
+    assert len(receiver.ledger) == 3
+
+
+async def test_what_waited_before_the_disk_broke_is_told_too(
+    broken: Broken, receiver: Receiver
+) -> None:
+    at = broken.at
+    await at.rule(await at.channel(receiver.url))
+    shop = await broken.on_duty()
+    await broken.check(shop, Result.DOWN)
+    (waiting,) = await broken.outbox()
+    await at.engine.dispatcher.start()
+    await receiver.wait_for(1)
+    await broken.until_calm()
+    receiver.answer = lambda _: 503
+    await broken.check(shop, Result.UP)
+
+    async def is_tried() -> bool:
+        return len(receiver.ledger) == 2 and not at.engine.dispatcher._sending
+
+    await at.until(is_tried, "the recovery was not taken")
+    await broken.breaks()
+    receiver.answer = lambda _: 200
+    async with asyncio.timeout(10):
+        while len(receiver.taken) < 2:
+            broken.clock.ahead_ms += SECOND
+            await asyncio.sleep(0.02)
+    assert receiver.taken[0].id == waiting.id
+    assert events(receiver) == ["monitor.down", "monitor.up"]
+    broken.mends()
+    await broken.check(shop, Result.UP)
+    await broken.until_calm()
+    assert {one.status for one in await broken.outbox()} == {NoticeStatus.SENT}
+
+
+async def test_a_storm_on_a_broken_disk_keeps_to_its_pace(
+    broken: Broken, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """People get five messages singly and then digests, as ever; each says where it comes from."""
+    monkeypatch.setattr(unwritten, "MOST_MONITORS", 12)
+    at = broken.at
+    people = SlackConfig(webhook_url=f"{receiver.url}/people")
+    await at.rule(await at.channel(receiver.url, name="People", type="slack", config=people))
+    shops = [await broken.on_duty(f"Shop {number:02}") for number in range(15)]
+    await at.engine.dispatcher.start()
+    await broken.breaks()
+    for shop in shops:
+        await broken.check(shop, Result.DOWN)
+        broken.clock.ahead_ms -= 10 * SECOND
+    async with asyncio.timeout(20):
+        while len(receiver.taken) < 6:
+            broken.clock.ahead_ms += 2 * SECOND
+            await asyncio.sleep(0.05)
+    singles = [text(one) for one in receiver.taken if "Shop 00" in text(one)]
+    assert len(singles) == 1
+    assert all(dispatcher.FROM_MEMORY in text(one) for one in receiver.taken)
+    heard = len(receiver.taken)
+    assert heard <= 7, "the rest in digests"
+    broken.mends()
+    for shop in shops:
+        await broken.check(shop, Result.DOWN)
+        broken.clock.ahead_ms -= 10 * SECOND
+    async with asyncio.timeout(20):
+        while any(one.status is NoticeStatus.PENDING for one in await broken.outbox()):
+            broken.clock.ahead_ms += 2 * SECOND
+            at.engine.dispatcher.wake()
+            await asyncio.sleep(0.05)
+    told = await broken.outbox()
+    assert {one.status for one in told} == {NoticeStatus.SENT}
+    assert len(told) == 15
+    # Every shop was told of exactly once.
+    everything = "\n".join(text(one) for one in receiver.taken)
+    assert all(everything.count(f"Shop {number:02}") >= 1 for number in range(15))
+    assert len(receiver.taken) == len(receiver.ledger)
+
+
+def text(delivery: Delivery) -> str:
+    return delivery.body.decode()
+
+
+async def test_what_a_rule_keeps_back_is_kept_back_from_memory_too(
+    broken: Broken, receiver: Receiver
+) -> None:
+    at = broken.at
+    await at.rule(await at.channel(receiver.url), cooldown_seconds=3600)
+    shop, other = await broken.on_duty(), await broken.on_duty("Other")
+    await at.engine.dispatcher.start()
+    for result in (Result.DOWN, Result.UP):
+        await broken.check(shop, result)
+    await receiver.wait_for(2)
+    await broken.until_calm()
+    await broken.breaks()
+    await broken.check(shop, Result.DOWN)
+    await broken.check(other, Result.DOWN)
+    await receiver.wait_for(3)
+    await asyncio.sleep(0.3)
+    assert [one.payload["monitor"]["name"] for one in receiver.ledger] == ["Shop", "Shop", "Other"]
+    broken.mends()
+    await broken.check(shop, Result.DOWN)
+    await broken.check(other, Result.DOWN)
+
+    async def written() -> bool:
+        return len(await broken.outbox()) == 4 and not at.engine.dispatcher._sending
+
+    await at.until(written, "both are written")
+    last = {one.monitor_id: one for one in await broken.outbox()}
+    assert last[shop.id].held_for is Suppressed.COOLDOWN
+    assert last[other.id].status is NoticeStatus.SENT
+
+
+async def test_a_disk_that_is_locked_by_another_process_is_waited_for(
+    broken: Broken, receiver: Receiver
+) -> None:
+    at = broken.at
+    assert not at.engine.dispatcher._unwritten.is_lasting  # type: ignore[union-attr]
+    at.db._trouble = StorageTrouble(TroubleKind.BUSY)
+    assert not at.engine.dispatcher._unwritten.is_lasting  # type: ignore[union-attr]
+    at.db._trouble = StorageTrouble(TroubleKind.FULL)
+    assert at.engine.dispatcher._unwritten.is_lasting  # type: ignore[union-attr]
+    at.db._trouble = None
