@@ -26,7 +26,7 @@ from netpulse.crypto.links import Links
 from netpulse.crypto.tokens import Digester
 from netpulse.crypto.vault import LINKS, STORED_TOKENS, Vault
 from netpulse.egress.connect import Egress
-from netpulse.engine import systemd
+from netpulse.engine import memory, systemd
 from netpulse.engine.clock import Clock
 from netpulse.engine.engine import Engine
 from netpulse.log import configure
@@ -70,6 +70,7 @@ def serve(loaded: Loaded) -> int:
     configure(loaded.config.log.level, loaded.config.log.format)
     os.umask(0o077)
     sys.setswitchinterval(SWITCH_SECONDS)
+    memory.few_heaps()
     with contextlib.suppress(OSError, ValueError):  # standard error may be closed
         faulthandler.enable()
     try:

@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Mapping
 
 from msgspec.structs import replace
 
-from netpulse.engine import systemd
+from netpulse.engine import memory, systemd
 from netpulse.engine.clock import Clock
 from netpulse.model.invitation import KEPT as INVITATIONS_KEPT
 from netpulse.model.time import DAY, HOUR, Millis
@@ -44,6 +44,7 @@ SEAL_SECONDS = 60.0
 CLEAN_SECONDS = 600.0
 RETENTION_SECONDS = 3_600.0
 VERIFY_SECONDS = 86_400.0
+MEMORY_SECONDS = 300.0
 VERIFY_FOR_SECONDS = 30.0
 FIRST_SECONDS = 2.0
 """Housekeeping waits until the first checks are on their way."""
@@ -74,6 +75,7 @@ class Housekeeping:
             ("clean", self.clean, CLEAN_SECONDS, FIRST_SECONDS),
             ("retain", self.retain, RETENTION_SECONDS, FIRST_SECONDS),
             ("verify", self.verify, VERIFY_SECONDS, CLEAN_SECONDS),
+            ("memory", self.tidy_memory, MEMORY_SECONDS, MEMORY_SECONDS),
         ):
             repeating = self._repeat(name, job, every, first)
             self._tasks.append(asyncio.create_task(repeating, name=f"housekeeping {name}"))
@@ -148,6 +150,10 @@ class Housekeeping:
     async def verify(self) -> None:
         """Have the month files looked through for damage, for a bounded time."""
         await self._raw.verify(VERIFY_FOR_SECONDS)
+
+    async def tidy_memory(self) -> None:
+        """Give memory back that is free."""
+        await asyncio.to_thread(memory.give_back)
 
     async def _on_hour(self, hour: Millis, figures: Mapping[int, HourFigures]) -> None:
         """Write the rollups of a sealed hour, a thousand monitors a transaction."""

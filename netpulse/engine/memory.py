@@ -1,0 +1,31 @@
+"""Memory that is free and not given back: what the C library does by itself is wasteful here.
+
+Every busy thread has a heap of its own, and a heap keeps what becomes free between two things that
+live on. Measured with 2,000 monitors in trouble for 15 minutes: 66 MB kept beside 49 in use, and
+growing. With two heaps that give back their free pages now and then it stays as it is. Only the
+GNU C library is told; another one has its own ways.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+
+_ARENA_MAX = -8
+"""M_ARENA_MAX of <malloc.h>."""
+HEAPS = 2
+
+
+def few_heaps() -> bool:
+    """Let all threads share two heaps; before they start. Tells whether the C library took it."""
+    with contextlib.suppress(AttributeError, OSError):
+        return bool(ctypes.CDLL(None).mallopt(_ARENA_MAX, HEAPS))
+    return False
+
+
+def give_back() -> bool:
+    """Give free pages back to the system: some milliseconds, for a thread beside the loop. Tells
+    whether any were."""
+    with contextlib.suppress(AttributeError, OSError):
+        return bool(ctypes.CDLL(None).malloc_trim(0))
+    return False

@@ -1,0 +1,29 @@
+"""Memory that is free goes back to the system."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+GROW = """
+import psutil
+from netpulse.engine import memory
+assert memory.few_heaps()
+held = [bytes(5_000 + n % 900) for n in range(20_000)]
+kept = held[::50]
+del held
+before = psutil.Process().memory_info().rss
+memory.give_back()
+print(before - psutil.Process().memory_info().rss)
+assert len(kept) == 400
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the GNU C library is told, on Linux")
+def test_what_is_free_between_things_that_live_on_is_given_back() -> None:
+    grown = subprocess.run(
+        [sys.executable, "-c", GROW], check=True, capture_output=True, text=True, timeout=60
+    )
+    assert int(grown.stdout) > 50_000_000
