@@ -391,7 +391,6 @@ class Dispatcher:
         What was sent and cannot be recorded must not be sent again while this process lives. None:
         what it was about is not in the outbox, and never will be.
         """
-        sending.under_way = False
         begun, told = sending.begun, sending.claim.notices
 
         def write(conn: Conn) -> T:
@@ -399,18 +398,33 @@ class Dispatcher:
                 begun(conn)
             return settle(conn)
 
+        if sending.from_memory:
+            self._put_off(sending, write)
         while True:
             try:
-                return await self._db.write(of_stored, told, write)
+                if self._is_next(sending):
+                    return await self._db.write(of_stored, told, write)
             except StorageTrouble:
                 if self._stopping:
                     raise
             except NotStored:
                 if self._unwritten is None or not self._unwritten.owes(told):
                     return None
-            if self._unwritten is not None:
-                self._unwritten.wait(sending.number, write)
+            self._put_off(sending, write)
             await asyncio.sleep(TROUBLE_SECONDS)
+
+    def _put_off(self, sending: _Sending, write: Callable[[Conn], object]) -> None:
+        """Let an outcome wait for the disk: what is told from memory builds on it."""
+        if self._unwritten is not None:
+            self._unwritten.wait(sending.number, write)
+        sending.under_way = False
+
+    def _is_next(self, sending: _Sending) -> bool:
+        """Tell whether no earlier outcome in one of its lanes waits: they are written in order."""
+        return not any(
+            other.number < sending.number and other.claim.lanes & sending.claim.lanes
+            for other in self._sending.values()
+        )
 
     def _tell(self, notice: Notice, status: NoticeStatus) -> None:
         self._hub.tell(

@@ -321,6 +321,8 @@ class Database:
             _log.warning("disk full: the reserve is used up; free some space")
             trouble = self._attempt(conn, jobs)
         if trouble is None:
+            if self._trouble is not None and not self._committed:
+                return  # Nothing was written: that shows nothing of the disk.
             if self._trouble is not None:
                 _log.info("database: it can be written again (was: %s)", self._trouble)
             self._trouble = None

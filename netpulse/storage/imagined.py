@@ -57,7 +57,7 @@ def claim(
         busy: lanes for which an attempt is under way.
     """
     for of_monitor in owed:
-        _apart(conn, partial(edges.record_all, owed=of_monitor))
+        _apart(conn, partial(_record, owed=of_monitor))
     for write in writes:
         _apart(conn, write)
     found = claims.claim(conn, worker, now, limit=limit, lease_ms=lease_ms, busy=busy, anew=False)
@@ -77,6 +77,18 @@ def begun(conn: Conn, message: Imagined) -> None:
         " WHERE id = ?",
         (message.gathering_until or 0, message.claim.channel.id),
     )
+
+
+def _record(conn: Conn, owed: Sequence[Edge]) -> None:
+    """Write edges, unless they have been written since they were asked for."""
+    for edge in owed:
+        flip = edge.flip
+        if flip is not None and conn.one(
+            "SELECT 1 FROM transitions WHERE monitor_id = ? AND after = ? AND decided_at = ?",
+            (edge.monitor.id, flip.after.value, flip.decided_at),
+        ):
+            return
+    edges.record_all(conn, owed)
 
 
 def _gathering_until(conn: Conn, channel_id: Id) -> Millis | None:

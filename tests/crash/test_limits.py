@@ -1,0 +1,236 @@
+"""A process that may have little: 256 descriptors and 256 MiB, and a disk that is full.
+
+What we lack ourselves is never the targets' fault, and nobody restarts anything. The memory is limited
+by `ulimit -d`, which counts what is allocated (a control group would count what is used, but takes
+rights that a test may not have), with threads' stacks of 1 MiB, which it counts whole.
+"""
+
+from __future__ import annotations
+
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from tests.instance import SOURCE, Instance, Sink, Site, eventually
+
+DESCRIPTORS = 256
+MEMORY_KIB = 256 * 1024
+MONITORS = 240
+AT_ONCE = (DESCRIPTORS - 64) // 2
+SLOW_SECONDS = 2.0
+
+SLOW_TARGET = f"""
+import asyncio, json, sys
+most = now = 0
+async def answer(reader, writer):
+    global most, now
+    now += 1
+    most = max(most, now)
+    try:
+        await reader.readuntil(b"\\r\\n\\r\\n")
+        await asyncio.sleep({SLOW_SECONDS})
+        writer.write(b"HTTP/1.1 200 OK\\r\\nContent-Length: 0\\r\\nConnection: close\\r\\n\\r\\n")
+        await writer.drain()
+    except (ConnectionError, asyncio.IncompleteReadError):
+        pass
+    finally:
+        now -= 1
+        writer.close()
+async def main():
+    server = await asyncio.start_server(answer, "127.0.0.1", 0, backlog=4096)
+    print(server.sockets[0].getsockname()[1], flush=True)
+    await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
+    print(most, flush=True)
+asyncio.run(main())
+"""
+
+
+class SlowTarget:
+    """A target in a process of its own that answers after two seconds."""
+
+    def __init__(self) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", SLOW_TARGET],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert self.process.stdout is not None
+        self.url = f"http://127.0.0.1:{int(self.process.stdout.readline())}/"
+
+    def close(self) -> int:
+        """End it; return how many asked it at the same time, at most."""
+        out, _ = self.process.communicate(timeout=20)
+        return int(out)
+
+
+@pytest.fixture
+def instance(tmp_path: Path) -> Iterator[Instance]:
+    made = Instance(tmp_path / "data")
+    yield made
+    made.close()
+
+
+def statuses(instance: Instance) -> dict[str, int]:
+    """Return how many monitors are in each state."""
+    found = {}
+    for status in ("pending", "up", "down", "degraded", "unknown"):
+        answer = instance.call("GET", f"/v1/monitors?status={status}&limit=1")[2]
+        found[status] = answer["meta"]["total"]
+    return found
+
+
+def of_process(instance: Instance, name: str) -> int:
+    """Return a figure of /proc/PID/status."""
+    assert instance.process is not None
+    for line in Path(f"/proc/{instance.process.pid}/status").read_text().splitlines():
+        if line.startswith(f"{name}:"):
+            return int(line.split()[1])
+    raise AssertionError(name)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="the limits and /proc are Linux's")
+def test_256_descriptors_and_256_mib_are_our_own_trouble(instance: Instance) -> None:
+    limits = f"ulimit -n {DESCRIPTORS}; ulimit -s 1024; ulimit -d {MEMORY_KIB}"
+    instance.command = ["sh", "-c", f'{limits}; exec "$@"', "sh", *SOURCE]
+    target = SlowTarget()
+    try:
+        instance.start()
+        instance.register()
+        for number in range(MONITORS):
+            spec = {
+                "type": "http",
+                "name": f"Shop {number}",
+                "target": f"{target.url}{number}",
+                "interval_seconds": 10,
+                "timeout_seconds": 8,
+                "confirmations": 1,
+            }
+            instance.ok("POST", "/v1/monitors", spec)
+        eventually("all are up", lambda: statuses(instance)["up"] == MONITORS, 40)
+        assert instance.process is not None
+        descriptors = Path(f"/proc/{instance.process.pid}/fd")
+        # Strangers take every descriptor that is left; checks and pages want some too.
+        with ExitStack() as held:
+            for _ in range(DESCRIPTORS):
+                idle = held.enter_context(socket.socket())
+                idle.settimeout(1.0)
+                idle.connect(("127.0.0.1", instance.port))
+            deadline, most = time.monotonic() + 9, 0
+            while time.monotonic() < deadline:
+                most = max(most, sum(1 for _ in descriptors.iterdir()))
+                time.sleep(0.2)
+        assert most > DESCRIPTORS - 16, "there was nothing left"
+        eventually("all are up", lambda: statuses(instance)["up"] == MONITORS, 40)
+        assert instance.ok("GET", "/v1/incidents") == []
+        for number in (1, MONITORS // 2):
+            monitor_id = instance.ok("GET", f"/v1/monitors?limit=1&page={number}")[0]["id"]
+            account = instance.ok("GET", f"/v1/monitors/{monitor_id}/uptime?period=24h")
+            assert account["down_seconds"] == 0
+        assert of_process(instance, "VmHWM") < MEMORY_KIB
+        assert instance.stop() == 0
+    finally:
+        most_at_once = target.close()
+    assert AT_ONCE // 2 <= most_at_once <= AT_ONCE
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 96 MB of its own."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    mount = shutil.which("mount")
+    command = [mount or "mount", "-t", "tmpfs", "-o", "size=96m,mode=0700", "tmpfs", str(place)]
+    done = mount and subprocess.run(command, capture_output=True, check=False)
+    if not done or done.returncode:
+        pytest.skip("a small file system can be mounted by root only: run as root")
+    yield place
+    subprocess.run(["umount", "-l", str(place)], check=True)
+
+
+def fill(ballast: Path) -> None:
+    """Take what is left of the file system."""
+    with ballast.open("ab", buffering=0) as file:
+        for size in (1 << 20, 4096):
+            try:
+                while True:
+                    file.write(b"\0" * size)
+            except OSError:
+                continue
+
+
+@pytest.mark.slow
+def test_a_full_disk_stops_nobody_from_being_told(small_disk: Path) -> None:
+    """The outage of a full disk is told from memory, written when there is room, told once."""
+    instance = Instance(small_disk / "data")
+    site, sink, ballast = Site().up(), Sink(), small_disk / "ballast"
+    try:
+        instance.start()
+        instance.register()
+        hook = {"type": "webhook", "name": "Hook", "config": {"url": sink.url}}
+        rule = {
+            "channel_id": instance.ok("POST", "/v1/alert-channels", hook)["id"],
+            "condition": "down or system",
+            "cooldown_seconds": 0,
+        }
+        instance.ok("POST", "/v1/alert-rules", rule)
+        spec = {
+            "type": "http",
+            "name": "Shop",
+            "target": site.url,
+            "interval_seconds": 10,
+            "confirmations": 1,
+            "retry_interval_seconds": 1,
+        }
+        path = f"/v1/monitors/{instance.ok('POST', '/v1/monitors', spec)['id']}"
+        eventually("the shop is up", lambda: instance.ok("GET", path)["status"] == "up", 10)
+
+        def is_full() -> bool:
+            fill(ballast)
+            return "the disk is full" in str(instance.call("GET", "/readyz")[2])
+
+        eventually("the reserve is used up too", is_full, 60)
+        site.down()
+        eventually("it is told", lambda: kinds(sink) >= {"monitor.down", "system.isolated"}, 30)
+        # Pages and lists are there, and say what is wrong; what people do is refused in a sentence.
+        status, _, said = instance.call("GET", "/v1/monitors")
+        assert (status, said["meta"]["total"]) == (200, 1)
+        page = instance.call("GET", "/dashboard")
+        assert page[0] in (200, 303)
+        status, _, said = instance.call("POST", "/v1/monitors", spec | {"name": "Other"})
+        assert (status, said["error"]["code"]) == (503, "STORAGE_TROUBLE")
+        ballast.unlink()
+        eventually("it is written", lambda: instance.ok("GET", path)["status"] == "down", 30)
+        eventually("and told", lambda: "system.recovered" in kinds(sink), 30)
+        (incident,) = instance.ok("GET", "/v1/incidents")
+        told = {one["event"]: one["incident"] for one in sink.distinct()}
+        assert told["monitor.down"]["id"] == incident["id"]
+
+        def all_are_sent() -> bool:
+            events = instance.ok("GET", "/v1/alert-events")
+            return {one["status"] for one in events} == {"sent"} and len(events) == 3
+
+        eventually("all that was told is in the list", all_are_sent, 20)
+        assert len(sink.received) == 3, "nobody was told twice"
+        site.up()
+        eventually("it is up again", lambda: instance.ok("GET", path)["status"] == "up", 30)
+        assert instance.call("GET", "/readyz")[0] == 200
+        assert instance.stop() == 0
+        assert instance.start().stop() == 0
+    finally:
+        instance.close()
+        site.down()
+        sink.close()
+
+
+def kinds(sink: Sink) -> set[str]:
+    """Return the events that came."""
+    return {one["event"] for one in sink.events()}
