@@ -15,7 +15,7 @@ from netpulse.engine import limits
 from netpulse.engine.calendar import Calendar
 from netpulse.engine.changes import Changes
 from netpulse.engine.clock import Clock
-from netpulse.engine.dispatcher import Dispatcher
+from netpulse.engine.dispatcher import JUMP_SECONDS, Dispatcher
 from netpulse.engine.domains import Domains
 from netpulse.engine.due import Due
 from netpulse.engine.figures import Figures, LagStats
@@ -237,6 +237,12 @@ class Engine:
         self._run_id = run_id
         if previous is not None and now > previous:
             log.info("NetPulse was not running for %.0f s", (now - previous) / SECOND)
+        if previous is not None and previous - now > JUMP_SECONDS * SECOND:
+            log.warning(
+                "the clock was set back while NetPulse did not run, by %.0f s at least",
+                (previous - now) / SECOND,
+            )
+            await self._db.write(notices.turn_back, previous - now)
         self.lag.start()
         if self._frozen is not None:
             self._frozen.start()

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from standardwebhooks.webhooks import Webhook
 
+from netpulse.model.alert import NoticeStatus
 from netpulse.model.check import Failure, Result
 from netpulse.model.ids import new_id
 from netpulse.model.incident import IncidentStatus
@@ -19,7 +20,7 @@ from netpulse.model.monitor import TcpSpec
 from netpulse.model.org import Org, Quotas
 from netpulse.model.time import HOUR
 from netpulse.model.watch import Status
-from netpulse.storage import edges, incidents, monitors, orgs, runs, spans
+from netpulse.storage import edges, incidents, monitors, notices, orgs, runs, spans
 from netpulse.storage.db import Conn
 from tests.clock import ShiftedClock
 from tests.home import SECRET, Home, home, now, spec
@@ -352,6 +353,35 @@ async def test_a_restart_in_the_middle_of_an_outage_tells_it_once(
         await receiver.wait_for(2)
         events = [one.payload["event"] for one in receiver.taken]
         assert events == ["monitor.down", "monitor.up"]
+
+
+async def test_a_clock_set_back_while_we_were_off_keeps_nothing_waiting(
+    tmp_path: Path, target: Receiver, receiver: Receiver
+) -> None:
+    receiver.answer = lambda _: 503
+    async with home(tmp_path / "data", clock=ShiftedClock(HOUR)) as first:
+        await first.rule(await first.channel(receiver.url))
+        monitor = await first.monitor(spec(target.url, confirmations=1))
+        await first.until_status(monitor.id, Status.UP)
+        target.answer = lambda _: 500
+        first.nudge(monitor)
+        await first.until_status(monitor.id, Status.DOWN)
+
+        async def is_tried() -> bool:
+            (notice,) = await first.db.read(notices.recent, first.org.id)
+            return notice.attempt_count > 0
+
+        await first.until(is_tried, "an attempt was made")
+    receiver.answer = lambda _: 200
+    async with home(tmp_path / "data") as second:
+        (delivery,) = await receiver.wait_for(1)
+        assert delivery.payload["event"] == "monitor.down"
+
+        async def is_sent() -> bool:
+            (notice,) = await second.db.read(notices.recent, second.org.id)
+            return notice.status is NoticeStatus.SENT
+
+        await second.until(is_sent, "it is settled")
 
 
 async def test_it_stops_within_five_seconds_with_probes_in_flight(
