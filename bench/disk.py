@@ -28,7 +28,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from bench.checks import percentile  # noqa: E402  # the checkout, not an installed copy
+from bench.measure import percentile  # noqa: E402  # the checkout, not an installed copy
 from bench.months import Target  # noqa: E402
 from netpulse.app import SWITCH_SECONDS  # noqa: E402
 from netpulse.crypto.vault import Vault  # noqa: E402

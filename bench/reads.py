@@ -30,7 +30,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from bench import crowd  # noqa: E402  # the checkout, not an installed copy
-from bench.checks import free_port, percentile  # noqa: E402
+from bench.measure import free_port, percentile  # noqa: E402
 from bench.months import Target  # noqa: E402
 from netpulse.app import SWITCH_SECONDS  # noqa: E402
 from netpulse.crypto import keys  # noqa: E402
