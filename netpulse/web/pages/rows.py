@@ -208,6 +208,11 @@ def notice_rows(conn: Conn, org_id: Id, notices: list[Notice]) -> list[dict[str,
             "channel_name": by_id[notice.channel_id],
             "status": notice.status.value,
             "reason_text": _reason(notice),
+            "held_until": rfc3339(notice.next_attempt_at)
+            if notice.held_for in HELD
+            and notice.reason is None
+            and notice.next_attempt_at is not None
+            else None,
             "error": notice.error,
             "created_at": rfc3339(notice.created_at),
             "sent_at": None if notice.sent_at is None else rfc3339(notice.sent_at),
@@ -226,8 +231,6 @@ def _reason(notice: Notice) -> str | None:
     if notice.reason is not None:
         return say(REASONS[notice.reason])
     if notice.held_for in HELD and notice.next_attempt_at is not None:
-        at = rfc3339(notice.next_attempt_at)[:16].replace("T", " ")
-        why = say(HELD[notice.held_for])
-        return say("%(why)s; it is told at %(time)s UTC if it still holds.", why=why, time=at)
+        return say(HELD[notice.held_for])
     cause = CAUSES[notice.cause]
     return None if cause is None else say(cause)
