@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from html import unescape
 from typing import Any
 
@@ -233,4 +234,47 @@ async def test_problems(alice: httpx.AsyncClient) -> None:
     ]
     assert errors(await alice.post(f"{url}/updates", json={"message": " "})) == [
         ("$.message", "the message is empty")
+    ]
+
+
+async def test_its_course_as_a_picture(house: Stage, alice: httpx.AsyncClient) -> None:
+    clock = house.house.clock
+    assert isinstance(clock, FakeClock)
+    made = sent(await alice.post("/v1/incidents", json={"title": "Fire"}), 201)
+    url = f"/v1/incidents/{made['id']}"
+    page = unescape((await alice.get(f"/incidents/{made['id']}")).text)
+    assert "<dt>Acknowledged after</dt><dd>not yet</dd>" in page
+    assert "Certain after" not in page
+    clock.advance(60)
+    sent(await alice.post(f"{url}/acknowledge"))
+    clock.advance(60)
+    body = {"message": "It is the oven", "status": "identified"}
+    sent(await alice.post(f"{url}/updates", json=body), 201)
+    clock.advance(120)
+    sent(await alice.patch(url, json={"status": "resolved"}))
+    clock.advance(60)
+    page = unescape((await alice.get(f"/incidents/{made['id']}")).text)
+    assert "<dt>Acknowledged after</dt><dd>1 min</dd>" in page
+    assert "<dt>Over after</dt><dd>4 min</dd>" in page
+    assert re.findall(r'class="np-i-(\w+)" x="(\d+)" y="7" width="(\d+)"', page) == [
+        ("investigating", "0", "500"),
+        ("identified", "500", "500"),
+    ]
+    assert "<title>after 2 min: It is the oven</title>" in page
+    assert "M250 0v24" in page
+
+
+async def test_the_course_of_an_outage(house: Stage, alice: httpx.AsyncClient) -> None:
+    monitor = await make(alice, name="Shop")
+    channel = {"name": "Hook", "type": "webhook", "config": {"url": "https://hooks.example/x"}}
+    channel_id = sent(await alice.post("/v1/alert-channels", json=channel), 201)["id"]
+    sent(await alice.post("/v1/alert-rules", json={"channel_id": channel_id}), 201)
+    await fail(house, monitor["id"], START)
+    (incident,) = sent(await alice.get("/v1/incidents"))
+    page = unescape((await alice.get(f"/incidents/{incident['id']}")).text)
+    assert "<dt>Certain after</dt><dd>0 s</dd>" in page
+    assert "<dt>First told after</dt><dd>not yet</dd>" in page
+    # It began at this very moment: all of the strip is one state.
+    assert re.findall(r'class="np-i-(\w+)" x="(\d+)" y="7" width="(\d+)"', page) == [
+        ("investigating", "0", "1000")
     ]

@@ -10,14 +10,14 @@ from msgspec import Struct
 from netpulse.model.alert import Considered, Notice, NoticeStatus, Suppressed
 from netpulse.model.check import Check, Result
 from netpulse.model.ids import Id
-from netpulse.model.incident import Incident, TimelineEntry
+from netpulse.model.incident import Incident, IncidentStatus, Origin, TimelineEntry
 from netpulse.model.time import SECOND, Millis, rfc3339
 from netpulse.rules import targets
 from netpulse.storage import channels, considered, delivery_log, incidents, monitors, notices
 from netpulse.storage.considered import Change
 from netpulse.storage.db import Conn
 from netpulse.storage.raw import Raw
-from netpulse.web.figures import ms
+from netpulse.web.figures import duration, ms
 from netpulse.web.languages import mark, say
 from netpulse.web.pages.rows import REASONS, notice_rows
 
@@ -203,6 +203,60 @@ def _entry(entry: TimelineEntry) -> dict[str, Any]:
         "author": entry.author,
         "is_public": entry.is_public,
     }
+
+
+WIDE = 1_000
+"""How wide the picture of an incident is, whatever its length."""
+_MARKED = frozenset({"confirmed", "notice", "acknowledged", "status", "update", "root_cause"})
+
+
+def picture(story: Story, now: Millis) -> dict[str, Any]:
+    """Return the incident as a strip of time: {stretches: [{x, width, status}], marks: [{x, kind,
+    text}], figures: [{label, after (text) or None}]}. x goes from 0, its beginning, to WIDE, its
+    end or now."""
+    incident = story.incident
+    end = now if incident.resolved_at is None else incident.resolved_at
+    length = max(1, end - incident.started_at)
+
+    def x(at: Millis) -> int:
+        return max(0, min(WIDE, WIDE * (at - incident.started_at) // length))
+
+    def after(at: Millis | None) -> str | None:
+        return None if at is None else duration(max(0, at - incident.started_at) // SECOND)
+
+    within = [entry for entry in story.timeline if entry.at <= end]
+    turns = [(x(entry.at), entry.status) for entry in within if entry.status is not None]
+    turns = [(0, IncidentStatus.INVESTIGATING), *turns]
+    stretches = [
+        {"x": left, "width": right - left, "status": status.value}
+        for (left, status), right in zip(turns, [at for at, _ in turns[1:]] + [WIDE], strict=True)
+        if right > left
+    ]
+    marks = [
+        {
+            "x": x(entry.at),
+            "kind": entry.kind,
+            "text": say(
+                "after %(time)s: %(what)s",
+                time=after(entry.at) or "",
+                what=entry.message or say(_SILENT.get(entry.kind, _CHANGED)),
+            ),
+        }
+        for entry in within
+        if entry.kind in _MARKED
+    ]
+    certain = next((one.at for one in story.timeline if one.kind == "confirmed"), None)
+    told = [one.sent_at for one in story.written.values() if one.sent_at is not None]
+    figures = [
+        {"label": say("Acknowledged after"), "after": after(incident.acknowledged_at)},
+        {"label": say("Over after"), "after": after(incident.resolved_at)},
+    ]
+    if story.written:
+        first = after(min(told, default=None))
+        figures.insert(0, {"label": say("First told after"), "after": first})
+    if incident.origin is Origin.CHECK:
+        figures.insert(0, {"label": say("Certain after"), "after": after(certain)})
+    return {"stretches": stretches, "marks": marks, "figures": figures}
 
 
 def resolution_text(incident: Incident) -> str | None:

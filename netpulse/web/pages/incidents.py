@@ -157,6 +157,7 @@ async def _detail(
             if incident.acknowledged_at is None
             else rfc3339(incident.acknowledged_at),
         },
+        "picture": incident_story.picture(seen, call.now),
         "timeline": incident_story.timeline(seen, checked),
         "monitors": seen.monitors,
         "notices": seen.notices,
