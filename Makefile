@@ -57,6 +57,10 @@ bench: ## Measure checks, lag, CPU, memory and storage; results go to bench/resu
 	$(VENV)/python bench/bombs.py --out bench/results
 	$(VENV)/python bench/alerts.py --out bench/results
 	$(VENV)/python bench/pages.py --out bench/results
+	$(VENV)/python bench/start.py --out bench/results
+	test ! -x dist/netpulse || $(VENV)/python bench/start.py --binary dist/netpulse --out bench/results
+	$(VENV)/python bench/disk.py --out bench/results
+	$(VENV)/python bench/reads.py --out bench/results
 	$(VENV)/python bench/status.py --out bench/results
 
 soak: ## Test for hours: 2,000 monitors in trouble, simulated lives, hundreds of kills, fuzzing

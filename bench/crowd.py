@@ -11,6 +11,8 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
+from msgspec import structs
+
 from netpulse.crypto import keys, passwords
 from netpulse.crypto.vault import Vault
 from netpulse.model.alert import Rule
@@ -24,11 +26,13 @@ from netpulse.model.user import Actor
 from netpulse.model.watch import Gap, UnknownReason, Watch
 from netpulse.rules import incidents as rules
 from netpulse.rules.schedule import next_slot, phase_ms
-from netpulse.storage import alert_rules, channels, directory, edges, monitors, runs
+from netpulse.storage import alert_rules, channels, directory, edges, monitors, rollups, runs
 from netpulse.storage.conn import Conn
+from netpulse.storage.db import Database
 from netpulse.storage.opening import open_database
 from netpulse.storage.raw import Raw
 from netpulse.storage.raw.figures import HourFigures
+from netpulse.storage.rollups import Rollup
 from netpulse.web import accounts
 
 EMAIL, PASSWORD = "bench@example.com", "a long bench passphrase"
@@ -107,7 +111,7 @@ async def build(
         for start in range(0, len(checks), 1_000):
             raw.append(checks[start : start + 1_000])
             await raw.flush()
-        await raw.seal_due(now, _no_rollups)
+        await _seal(db, raw, first.key, now)
         return first.id
     finally:
         await raw.close()
@@ -125,13 +129,32 @@ async def check_all(data: Path, at: Millis) -> None:
         for monitor, _ in await db.read(monitors.load_all):
             raw.append([(monitor.key, _check(monitor, _slot(monitor, at), dice))])
         await raw.flush()
+        await raw.seal_due(int(time.time() * SECOND), _no_rollups)
     finally:
         await raw.close()
         await db.close()
 
 
+async def _seal(db: Database, raw: Raw, key: int, now: Millis) -> None:
+    """Seal all hours that are over, with the rollups of the one that has checks in all of them."""
+    summed: list[Rollup] = []
+
+    async def on_hour(hour: Millis, figures: Mapping[int, HourFigures]) -> None:
+        if key in figures:
+            # What the two have in common is named alike.
+            found = structs.asdict(figures[key])
+            known = {name: found[name] for name in found if name in Rollup.__struct_fields__}
+            summed.append(Rollup(key=key, from_ms=hour, **known))
+
+    await raw.seal_due(now, on_hour)
+    for start in range(0, len(summed), 1_000):
+        await db.write(rollups.put_hour, summed[start : start + 1_000])
+    for day in range(now - AGE - now % DAY, now - now % DAY, DAY):
+        await db.write(rollups.fold_days, day, [key])
+
+
 async def _no_rollups(hour: Millis, figures: Mapping[int, HourFigures]) -> None:
-    """The quarter is young enough for the raw results to say all of it."""
+    """They are not looked at."""
 
 
 def _spec(number: int, port: int, interval: int) -> MonitorSpec:

@@ -15,8 +15,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import os
-import platform
 import random
 import statistics
 import sys
@@ -28,7 +26,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from bench.measure import percentile  # noqa: E402  # the checkout, not an installed copy
+from bench.measure import percentile, report  # noqa: E402  # the checkout, not an installed copy
 from bench.months import Target  # noqa: E402
 from netpulse.app import SWITCH_SECONDS  # noqa: E402
 from netpulse.crypto.vault import Vault  # noqa: E402
@@ -430,18 +428,9 @@ def main() -> None:
         found = asyncio.run(run(chosen.days, Path(name)))
     show(found)
     if chosen.out:
-        report = {
-            "measured_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-            "command": "make bench",
-            "machine": {
-                "system": f"{platform.system()} {platform.machine()}",
-                "python": platform.python_version(),
-                "cores": os.cpu_count(),
-            },
-            "targets": TARGETS,
-        }
+        told = report() | {"targets": TARGETS} | found
         chosen.out.mkdir(parents=True, exist_ok=True)
-        (chosen.out / "disk.json").write_text(json.dumps(report | found, indent=2) + "\n")
+        (chosen.out / "disk.json").write_text(json.dumps(told, indent=2) + "\n")
 
 
 if __name__ == "__main__":

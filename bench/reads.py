@@ -14,8 +14,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import os
-import platform
 import random
 import statistics
 import sys
@@ -30,7 +28,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from bench import crowd  # noqa: E402  # the checkout, not an installed copy
-from bench.measure import free_port, percentile  # noqa: E402
+from bench.measure import free_port, percentile, report  # noqa: E402
 from bench.months import Target  # noqa: E402
 from netpulse.app import SWITCH_SECONDS  # noqa: E402
 from netpulse.crypto import keys  # noqa: E402
@@ -253,17 +251,9 @@ def main() -> None:
             f"(target {row['target_ms_p99']}), CPU {row['cpu_ms']} ms\n"
         )
     if chosen.out:
-        report = {
-            "measured_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-            "command": "make bench",
-            "machine": {
-                "system": f"{platform.system()} {platform.machine()}",
-                "python": platform.python_version(),
-                "cores": os.cpu_count(),
-            },
-        }
+        told = report() | found
         chosen.out.mkdir(parents=True, exist_ok=True)
-        (chosen.out / "reads.json").write_text(json.dumps(report | found, indent=2) + "\n")
+        (chosen.out / "reads.json").write_text(json.dumps(told, indent=2) + "\n")
 
 
 if __name__ == "__main__":
