@@ -22,13 +22,13 @@ from netpulse.channels.posting import post
 from netpulse.crypto.links import Links
 from netpulse.engine.clock import Clock
 from netpulse.model.ids import Id
-from netpulse.model.subscriber import CONFIRM_WITHIN, Subscriber
-from netpulse.model.time import DAY, SECOND, Millis
+from netpulse.model.subscriber import CONFIRM_WITHIN, FORGIVEN, Subscriber
+from netpulse.model.time import SECOND, Millis
 from netpulse.model.user import Actor
 from netpulse.rules import page_letters as words
 from netpulse.rules.addresses import AddressPolicy
 from netpulse.rules.outbox import Backoff
-from netpulse.storage import audit, page_news, subscribers
+from netpulse.storage import page_news, subscribers
 from netpulse.storage.conn import Conn
 from netpulse.storage.db import Database
 from netpulse.storage.errors import StorageTrouble
@@ -42,8 +42,6 @@ TROUBLE_SECONDS = 1.0
 STOP_SECONDS = 2.0
 GONE = 410
 """The answer that ends a subscription."""
-FORGIVEN: Millis = 14 * DAY
-"""A webhook that has taken nothing for so long is removed."""
 WEBHOOK = Actor(kind="system", label="a subscriber's webhook")
 
 
@@ -174,7 +172,7 @@ class PageWebhooks:
 
         def write(conn: Conn) -> None:
             if has_ended:
-                _remove(conn, one, str(error), now)
+                page_news.lose(conn, one, str(error), WEBHOOK, now)
             else:
                 subscribers.failed(conn, one, str(error), again_at, now)
 
@@ -217,25 +215,6 @@ class PageWebhooks:
                 await asyncio.sleep(TROUBLE_SECONDS)
             else:
                 return
-
-
-def _remove(conn: Conn, one: Subscriber, why: str, now: Millis) -> None:
-    """End the subscription of a webhook that says it is gone, or takes nothing for weeks."""
-    about = page_news.about_page(conn, one.page_id)
-    subscribers.end(conn, one.id)
-    page_news.rest(conn, one.page_id)
-    if about is not None and one.confirmed_at is not None:
-        audit.append(
-            conn,
-            about.page.org_id,
-            WEBHOOK,
-            "status_page.unsubscribed",
-            "status_page",
-            one.page_id,
-            {"subscriber_id": one.id, "kind": one.kind.value},
-            {"error": why},
-            now,
-        )
 
 
 def _where(subscriber: Subscriber) -> dict[str, str]:

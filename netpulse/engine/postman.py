@@ -26,10 +26,12 @@ from netpulse.egress.mail_form import ascii_domain
 from netpulse.egress.trouble import DialError
 from netpulse.engine.clock import Clock
 from netpulse.model.ids import Id
-from netpulse.model.letter import Letter
-from netpulse.model.time import SECOND
+from netpulse.model.letter import Letter, LetterKind
+from netpulse.model.subscriber import FORGIVEN
+from netpulse.model.time import SECOND, Millis
+from netpulse.model.user import Actor
 from netpulse.rules.outbox import Backoff
-from netpulse.storage import letters
+from netpulse.storage import letters, page_news, subscribers
 from netpulse.storage.conn import Conn
 from netpulse.storage.db import Database
 from netpulse.storage.errors import StorageTrouble
@@ -44,6 +46,7 @@ POLL_SECONDS = 5.0
 """The longest it sleeps: what another process wrote (`netpulse user …`) waits no longer."""
 TROUBLE_SECONDS = 1.0
 STOP_SECONDS = 2.0
+SUBSCRIBER = Actor(kind="system", label="a subscriber's mail server")
 
 
 class _Failure(Struct, frozen=True):
@@ -214,7 +217,7 @@ class Postman:
         return None
 
     async def _sent(self, letter: Letter) -> None:
-        await self._record(letters.sent, letter.id, self._clock.now())
+        await self._record(_taken, letter, self._clock.now())
         await self._served(letter)
 
     async def _failed(self, letter: Letter, failure: _Failure) -> None:
@@ -222,7 +225,8 @@ class Postman:
             self._is_failing = True
             log.warning("a letter could not be sent: %s", failure.sentence, extra=_where(letter))
         if failure.is_final:
-            await self._give_up(letter, failure.sentence)
+            log.warning("a letter is given up: %s", failure.sentence, extra=_where(letter))
+            await self._record(_refused, letter, failure.sentence, self._clock.now())
         else:
             wait = self._backoff.wait(letter.attempt_count + 1, None, self._chance())
             again_at = self._clock.now() + round(wait * SECOND)
@@ -257,6 +261,23 @@ class Postman:
                 await asyncio.sleep(TROUBLE_SECONDS)
             else:
                 return
+
+
+def _taken(conn: Conn, letter: Letter, now: Millis) -> None:
+    """Note that a letter was sent."""
+    letters.sent(conn, letter.id, now)
+    if letter.subscriber_id is not None:
+        subscribers.reached(conn, letter.subscriber_id)
+
+
+def _refused(conn: Conn, letter: Letter, why: str, now: Millis) -> None:
+    """Note that a letter was refused for good; a subscriber for whom that lasts is removed."""
+    letters.failed(conn, letter.id, why, None)
+    if letter.kind is not LetterKind.STATUS_NEWS or letter.subscriber_id is None:
+        return
+    one = subscribers.refused(conn, letter.subscriber_id, why, now)
+    if one is not None and now - (one.failing_since or now) >= FORGIVEN:
+        page_news.lose(conn, one, why, SUBSCRIBER, now)
 
 
 def _in_vain(why: str) -> str:

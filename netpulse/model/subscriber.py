@@ -15,6 +15,10 @@ ASK_AGAIN: Millis = HOUR
 """How often the same address is asked at most."""
 
 
+FORGIVEN: Millis = 14 * DAY
+"""One that has taken nothing for so long is removed."""
+
+
 class SubscriberKind(StrEnum):
     """How somebody is told."""
 
@@ -46,7 +50,7 @@ class Subscriber(Struct, frozen=True, kw_only=True):
     gives_up_at: Millis | None = None
     """From when on what is on its way is of no use any more."""
     failing_since: Millis | None = None
-    """Of a webhook: since when it has taken nothing."""
+    """Since when it has taken nothing, or its mail server knows no such address."""
     error: str | None = None
     """Why the last attempt failed."""
     damage: str | None = None

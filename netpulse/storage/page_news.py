@@ -17,10 +17,11 @@ from netpulse.model.page_news import NewsItem
 from netpulse.model.status_page import StatusPage
 from netpulse.model.subscriber import Subscriber, SubscriberKind
 from netpulse.model.time import DAY, Millis
+from netpulse.model.user import Actor
 from netpulse.rules import boards as board_rules
 from netpulse.rules import page_news as rules
 from netpulse.rules.letters import Draft
-from netpulse.storage import boards, incidents, letters, orgs, status_pages, subscribers
+from netpulse.storage import audit, boards, incidents, letters, orgs, status_pages, subscribers
 from netpulse.storage.conn import Conn
 
 USEFUL_FOR = DAY
@@ -173,6 +174,25 @@ def rest(conn: Conn, page_id: Id) -> None:
     if subscribers.count(conn, page_id)[0] == 0:
         conn.execute("DELETE FROM status_page_told WHERE page_id = ?", (page_id,))
         conn.execute("DELETE FROM status_page_news WHERE page_id = ?", (page_id,))
+
+
+def lose(conn: Conn, one: Subscriber, why: str, actor: Actor, now: Millis) -> None:
+    """End the subscription of one that cannot be told any more; the audit log says why."""
+    about = about_page(conn, one.page_id)
+    subscribers.end(conn, one.id)
+    rest(conn, one.page_id)
+    if about is not None and one.confirmed_at is not None:
+        audit.append(
+            conn,
+            about.page.org_id,
+            actor,
+            "status_page.unsubscribed",
+            "status_page",
+            one.page_id,
+            {"subscriber_id": one.id, "kind": one.kind.value},
+            {"error": why},
+            now,
+        )
 
 
 def _mark(conn: Conn, found: Found, now: Millis) -> None:

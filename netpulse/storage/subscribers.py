@@ -126,6 +126,16 @@ def following(conn: Conn, page_id: Id, after: Id, limit: int) -> list[Subscriber
     return [_read(conn, row) for row in rows]
 
 
+def make_room(conn: Conn, page_id: Id, most: int) -> None:
+    """Forget who was asked longest ago and has not answered, where a page has so many of those."""
+    if count(conn, page_id)[1] >= most:
+        conn.execute(
+            "DELETE FROM status_page_subscribers WHERE id = (SELECT id FROM status_page_subscribers"
+            " WHERE page_id = ? AND confirmed_at IS NULL ORDER BY asked_at, id LIMIT 1)",
+            (page_id,),
+        )
+
+
 def forget_unconfirmed(conn: Conn, now: Millis) -> None:
     """Remove whoever was asked and has not answered in time."""
     conn.execute(
@@ -213,6 +223,26 @@ def failed(
         " failing_since = coalesce(failing_since, ?4) WHERE id = ?1 AND confirmed_at IS ?5",
         (subscriber.id, error, again_at, now, subscriber.confirmed_at),
     )
+
+
+def reached(conn: Conn, subscriber_id: Id) -> None:
+    """Note that a subscriber's mail server took a letter."""
+    conn.execute(
+        "UPDATE status_page_subscribers SET failing_since = NULL, error = NULL"
+        " WHERE id = ? AND failing_since IS NOT NULL",
+        (subscriber_id,),
+    )
+
+
+def refused(conn: Conn, subscriber_id: Id, error: str, now: Millis) -> Subscriber | None:
+    """Note that a subscriber's mail server refuses letters to it for good; return it as it is now,
+    or None if it has gone."""
+    conn.execute(
+        "UPDATE status_page_subscribers SET failing_since = coalesce(failing_since, ?), error = ?"
+        " WHERE id = ?",
+        (now, error, subscriber_id),
+    )
+    return get(conn, subscriber_id)
 
 
 def _digest(conn: Conn, kind: SubscriberKind, address: str) -> str:

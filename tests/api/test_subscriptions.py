@@ -202,6 +202,17 @@ class TestAsking:
         again = await ask(stage.client())
         assert again.text.replace(READER, "other@mail.example") == full.text
 
+    async def test_who_does_not_answer_keeps_nobody_out(
+        self, stage: Stage, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(subscribing, "MOST", 2)
+        for name in ("a", "b", "c"):
+            assert (await ask(stage.client(), f"{name}@mail.example")).status_code == 200
+            clock_of(stage).advance(1)
+        left = [link_in(one.text) for one in await stage.letters()]
+        states = ["Yes, subscribe" in (await stage.client().get(link)).text for link in left]
+        assert states == [False, True, True]
+
     async def test_where_it_is_switched_off(self, stage: Stage) -> None:
         path = await subscribe(stage)
         (page,) = sent(await admin(stage).get("/v1/status-pages"))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
+from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
@@ -21,7 +23,17 @@ from tests.clock import START, FakeClock
 from tests.conftest import Opener, Stage
 from tests.mailbox import Mailbox
 from tests.receiver import Receiver
-from tests.subscribed import PUBLIC_URL, READER, WITH_MAIL, ask, clock_of, link_in, mend, turn
+from tests.subscribed import (
+    PUBLIC_URL,
+    READER,
+    WITH_MAIL,
+    ask,
+    clock_of,
+    link_in,
+    mend,
+    subscribe,
+    turn,
+)
 
 ANYWHERE = AddressPolicy()
 """Receivers of tests are on loopback."""
@@ -82,6 +94,50 @@ async def test_by_mail_from_the_form_to_the_button_of_the_mail_program(
         clock_of(stage).advance(HOUR / SECOND)
         await turn(stage)
         assert len(box.taken) == 2
+
+
+async def test_an_address_that_is_refused_for_good(open_stage: Opener) -> None:
+    """It is said where administrators look, and ends after two weeks; a letter that is taken
+    forgives all."""
+    async with Mailbox() as box:
+        smtp = Smtp(host="127.0.0.1", port=box.port, sender="np@netpulse.example", security="none")
+        stage = await open_stage(config=replace(WITH_MAIL, smtp=smtp), clock=FakeClock())
+        alice = stage.client(headers=stage.cast.alice.headers)
+        shop = await monitor(alice)
+        await make(alice, groups=of(shop))
+        await subscribe(stage)
+        await stage.house.engine.postman.start()
+
+        async def happen(how: Callable[..., Any], reply: str) -> tuple[object, ...]:
+            """Have the shop fail or recover, and the letter of it answered."""
+            box.recipient_replies = {READER: reply} if reply else {}
+            await how(stage, shop, clock_of(stage).now())
+            stage.house.engine.live.stir(stage.cast.acme.id)
+            await turn(stage)
+            clock_of(stage).advance(MINUTE / SECOND)
+            await turn(stage)
+            deadline = time.monotonic() + 10
+            while await stage.letters():
+                assert time.monotonic() < deadline
+                await asyncio.sleep(0.01)
+            return await state(stage)
+
+        unknown = "550 no such user"
+        refused = (0, 0, f"the mail server does not accept the recipient: {unknown}")
+        assert await happen(fail, unknown) == refused
+        clock_of(stage).advance(14 * DAY / SECOND - HOUR / SECOND)
+        assert await happen(mend, unknown) == refused
+        clock_of(stage).advance(HOUR / SECOND)
+        assert await happen(fail, "") == (0, 0, None)
+        clock_of(stage).advance(15 * DAY / SECOND)
+        assert await happen(mend, unknown) == refused
+        clock_of(stage).advance(14 * DAY / SECOND)
+        assert await happen(fail, unknown) == ()
+        assert (await stage.audit(stage.cast.acme.id))[-1] == (
+            "status_page.unsubscribed",
+            None,
+            "a subscriber's mail server",
+        )
 
 
 @pytest.fixture

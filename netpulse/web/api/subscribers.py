@@ -40,7 +40,7 @@ class SubscriberAnswer(Struct, frozen=True, kw_only=True):
     created_at: str
     confirmed_at: str
     error: str | None
-    """Of a webhook: why the last message was not taken."""
+    """Why the last message was not taken."""
 
 
 def shown(row: Subscriber) -> SubscriberAnswer:

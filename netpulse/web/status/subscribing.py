@@ -36,7 +36,7 @@ from netpulse.web.proxies import bucket
 ANSWER_SECONDS = 0.25
 """When the answer goes out, counted from the request: whether anything had to be written or not."""
 MOST = 10_000
-"""Of one page, with those who were asked and have not answered."""
+"""Of one page; and as many who were asked and have not answered."""
 MOST_ADDRESS = 2_000
 MOST_TOKEN = 100
 
@@ -130,11 +130,14 @@ def _ask(
     if status_pages.of_id(conn, page.id) is None:
         return
     # Before anything is looked up: a page that is full is full for everybody.
-    if sum(subscribers.count(conn, page.id)) >= MOST:
+    if subscribers.count(conn, page.id)[0] >= MOST:
         raise conflict("SUBSCRIBERS_FULL", "This page takes no more subscribers")
     old = subscribers.find(conn, page.id, kind, address)
     if old is not None and (old.confirmed_at is not None or 0 <= now - old.asked_at < ASK_AGAIN):
         return
+    if old is None:
+        # Nobody keeps others out by asking for addresses that are not theirs.
+        subscribers.make_room(conn, page.id, MOST)
     asked = subscribers.ask(conn, page.id, kind, address, now)
     if kind is SubscriberKind.WEBHOOK:
         subscribers.try_from(conn, asked, now, now + HOUR)
