@@ -146,6 +146,21 @@ PHRASES = (
     mark("not sent yet: %(why)s; it is tried again"),
 )
 
+PLACEHOLDERS = (
+    mark("the monitor's name"),
+    mark("what it watches, without user name and password"),
+    mark("http, tcp, icmp, dns, ssl or push"),
+    mark("what happened, such as monitor.down"),
+    mark("why, in a sentence"),
+    mark("when it began, by the organization's clock"),
+    mark("how long it has lasted, or lasted"),
+    mark("the organization's name"),
+    mark("the address of the incident's page"),
+    mark("the address to acknowledge the incident at"),
+    mark("when the message is sent, by the organization's clock"),
+)
+"""What `rules.templates` says that its placeholders stand for."""
+
 
 def phrase(message: str) -> str:
     """Return a message of the API in the language of the request."""

@@ -19,6 +19,7 @@ from netpulse.web.errors import ApiError, unauthorized
 from netpulse.web.languages import mark
 from netpulse.web.pages import forms
 from netpulse.web.pages.render import outside, redirect
+from netpulse.web.phrases import phrase
 
 TOO_LATE = mark("That took too long; sign in again")
 
@@ -66,7 +67,7 @@ async def setup(call: Call) -> Response[bytes]:
             return redirect("/login")
         found = forms.problems(error, _SETUP_LABELS)
         if error.status == 403:
-            found = {"setup_token": error.message + "."}
+            found = {"setup_token": phrase(error.message) + "."}
         shown = form.again([], ["password", "setup_token"])
         return _setup(call, forms.view(shown, found), status=error.status)
     token = await sign_in.open_page_session(call.house, call.stranger, user)

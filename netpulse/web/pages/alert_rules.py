@@ -206,7 +206,7 @@ async def _form(
             {"value": name, "label": name.replace("_", " ")} for name in (rule_form.zones(zone))
         ],
         placeholders=[
-            {"name": name, "about": text} for name, text in templates.PLACEHOLDERS.items()
+            {"name": name, "about": say(text)} for name, text in templates.PLACEHOLDERS.items()
         ],
         carets={
             "condition": rule_form.pointed(

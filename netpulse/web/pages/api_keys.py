@@ -23,6 +23,7 @@ from netpulse.web.pages import forms, render
 from netpulse.web.pages.monitors import pager
 from netpulse.web.pages.render import redirect
 from netpulse.web.pages.settings import tabs
+from netpulse.web.phrases import phrase
 from netpulse.web.scopes import METRICS
 
 HERE = "/settings/api-keys"
@@ -137,7 +138,7 @@ async def rotate(call: Call) -> Response[bytes]:
     except ApiError as error:
         if error.status != 409:
             raise
-        told = [{"kind": "warning", "text": error.message + "."}]
+        told = [{"kind": "warning", "text": phrase(error.message) + "."}]
         return await _list(call, flash=told, status=error.status)
     return await _list(call, key, text)
 

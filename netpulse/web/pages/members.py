@@ -31,6 +31,7 @@ from netpulse.web.pages import forms, render
 from netpulse.web.pages.monitors import pager
 from netpulse.web.pages.render import redirect
 from netpulse.web.pages.settings import tabs
+from netpulse.web.phrases import phrase
 from netpulse.web.session import OrgSession
 
 HERE = "/settings/members"
@@ -303,6 +304,7 @@ def _asked_row(listed: Listed, now: Millis) -> dict[str, Any]:
         "expires_at": rfc3339(invitation.expires_at),
         "mailed": listed.mailed,
         "mail_news": listed.mail_news,
+        "mail_said": phrase(listed.mail_news or ""),
     }
 
 
@@ -342,7 +344,7 @@ async def _form(
         status=status,
         tabs=tabs(session, "Members"),
         member=_row(session, member) | {"at_home": at_home},
-        barred=None if barred is None else barred.message,
+        barred=None if barred is None else phrase(barred.message),
         roles=[{"value": role.word, "label": _label(role)} for role in roles],
         has_mail=call.house.carrier.mail is not None,
         form=form,

@@ -18,10 +18,11 @@ from netpulse.storage.monitors import MonitorFilter, MonitorRow
 from netpulse.web.api import monitors as api
 from netpulse.web.call import Call
 from netpulse.web.endpoint import VIEWER, page
-from netpulse.web.languages import mark
+from netpulse.web.languages import mark, say
 from netpulse.web.pages import forms, monitor_form, render
 from netpulse.web.pages.monitors import pager
 from netpulse.web.pages.rows import bars, monitor_rows
+from netpulse.web.phrases import phrase
 
 LIMITS = (20, 50, 100)
 """Monitors of one page of the list."""
@@ -128,16 +129,18 @@ def job_of(call: Call, job_id: str) -> dict[str, Any] | None:
         return None
     return {
         "id": job.id,
-        "verb": VERBS[job.action],
+        "verb": say(VERBS[job.action]),
         "tag": job.tag,
         "total": job.total,
         "done": job.done,
         "changed": job.changed,
         "same": job.done - job.changed - job.left_total,
-        "left": [{"id": one.id, "name": one.name, "message": one.message} for one in job.left],
+        "left": [
+            {"id": one.id, "name": one.name, "message": phrase(one.message)} for one in job.left
+        ],
         "left_total": job.left_total,
         "is_done": job.is_done,
-        "stopped": job.stopped,
+        "stopped": None if job.stopped is None else phrase(job.stopped),
     }
 
 

@@ -18,6 +18,7 @@ from netpulse.web.errors import ApiError
 from netpulse.web.languages import mark, say
 from netpulse.web.pages import forms
 from netpulse.web.pages.render import outside, redirect, with_secret_address
+from netpulse.web.phrases import phrase
 
 _LABELS = {"password": mark("New password")}
 
@@ -94,7 +95,7 @@ def _problems(error: ApiError) -> dict[str, str]:
     if error.code == "TOTP_REQUIRED":
         return {"totp_code": say("One-time code: enter the one that your app shows.")}
     if error.code == "LOGIN_FAILED":
-        return {"totp_code": say("One-time code: %(message)s.", message=error.message)}
+        return {"totp_code": say("One-time code: %(message)s.", message=phrase(error.message))}
     return forms.problems(error, _LABELS)
 
 
@@ -120,7 +121,7 @@ def _refused(call: Call, error: ApiError) -> Response[bytes]:
     if error.code != links.INVALID:
         raise error
     return with_secret_address(
-        call, outside(call, "reset.html", status=404, refusal=error.message + ".")
+        call, outside(call, "reset.html", status=404, refusal=phrase(error.message) + ".")
     )
 
 

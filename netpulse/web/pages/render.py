@@ -21,6 +21,7 @@ from netpulse.web.languages import mark, say
 from netpulse.web.pages import static, switcher
 from netpulse.web.pages.states import StateWords
 from netpulse.web.pages.switcher import Around
+from netpulse.web.phrases import phrase
 from netpulse.web.session import OrgSession
 
 PRODUCT = "NetPulse UpGuardX"
@@ -191,7 +192,7 @@ def error_page(error: ApiError, scope: Scope) -> str:
         context["user"] = None
     title, action = _BY_CODE.get(error.code) or _TITLES.get(error.status, _OTHER)
     # The rest of that sentence is for programs.
-    message = say(_NOTHING) if error.code == "NOT_FOUND" else error.message
+    message = say(_NOTHING) if error.code == "NOT_FOUND" else phrase(error.message)
     home = {"href": "/dashboard", "label": say("To the dashboard")}
     if error.code == "ORGANIZATION_CHANGED":
         home = {"href": "/switch", "label": say("Choose an organization")}
