@@ -47,6 +47,31 @@ class TestFiles:
         assert asset.packed is not None
         assert len(asset.packed) < len(asset.body) / 4
 
+    async def test_pages_are_packed_and_their_size_tells_nothing(self, house: Stage) -> None:
+        client = house.client()
+
+        async def sent(method: str, accepted: str) -> tuple[bytes, str | None]:
+            headers = {"Accept-Encoding": accepted}
+            async with client.stream(method, "/login", headers=headers) as found:
+                assert method == "POST" or "Accept-Encoding" in found.headers["vary"]
+                raw = b"".join([chunk async for chunk in found.aiter_raw()])
+                return raw, found.headers.get("content-encoding")
+
+        plain, encoding = await sent("GET", "identity")
+        assert encoding is None
+        sizes = set()
+        for _ in range(12):
+            raw, encoding = await sent("GET", "br, gzip;q=0.8")
+            assert encoding == "gzip"
+            assert len(gzip.decompress(raw)) == len(plain)
+            sizes.add(len(raw))
+        assert max(sizes) < len(plain) / 2
+        # One page, many sizes.
+        assert len(sizes) > 3
+        assert (await sent("GET", "gzip;q=0"))[1] is None
+        # What answers a form may be shown only once.
+        assert (await sent("POST", "gzip"))[1] is None
+
     @pytest.mark.parametrize(
         "path",
         [

@@ -115,6 +115,7 @@ class Filled:
         job = {"type": "push", "name": "Backup", "interval_seconds": 3600}
         self.more.append("/monitors/" + ok("POST", "/v1/monitors", job)["id"])
         ids["/monitors/"] = broken
+        ids["/setup/channels/"] = night
         ids["/alerts/channels/"], ids["/alerts/rules/"] = night, rules[0]["id"]
         now = int(time.time() * 1000)
         window = {

@@ -15,6 +15,8 @@ from tests.browser.chrome import DESK, PHONE, Window
 from tests.browser.every_page import BOB, BOBS_PASSWORD, Filled
 from tests.instance import EMAIL, PASSWORD
 
+HEAVIEST = 30_000
+"""Bytes on the wire of a page itself, for whoever has the rest already."""
 STRANGERS = (
     "/login",
     "/forgot",
@@ -60,7 +62,11 @@ class Auditor:
 
     def open(self, path: str) -> None:
         """Open a page and look at it, unless it led to one that was looked at."""
-        self.page.goto(self.base + path)
+        answer = self.page.goto(self.base + path)
+        assert answer is not None
+        weight = answer.request.sizes()["responseBodySize"]
+        if weight > HEAVIEST:
+            self.found.append(f"{path}: {weight} bytes on the wire")
         if self.page.url not in self._seen:
             self._seen.add(self.page.url)
             self.look(path)

@@ -29,6 +29,7 @@ def add(page: Page, base: str, kind: str, name: str, target: str, tmp: Any) -> s
     page.fill("[name=retry_interval_seconds]", "1")
     page.click("button[data-test]")
     expect(page.locator("#test-result")).to_contain_text("Up")
+    expect(page.locator("#np-announce")).to_contain_text("Up")
     assert page.url == f"{base}/monitors/new"
     page.click("button:has-text('Start watching')")
     page.wait_for_url("**/monitors/*-*")

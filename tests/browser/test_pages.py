@@ -20,6 +20,8 @@ def test_it_all_works_without_script(fresh: Instance, site: Site, window: Opener
     page.fill("[name=email]", EMAIL)
     page.fill("[name=password]", PASSWORD)
     page.click("text=Create the administrator")
+    assert page.url == f"{base}/setup/alerts"
+    page.click("text=Not now")
     assert page.url == f"{base}/dashboard"
     page.click("summary:has-text('Your account')")
     page.click("text=Sign out")

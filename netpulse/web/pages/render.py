@@ -14,7 +14,7 @@ from litestar.types import Scope
 from netpulse.model.time import rfc3339
 from netpulse.model.user import Role
 from netpulse.model.watch import Status
-from netpulse.web import figures, languages, page_org
+from netpulse.web import figures, languages, packing, page_org
 from netpulse.web.call import Call
 from netpulse.web.errors import ApiError
 from netpulse.web.languages import mark, say
@@ -146,18 +146,24 @@ async def page(
     around = await session.read(switcher.look, session)
     context = _signed_in(call, session, around, active) | shown
     text = environment().get_template(template).render(context)
-    return _answer(page_org.marked(text, session.org_id), status)
+    return _answer(call, page_org.marked(text, session.org_id), status)
 
 
 def outside(call: Call, template: str, *, status: int = 200, **shown: Any) -> Response[bytes]:
     """Return a page for a stranger."""
     context = _stranger(rfc3339(call.now), encrypted=call.origin.is_https)
     context |= {"flash": _flash(call)} | shown
-    return _answer(environment().get_template(template).render(context), status)
+    return _answer(call, environment().get_template(template).render(context), status)
 
 
-def _answer(text: str, status: int) -> Response[bytes]:
-    return Response(text.encode(), status_code=status, media_type="text/html")
+def _answer(call: Call, text: str, status: int) -> Response[bytes]:
+    body, headers = text.encode(), {"Vary": "Accept-Encoding"}
+    taken = packing.takes_gzip(call.request.headers.get("accept-encoding", ""))
+    # What answers a form may hold what is shown once: it goes as it is.
+    if taken and call.request.method == "GET" and len(body) > packing.WORTH:
+        body = packing.packed(body)
+        headers["Content-Encoding"] = "gzip"
+    return Response(body, status_code=status, media_type="text/html", headers=headers)
 
 
 def with_secret_address(call: Call, answer: Response[bytes]) -> Response[bytes]:

@@ -1,4 +1,5 @@
 // Forms: fields that depend on a choice, "Test now" without leaving the page, no double sending.
+import { announce } from "./page.js";
 import { said } from "./words.js";
 
 /** data-when="name=value|value" shows an element only while that field has one of the values. */
@@ -16,14 +17,17 @@ function follow(form) {
 function tried({ detail: out }) {
   if (out.id !== "test-result") return;
   const form = out.closest("form");
+  const problems = [];
   for (const slot of form.querySelectorAll("[data-error-for]")) {
     const control = form.elements.namedItem(slot.dataset.errorFor);
     if (!(control instanceof HTMLElement)) continue;
     const wrong = slot.textContent.trim() !== "";
+    if (wrong) problems.push(slot.textContent);
     control.classList.toggle("is-invalid", wrong);
     if (wrong) control.setAttribute("aria-invalid", "true");
     else control.removeAttribute("aria-invalid");
   }
+  announce(problems.join(" ") || (out.querySelector("[data-said]") ?? out).textContent);
   (form.querySelector("[aria-invalid]") ?? out).scrollIntoView({ block: "nearest" });
 }
 

@@ -95,13 +95,23 @@ function onMonitor(data) {
   }
   if (edge) {
     const word = badge(data.status)?.textContent.trim() ?? data.status;
-    if (name) announce(`${name}: ${word}`);
+    if (name) tell(`${name}: ${word}`);
     reload("edge", [data.id]);
   }
   if (data.checked_at && data.checked_at !== before.checked_at) {
     reload("check", [data.id], before.checked_at ? CHECKS_MS : RELOAD_MS);
     document.dispatchEvent(new CustomEvent("np:check", { detail: { id: data.id, edge } }));
   }
+}
+
+/** Changes that come together are read out together, and of many only the first. */
+let news = [];
+function tell(text) {
+  if (news.push(text) > 1) return;
+  setTimeout(() => {
+    announce(news.slice(0, 5).join(", ") + (news.length > 5 ? " …" : ""));
+    news = [];
+  }, 1000);
 }
 
 let counts = "";

@@ -12,7 +12,6 @@ const byItself = (ctx) => ["refresh", "every"].includes(ctx.sourceEvent.type);
 /** The answer to what somebody asked is not what was expected: the browser shows it, as it would without scripts. */
 function follow({ sourceElement: source, request }) {
   if (source.type !== "submit") return location.assign(request.action);
-  source.disabled = false; // a disabled button would not be sent along
   source.form.requestSubmit(source);
 }
 

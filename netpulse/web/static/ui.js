@@ -24,7 +24,9 @@ function menus() {
       if (menu !== except) menu.open = false;
     }
   };
-  document.addEventListener("click", (event) => close(event.target.closest("details.np-menu")));
+  for (const name of ["click", "focusin"]) {
+    document.addEventListener(name, (event) => close(event.target.closest("details.np-menu")));
+  }
   document.addEventListener("keydown", (event) => {
     if (event.key !== "Escape") return;
     const menu = event.target.closest?.("details.np-menu[open]");

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from litestar import Response
 
 from netpulse.web.call import Call
+from netpulse.web.packing import takes_gzip
 from netpulse.web.status.shelf import Rendered, Shown
 
 SECONDS = 5
@@ -46,7 +47,7 @@ def send(call: Call, made: Rendered, headers: dict[str, str]) -> Response[bytes]
     if _has(asked.get("if-none-match", ""), made.tag):
         return Response(b"", status_code=304, media_type=made.media_type, headers=headers)
     body = made.body
-    if made.packed is not None and _takes_gzip(asked.get("accept-encoding", "")):
+    if made.packed is not None and takes_gzip(asked.get("accept-encoding", "")):
         body = made.packed
         headers["Content-Encoding"] = "gzip"
     return Response(body, media_type=made.media_type, headers=headers)
@@ -58,11 +59,3 @@ def _has(given: str, tag: str) -> bool:
         return False
     plain = tag.removeprefix("W/")
     return any(one.strip().removeprefix("W/") in {plain, "*"} for one in given[:2_000].split(","))
-
-
-def _takes_gzip(accepted: str) -> bool:
-    for one in accepted.split(","):
-        name, _, weight = one.strip().partition(";")
-        if name.strip().lower() == "gzip":
-            return weight.replace(" ", "") not in {"q=0", "q=0.0", "q=0.00", "q=0.000"}
-    return False
