@@ -44,6 +44,8 @@ FRONT = {
 VARIED = ("dashboard", "monitor")
 """Those of them that there are of the phone, and in the dark, too."""
 QUALITY = 62
+REFUSED = re.compile(f"/nowhere: .* 404|/status/{CLOSED_PAGE}: .* 401")
+"""What a browser says of the page that is not there, and of the one that asks for a password."""
 PLACE = {"locale": "en-GB", "timezone_id": "Europe/Berlin", "reduced_motion": "reduce"}
 
 
@@ -266,7 +268,7 @@ def take_all(browser: Browser, demo: Demo, album: Album, wanted: list[Picture]) 
                 shoot(window, base, look, picture, picture.address.format(**names))
                 album.take(window, look, picture.name)
             for window in opened.values():
-                errors += [each for each in window.errors if "/nowhere" not in each]
+                errors += [each for each in window.errors if not REFUSED.search(each)]
         print(f"{look.folder}: {time.monotonic() - began:.0f} s", flush=True)
     return errors
 
