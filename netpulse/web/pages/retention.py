@@ -15,6 +15,7 @@ from netpulse.model.user import Role
 from netpulse.storage import backup, letters, quotas
 from netpulse.web.call import Call
 from netpulse.web.endpoint import VIEWER, page
+from netpulse.web.figures import decimal
 from netpulse.web.pages import render
 from netpulse.web.pages.settings import tabs
 
@@ -56,10 +57,12 @@ def _bytes(count: float) -> str:
     for unit in ("bytes", "KiB", "MiB", "GiB"):
         if count < 1024:
             return (
-                f"{count:.0f} {unit}" if count >= 10 or unit == "bytes" else f"{count:.1f} {unit}"
+                f"{count:.0f} {unit}"
+                if count >= 10 or unit == "bytes"
+                else f"{decimal(f'{count:.1f}')} {unit}"
             )
         count /= 1024
-    return f"{count:.1f} TiB"
+    return f"{decimal(f'{count:.1f}')} TiB"
 
 
 ROUTES = (look,)
