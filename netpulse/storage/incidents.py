@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
+from msgspec.structs import replace as with_changes
 
 from netpulse.model.check import LOCAL
 from netpulse.model.ids import Id, new_id
@@ -67,6 +68,32 @@ def page(
     conn: Conn, org_id: Id, wanted: IncidentFilter, offset: int = 0, limit: int = 20
 ) -> Page[Incident]:
     """Return incidents, the latest beginning first."""
+    where, params = _where(org_id, wanted)
+    rows = conn.all(
+        f"SELECT {_COLUMNS} FROM incidents i WHERE {where}"
+        " ORDER BY i.started_at DESC, i.id DESC LIMIT ? OFFSET ?",
+        (*params, limit, offset),
+    )
+    return Page([_incident(row) for row in rows], _count(conn, org_id, wanted))
+
+
+def open_and_over(conn: Conn, org_id: Id, wanted: IncidentFilter) -> tuple[int, int]:
+    """Return how many incidents that fit are open, and how many are over; `wanted.is_open` does
+    not count here."""
+    # Two counts that each have an index: the end of an incident is in none.
+    still, all_ = (
+        _count(conn, org_id, with_changes(wanted, is_open=is_open)) for is_open in (True, None)
+    )
+    return still, all_ - still
+
+
+def _count(conn: Conn, org_id: Id, wanted: IncidentFilter) -> int:
+    where, params = _where(org_id, wanted)
+    row = conn.one(f"SELECT count(*) FROM incidents i WHERE {where}", params)
+    return int(row[0]) if row else 0
+
+
+def _where(org_id: Id, wanted: IncidentFilter) -> tuple[str, list[str | int]]:
     parts: list[str] = ["i.org_id = ?"]
     params: list[str | int] = [org_id]
     if wanted.status is not None:
@@ -94,14 +121,7 @@ def page(
     if wanted.end is not None:
         parts.append("i.started_at < ?")
         params.append(wanted.end)
-    where = " AND ".join(parts)
-    total = conn.one(f"SELECT count(*) FROM incidents i WHERE {where}", params)
-    rows = conn.all(
-        f"SELECT {_COLUMNS} FROM incidents i WHERE {where}"
-        " ORDER BY i.started_at DESC, i.id DESC LIMIT ? OFFSET ?",
-        (*params, limit, offset),
-    )
-    return Page([_incident(row) for row in rows], int(total[0]) if total else 0)
+    return " AND ".join(parts), params
 
 
 def for_monitor(conn: Conn, monitor_id: Id, start: Millis, end: Millis) -> list[Incident]:

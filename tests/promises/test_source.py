@@ -57,6 +57,7 @@ OURS = {
     ("sealed.py", "column.column"): _COLUMN,
     ("sealed.py", "column.label"): _COLUMN,
     ("sealed.py", "column.row"): _COLUMN,
+    ("incidents.py", "where"): _CONDITION,
     ("exposure.py", "what"): "a table with a condition of the module's own",
     ("sealed.py", "column.table"): _COLUMN,
     ("sealed.py", "org"): _COLUMN,

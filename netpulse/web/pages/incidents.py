@@ -7,7 +7,6 @@ from urllib.parse import urlencode
 
 from litestar import Response
 from msgspec import UNSET, Struct
-from msgspec.structs import replace as with_changes
 
 from netpulse.model.ids import Id, is_id
 from netpulse.model.incident import Incident, IncidentStatus, Origin
@@ -50,10 +49,7 @@ class _Listed(Struct, frozen=True):
 
 def _listed(conn: Conn, org_id: Id, wanted: IncidentFilter, offset: int) -> _Listed:
     named = wanted.monitor_id and monitors.get(conn, org_id, wanted.monitor_id)
-    still, over = (
-        incidents.page(conn, org_id, with_changes(wanted, is_open=is_open), 0, 1).total
-        for is_open in (True, False)
-    )
+    still, over = incidents.open_and_over(conn, org_id, wanted)
     return _Listed(
         found=incidents.page(conn, org_id, wanted, offset, LIMIT),
         still=still,
