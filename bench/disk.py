@@ -356,13 +356,13 @@ async def run(days: int, where: Path) -> dict[str, Any]:
     summed = await sums(SUMMED, SUMMED_DAYS, where)
     merged = {each["interval_seconds"]: each["merge_written_bytes"] for each in whole}
     for each in rates:
-        # An hour of one monitor has its rollup, whatever its interval.
+        # An hour of one monitor has its rollup, whatever its interval. Each goes to the end of its
+        # monitor's, which is another page; what sealing wrote above went into an empty table.
         checks_an_hour = HOUR / SECOND / each["interval_seconds"]
         each["rollup_written_bytes"] = round(summed["written_bytes_an_hour"] / checks_an_hour, 1)
+        each["merge_written_bytes"] = merged[each["interval_seconds"]]
         each["written_bytes"] = round(
-            each["append_written_bytes"]
-            + each["seal_written_bytes"]
-            + merged[each["interval_seconds"]]
+            sum(each[f"{part}_written_bytes"] for part in ("append", "seal", "merge", "rollup"))
         )
     slow = next(each for each in whole if each["interval_seconds"] == 60)
     checks = 1_000 * YEAR_DAYS * DAY // MINUTE
@@ -392,8 +392,9 @@ def show(found: dict[str, Any]) -> None:
         out(
             f"{pace:>6.0f} checks/s: {each['hot_bytes']} bytes a check in the current hour (target "
             f"{goal['hot_bytes']}), written {each['written_bytes']} (target "
-            f"{goal['written_bytes']}): appending {each['append_written_bytes']}, sealing and "
-            f"rollups {each['seal_written_bytes']}; loop late at most "
+            f"{goal['written_bytes']}): appending {each['append_written_bytes']}, sealing "
+            f"{each['seal_written_bytes']}, the day's merge {each['merge_written_bytes']}, rollups "
+            f"{each['rollup_written_bytes']}; loop late at most "
             f"{each['loop_late_ms_max']} ms (target {goal['loop_late_ms_max']}; "
             f"{each['idle']['loop_late_ms_max']} without), p99 {each['loop_late_ms_p99']} "
             f"({each['idle']['loop_late_ms_p99']} without)\n"
