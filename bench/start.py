@@ -48,19 +48,32 @@ class Target:
         self.first = asyncio.Event()
         self.at = 0.0
 
-    async def answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Answer one connection."""
+    def asked(self) -> None:
+        """Note that somebody asks."""
         if not self.first.is_set():
             self.at = time.perf_counter()
             self.first.set()
-        try:
-            await reader.readuntil(b"\r\n\r\n")
-            writer.write(ANSWER)
-            await writer.drain()
-        except (asyncio.IncompleteReadError, ConnectionError):
-            pass  # the server under test was stopped
-        finally:
-            writer.close()
+
+
+class Answer(asyncio.Protocol):
+    """One connection to the target."""
+
+    def __init__(self, target: Target) -> None:
+        """Take the target."""
+        self._target = target
+        self._seen = b""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Take the connection."""
+        self._target.asked()
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        """Answer a whole request, and close."""
+        self._seen += data
+        if b"\r\n\r\n" in self._seen:
+            self._transport.write(ANSWER)  # type: ignore[attr-defined]  # a Transport here
+            self._transport.close()
 
 
 async def once(command: list[str], data: Path, target: Target) -> Any:
@@ -87,7 +100,8 @@ async def once(command: list[str], data: Path, target: Target) -> Any:
 async def run(command: list[str], count: int, rounds: int) -> dict[str, Any]:
     """Measure both cases, taking turns, and return their figures."""
     target = Target()
-    server = await asyncio.start_server(target.answer, "127.0.0.1", 0, backlog=4096)
+    loop = asyncio.get_running_loop()
+    server = await loop.create_server(lambda: Answer(target), "127.0.0.1", 0, backlog=4096)
     port = server.sockets[0].getsockname()[1]
     taken: dict[str, list[Any]] = {case: [] for case in CASES}
     with tempfile.TemporaryDirectory() as name:
