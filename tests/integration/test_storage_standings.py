@@ -13,6 +13,7 @@ from netpulse.rules import uptime
 from netpulse.storage import edges, maintenances, runs, spans, standings
 from netpulse.storage.conn import Conn
 from netpulse.storage.standings import Standing
+from netpulse.web.pages.rows import bars
 from tests.store import NOW, add_monitor, add_org, opened
 
 STATES = [*Status]
@@ -86,6 +87,17 @@ async def test_it_agrees_with_the_account_of_each(tmp_path: Path) -> None:
                 if begun > end:
                     continue  # made after the period: there is none
                 assert found[monitor_id] == walked(conn, monitor_id, begun, end), monitor_id
+            some = dice.sample(list(made), 40)
+            known = spans.of_some(conn, some, start, end)
+            maintained = maintenances.of_some(conn, some, start, end)
+            for monitor_id in some:
+                assert known.get(monitor_id, []) == spans.between(conn, monitor_id, start, end)
+                alone = maintenances.between(conn, monitor_id, start, end)
+                assert maintained.get(monitor_id, []) == alone
+            every = bars(conn, org.id, list(made.items()), NOW)
+            for entry in made.items():
+                # Those that are alike are drawn once: nobody gets another's.
+                assert bars(conn, org.id, [entry], NOW)[entry[0]] == every[entry[0]]
 
     async with opened(tmp_path / "data") as db:
         await db.write(look)
