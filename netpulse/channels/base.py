@@ -74,6 +74,15 @@ class Told:
             self._kept.popitem(last=False)
         return found
 
+    def known(self, message_id: Id) -> dict[str, str]:
+        """Return a copy of the settled recipients of a message."""
+        return dict(self._kept.get(message_id, {}))
+
+    def recall(self, message_id: Id, settled: dict[str, str]) -> None:
+        """Take over what was kept elsewhere of a message."""
+        if settled:
+            self.of(message_id).update(settled)
+
     def forget(self, message_id: Id) -> None:
         """Forget a message: all of it is settled."""
         self._kept.pop(message_id, None)

@@ -1,7 +1,7 @@
 """One message for several people: who has it, who will never, and who is to be tried again.
 
-What was taken is remembered while the process lives, so that a later attempt does not tell twice
-those who know. After a restart it may: delivery is at least once.
+What was taken is remembered, and kept with the notice, so that a later attempt does not tell twice
+those who know.
 """
 
 from __future__ import annotations

@@ -74,6 +74,8 @@ class _Sending:
         """The far side has not answered yet."""
         self.begun: Callable[[Conn], object] | None = None
         """What belongs into the outbox when it is sent from memory."""
+        self.shares: dict[str, str] = {}
+        """Those of several recipients who are settled."""
 
 
 class Dispatcher:
@@ -263,7 +265,12 @@ class Dispatcher:
                 lines = (*message.words.lines, FROM_MEMORY)
                 message = replace(message, words=replace(message.words, lines=lines))
             carrier = self._carrier(claim.channel.org_id)
-            answer = await channels.deliver(claim.channel, message, carrier)
+            for notice in claim.notices:
+                carrier.told.recall(claim.id, notice.shares)
+            try:
+                answer = await channels.deliver(claim.channel, message, carrier)
+            finally:
+                sending.shares = carrier.told.known(claim.id)
         except DeliveryError as error:
             await self._failed(sending, attempted_at, error)
         except Exception as error:
@@ -368,7 +375,7 @@ class Dispatcher:
         def settle(conn: Conn) -> bool:
             for notice_id, end in ends.items():
                 if end is None:
-                    notices.retry(conn, notice_id, attempt, again_at, str(error))
+                    notices.retry(conn, notice_id, attempt, again_at, str(error), sending.shares)
                 else:
                     notices.failed(conn, notice_id, attempt, end)
             if not error.permanent:

@@ -157,6 +157,9 @@ class Notice(Struct, frozen=True, kw_only=True):
     due_at: Millis | None = None
     """When it could first be told: one that was held, when it was released. None: not stored yet,
     then that is `next_attempt_at`."""
+    shares: dict[str, str] = {}
+    """Of several recipients those who are settled while others are tried again: "" who has it, or
+    why they never will."""
 
 
 class Attempt(Struct, frozen=True, kw_only=True, gc=False):

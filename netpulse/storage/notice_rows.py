@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 from msgspec import Raw
 
 from netpulse.model.alert import Cause, Event, Notice, NoticeStatus, Suppressed
@@ -12,7 +13,7 @@ COLUMNS = (
     "e.id, e.org_id, e.event, e.rule_id, e.channel_id, e.monitor_id, e.incident_id, e.status,"
     " e.reason, e.held_for, e.payload, e.created_at, e.sent_at, e.next_attempt_at,"
     " e.attempt_count, e.error, e.cause, e.template, e.digest_id, e.fallback_at, e.fallback_of,"
-    " e.first_attempt_at, e.due_at"
+    " e.first_attempt_at, e.due_at, e.shares"
 )
 """A select list (table alias `e`) that `of_row` takes."""
 
@@ -85,4 +86,5 @@ def of_row(row: Row) -> Notice:
         fallback_of=row[20],
         first_attempt_at=row[21],
         due_at=row[22],
+        shares={} if row[23] is None else msgspec.json.decode(row[23], type=dict[str, str]),
     )

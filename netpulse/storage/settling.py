@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+import msgspec
+
 from netpulse.model.alert import Attempt, Cause, Event, Suppressed
 from netpulse.model.ids import Id
 from netpulse.model.time import Millis
@@ -38,12 +42,25 @@ def sent(conn: Conn, notice_id: Id, attempt: Attempt, now: Millis, *, words: str
         _tell_story(conn, notice_id, now, words)
 
 
-def retry(conn: Conn, notice_id: Id, attempt: Attempt, next_attempt_at: Millis, error: str) -> None:
-    """Note an attempt that failed, and when the next one is made."""
+def retry(
+    conn: Conn,
+    notice_id: Id,
+    attempt: Attempt,
+    next_attempt_at: Millis,
+    error: str,
+    shares: Mapping[str, str] | None = None,
+) -> None:
+    """Note an attempt that failed, when the next one is made, and who of several recipients is
+    settled by now."""
     conn.execute(
         "UPDATE alert_events SET next_attempt_at = ?, attempt_count = attempt_count + 1,"
-        f" error = ?, {_UNCLAIM} WHERE id = ? AND status = 'pending'",
-        (next_attempt_at, error, notice_id),
+        f" error = ?, shares = ?, {_UNCLAIM} WHERE id = ? AND status = 'pending'",
+        (
+            next_attempt_at,
+            error,
+            msgspec.json.encode(shares).decode() if shares else None,
+            notice_id,
+        ),
     )
     _note_attempt(conn, notice_id, attempt)
 

@@ -8,12 +8,13 @@ from pathlib import Path
 import pytest
 
 from netpulse.model.alert import Event, NoticeStatus
-from netpulse.model.channel import Channel, NtfyConfig
+from netpulse.model.channel import Channel, EmailConfig, NtfyConfig, Smtp
 from netpulse.model.check import Result
 from netpulse.model.monitor import Monitor
 from netpulse.rules.outbox import Backoff
-from netpulse.storage import incidents
+from netpulse.storage import incidents, notices
 from tests.home import home
+from tests.mailbox import Mailbox
 from tests.post import Post
 from tests.receiver import Receiver
 
@@ -153,3 +154,32 @@ async def test_a_digest_that_is_refused_fails_as_a_whole(post: Post, server: Rec
     told = await post.settled()
     assert [notice.status.value for notice in told] == ["sent"] * 5 + ["failed"] * 3
     assert len(server.ledger) == 6
+
+
+async def test_after_a_restart_nobody_has_the_same_mail_again(post: Post) -> None:
+    """Two of three had it, or never will, when the process ended; the third gets it then."""
+    replies = {
+        "bob@acme.example": "450 4.2.0 greylisted",
+        "carol@acme.example": "550 5.1.1 unknown",
+    }
+    async with Mailbox(recipient_replies=replies) as box:
+        smtp = Smtp(host="127.0.0.1", port=box.port, security="none", sender="np@acme.example")
+        to = ("alice@acme.example", *replies)
+        config = EmailConfig(to=to, smtp=smtp)
+        await post.home.rule(await post.home.channel("-", name="Mail", type="email", config=config))
+        (shop,) = await fleet(post, 1)
+        await post.edge(shop, Result.DOWN)
+        await post.open(Backoff(first=3_600.0, longest=3_600.0))
+
+        async def is_tried() -> bool:
+            (notice,) = await post.home.db.read(notices.recent, post.home.org.id)
+            return notice.attempt_count == 1
+
+        await post.home.until(is_tried, "it is tried once")
+        await post.close()
+        box.recipient_replies.clear()
+        post.later(2 * 3_600)
+        await post.open()
+        (notice,) = await post.settled()
+        assert notice.status is NoticeStatus.SENT
+        assert [envelope.rcpt_tos for envelope in box.taken] == [[to[0]], [to[1]]]

@@ -26,6 +26,7 @@ from netpulse.storage.migrations import (
     m0012_memberships,
     m0013_badges,
     m0014_subscribers,
+    m0015_shares,
 )
 
 Step = Callable[[Database], None]
@@ -53,6 +54,7 @@ STEPS: tuple[tuple[str, Step], ...] = (
     ("0012_memberships", _script(m0012_memberships.SQL)),
     ("0013_badges", _script(m0013_badges.SQL)),
     ("0014_subscribers", _script(m0014_subscribers.SQL)),
+    ("0015_shares", _script(m0015_shares.SQL)),
 )
 
 LATEST = len(STEPS)
