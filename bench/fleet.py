@@ -7,6 +7,7 @@ import contextlib
 import json
 import os
 import shutil
+import socket
 import subprocess
 import sys
 import time
@@ -161,6 +162,20 @@ def far_side(kind: str, folder: Path) -> Iterator[Far]:
         process.wait(60)
 
 
+def _wait_for(port: int) -> None:
+    """Wait until somebody listens."""
+    until = time.monotonic() + 30
+    while True:
+        try:
+            socket.create_connection(("127.0.0.1", port), 1).close()
+        except OSError:
+            if time.monotonic() > until:
+                raise
+            time.sleep(0.05)
+        else:
+            return
+
+
 @contextlib.contextmanager
 def _nginx(kind: str, program: str, folder: Path) -> Iterator[Far]:
     port, ledger, home = free_port(), folder / f"{kind}.log", folder / f"nginx-{kind}"
@@ -197,6 +212,7 @@ def _nginx(kind: str, program: str, folder: Path) -> Iterator[Far]:
         [program, "-p", str(home), "-c", str(settings), "-e", str(home / "errors")]
     )
     try:
+        _wait_for(port)
         yield Far(kind, port, ledger, pem, "nginx")
     finally:
         process.terminate()

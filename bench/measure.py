@@ -165,8 +165,10 @@ def hold(
     seen: dict[str, list[float]] = defaultdict(list)
     within = 0
     for key, at in arrivals:
-        seen[key].append(at)
-        within += began <= at < ended
+        # Pings of others on this host are heard too.
+        if key in phases:
+            seen[key].append(at)
+            within += began <= at < ended
     due = done = 0
     lags = []
     for key, phase in phases.items():

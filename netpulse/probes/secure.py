@@ -20,6 +20,8 @@ from netpulse.probes.plain import PIECE, PlainWire
 
 BUSY_SECONDS = 0.001
 """An answer that had to wait this long for the loop shows that there is too much to do."""
+PER_THREAD = 8
+"""Handshakes that a thread may have before it: the loop says only once in a turn what has ended."""
 
 
 class _Helpers:
@@ -27,7 +29,8 @@ class _Helpers:
 
     def __init__(self) -> None:
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
-        self.free = min(cores - 1, 4)
+        self._cores = min(cores - 1, 4)
+        self.free = self._cores * PER_THREAD
         self._threads: ThreadPoolExecutor | None = None
 
     async def shake_hands(self, tls: ssl.SSLObject) -> bool:
@@ -35,7 +38,7 @@ class _Helpers:
         self.free -= 1
         try:
             if self._threads is None:
-                self._threads = ThreadPoolExecutor(self.free + 1, "handshake")
+                self._threads = ThreadPoolExecutor(max(1, self._cores), "handshake")
             return await asyncio.get_running_loop().run_in_executor(self._threads, _step, tls)
         finally:
             self.free += 1
