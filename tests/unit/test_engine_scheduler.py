@@ -16,7 +16,7 @@ from netpulse.engine.due import Due
 from netpulse.engine.scheduler import Scheduler
 from netpulse.model.ids import Id, new_id
 from netpulse.model.time import Millis
-from netpulse.rules.schedule import phase_ms
+from netpulse.rules.schedule import next_slot, phase_ms
 from tests.clock import START, FakeClock
 
 MINUTE = 60_000
@@ -274,8 +274,14 @@ def test_after_a_pause_slots_coalesce_without_a_burst() -> None:
 
 def test_a_suspended_machine_finds_its_grid_again() -> None:
     bench = Bench()
-    (one,) = ids(1)
-    bench.schedule.put(one, 3_600_000)
+    hour = 3_600_000
+    # One whose slots are not near by chance: neither now nor, two hours later, then.
+    one = next(
+        each
+        for each in ids(100)
+        if 600_000 < next_slot(START, hour, phase_ms(each, hour)) - START < 3_000_000
+    )
+    bench.schedule.put(one, hour)
     bench.run(10)
     bench.clock.suspend(7_200)
     bench.schedule.reanchor(set())
