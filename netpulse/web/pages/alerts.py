@@ -133,7 +133,7 @@ def _more(rule: Rule, ways: dict[Id, str]) -> Iterator[str]:
 def _days(quiet: QuietHours) -> str:
     if len(quiet.days) == len(DAYS):
         return ""
-    return ", ".join(day.capitalize() for day in quiet.days) + " "
+    return ", ".join(say(day.capitalize()) for day in quiet.days) + " "
 
 
 def _time(at: Millis | None) -> str | None:

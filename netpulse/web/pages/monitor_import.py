@@ -103,7 +103,7 @@ async def _form(
         lines=[
             {
                 "line": each.line,
-                "type_label": WORDS[each.type],
+                "type_label": say(WORDS[each.type]),
                 "name": each.name,
                 "target": each.target,
                 "problems": [_said(problem.path, problem.message) for problem in each.problems],
