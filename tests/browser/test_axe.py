@@ -128,6 +128,7 @@ def test_every_page(auditor: Auditor, world: Filled) -> None:
     auditor.approve()
 
 
+@pytest.mark.timeout(300)
 def test_what_pages_become(auditor: Auditor, world: Filled) -> None:
     """Answers to forms, open menus and dialogs, lists without anything."""
     page, base = auditor.page, world.base

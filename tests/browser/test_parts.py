@@ -123,6 +123,29 @@ def test_focus_survives_what_is_put_in(peopled: Instance, window: Opener) -> Non
     peopled.ok("POST", "/v1/incidents", {"title": "Pushes it down"})
     expect(page.locator("#incidents a.np-name").first).to_have_text("Pushes it down")
     expect(link).to_be_focused()
+
+    # Somebody who reads the days by keyboard reads on.
+    broken = peopled.ok("GET", "/v1/monitors?q=Broken")[0]["id"]
+    page.goto(f"{base}/monitors/{broken}")
+    bar, out = page.locator("[data-days]"), page.locator("#bar-day")
+    bar.focus()
+    page.keyboard.press("ArrowLeft")
+    day = out.inner_text()
+    with page.expect_response("**part=figures"):
+        page.evaluate("htmx.trigger('#figures', 'refresh')")
+    page.evaluate("() => new Promise((done) => setTimeout(done, 300))")
+    expect(bar).to_be_focused()
+    expect(out).to_have_text(day)
+    page.keyboard.press("ArrowRight")
+    expect(out).not_to_have_text(day)
+
+    # An open menu does not stay behind whoever leaves it.
+    page.focus(".np-user summary")
+    page.keyboard.press("Enter")
+    menu = page.locator(".np-user details")
+    expect(menu).to_have_attribute("open", "")
+    page.focus("main a >> nth=0")
+    expect(menu).not_to_have_attribute("open", "")
     assert seen.errors == []
 
 

@@ -3,6 +3,7 @@
 // text that is run: the policy forbids it, and nothing uses them.
 import { announce, org } from "./page.js";
 import { showAll } from "./time.js";
+import { readable } from "./ui.js";
 
 const on = (name, handle) => document.addEventListener(`htmx:${name}`, (event) => handle(event.detail.ctx, event));
 
@@ -40,7 +41,10 @@ export function startParts(lost) {
     const { ok, redirected, status, url } = ctx.response.raw;
     const { tasks } = event.detail;
     const wanted = tasks.find((task) => task.type === "main")?.fragment;
-    if (ctx.select ? wanted?.childElementCount : ok && !redirected) return tasks.forEach((task) => showAll(task.fragment));
+    if (ctx.select ? wanted?.childElementCount : ok && !redirected) {
+      // As the scripts have what is there: what is the same then stays untouched, with its focus.
+      return tasks.forEach(({ fragment }) => (showAll(fragment), readable(fragment)));
+    }
     event.preventDefault();
     if (!byItself(ctx)) return follow(ctx);
     moved ||= status === 409;

@@ -106,7 +106,7 @@ function asking() {
 }
 
 /** Only the script can read a bar out, so only the script makes it something to focus. */
-function readable(within = document) {
+export function readable(within = document) {
   for (const bar of within.querySelectorAll("[data-days]")) {
     const days = JSON.parse(bar.dataset.days);
     if (!days.length) continue;
