@@ -27,7 +27,8 @@ LAPSES_AT_ONCE = 250
 PER_TURN = 250
 """Monitors handled in one turn of the loop."""
 RECENT_MS = 10 * MINUTE
-"""What vouches for a monitor that is checked often lies in the newest rows alone."""
+"""Monitors are checked often where what vouches for them is younger than this: it lies among the
+newest rows, and an hour of a thousand checks a second need not be read for it."""
 
 T = TypeVar("T")
 
@@ -61,7 +62,8 @@ class Arrears:
         often = [one for one in self._roster if not _is_rare(one)]
         self._rare = [one for one in self._roster if _is_rare(one) and not one.is_push]
         pushed = [one for one in self._roster if one.is_push]
-        await self._recall(often, self._started_at - RECENT_MS)
+        reach = max(map(_reach_ms, often), default=0)
+        await self._recall(often, self._started_at - reach)
         await self._recall(pushed)
         self._lapsed = self._part(often) + self._part(pushed)
         # Who waits for pings is judged from the start on.
@@ -165,8 +167,13 @@ async def load(
 
 def _is_rare(watched: Watched) -> bool:
     """Tell whether a verdict may vouch for longer than the newest rows reach back."""
-    spec = watched.monitor.spec
-    return watched.is_push or 2 * watched.interval_ms + spec.timeout_seconds * SECOND > RECENT_MS
+    return watched.is_push or _reach_ms(watched) > RECENT_MS
+
+
+def _reach_ms(watched: Watched) -> Millis:
+    """Return how old a check may be whose verdict vouches: its next slot and the timeout, with an
+    interval to spare."""
+    return 2 * watched.interval_ms + watched.monitor.spec.timeout_seconds * SECOND
 
 
 def _vouched(watched: Watched, now: Millis) -> bool:
