@@ -16,7 +16,7 @@ from netpulse.model.ids import Id, new_id
 from netpulse.model.subscriber import SubscriberKind
 from netpulse.model.time import DAY, HOUR, Millis, rfc3339
 from netpulse.model.user import Role
-from netpulse.storage import page_news, sessions, subscribers
+from netpulse.storage import page_news, sessions, status_pages, subscribers
 from netpulse.storage.db import Conn
 from netpulse.web.border import Border
 from tests.api.test_monitors import fail
@@ -199,6 +199,7 @@ async def subscriber(side: Side) -> Id:
 
 def subscribe(conn: Conn, page_id: Id, email: str, now: Millis) -> Id:
     """Have an address confirmed that it wants a page's news."""
+    assert status_pages.of_id(conn, page_id) is not None, "404: the page is gone"
     asked = subscribers.ask(conn, page_id, SubscriberKind.EMAIL, email, now)
     if subscribers.count(conn, page_id)[0] == 0:
         page_news.begin(conn, page_id, now)

@@ -54,7 +54,10 @@ def before_call(context: Any, case: Any, kwargs: Any) -> None:
     """Put ids of real things into the path, the body and X-Org-Id."""
     del context, kwargs
     for name, value in list((case.headers or {}).items()):
-        if name.lower() == "x-org-id" and _is_drawn(value):
+        if name.lower() == "host":
+            # Whom it asks is no matter of an operation: what comes with none is no HTTP.
+            del case.headers[name]
+        elif name.lower() == "x-org-id" and _is_drawn(value):
             case.headers[name] = ask("id/org")
         elif name.lower() == "if-match" and _is_drawn(value):
             case.headers[name] = "*"

@@ -110,10 +110,15 @@ class Dispenser:
         try:
             made = await self.side.fresh(request.match_info["noun"])
         except AssertionError as refused:
-            # Fifty invitations an hour are the most.
-            if "429" not in str(refused):
+            if "404" in str(refused):
+                # The page that it would be on was deleted meanwhile.
+                self.side.latest.clear()
+                made = await self.side.fresh(request.match_info["noun"])
+            elif "429" in str(refused):
+                # Fifty invitations an hour are the most.
+                made = random_id()
+            else:
                 raise
-            made = random_id()
         return web.Response(text=made)
 
     async def _fresh(self, person: Person) -> str:
