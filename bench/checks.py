@@ -1,6 +1,6 @@
 """The whole product, scheduled, probed, judged, stored: what a check costs, and how late it is.
 
-    python bench/checks.py --seconds 20 --out bench/results
+    python bench/checks.py --seconds 12 --out bench/results
     python bench/checks.py --only http:10000:10 dns:10000:10
 
 Measured from outside: the CPU time of the whole process by the operating system's count, the
@@ -49,6 +49,7 @@ BUSY = {"http": 1000, "https": 500, "tcp": 1000, "dns": 1000, "icmp": 1000}
 """Checks a second."""
 RSS_MB = {1_000: 100, 10_000: 200}
 LAG_P99_MS, API_P99_MS, DASHBOARD_MS = 50, 50, 300
+WARM_SECONDS = 15
 TICKED = 500
 """Checks a second from which on the ticker runs: below, it would be much of what is measured."""
 
@@ -179,8 +180,9 @@ async def _watch(
     try:
         async with aiohttp.ClientSession() as session:
             started = await wait_ready(session, base)
-            # Every monitor had its first check by then, and the start's own work is done.
-            await asyncio.sleep(min(row.interval, 60) + 5)
+            # Every monitor had its first check by then, ten seconds at most after the start, and
+            # the start's own work is done.
+            await asyncio.sleep(WARM_SECONDS)
             began, cpu, stored = time.time(), cpu_seconds(server.pid), stored_bytes(data)
             await asyncio.sleep(row.seconds)
             used, middle = cpu_seconds(server.pid) - cpu, time.time()
@@ -259,7 +261,7 @@ async def measure(together: list[list[Row]], command: list[str]) -> list[dict[st
 def main() -> None:
     """Measure, print a line a row, and keep the figures."""
     options = argparse.ArgumentParser(description=__doc__)
-    options.add_argument("--seconds", type=int, default=20, help="how long each row is measured")
+    options.add_argument("--seconds", type=int, default=12, help="how long each row is measured")
     options.add_argument(
         "--only", nargs="+", metavar="TYPE:MONITORS:INTERVAL", help="these, one after the other"
     )
