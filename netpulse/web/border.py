@@ -105,7 +105,7 @@ class Border:
         answer = _Answer(send, scope, bodiless=method == "HEAD")
         if method == "HEAD":
             scope["method"] = "GET"
-        _speak(headers)
+        _speak(headers, encrypted=origin.is_https)
         try:
             _refuse_unclear(scope)
             # A body that somebody waits for must come, whatever the method: pings by GET have one.
@@ -170,20 +170,21 @@ class Border:
         return send
 
 
-def _speak(headers: Sequence[tuple[bytes, bytes]]) -> None:
+def _speak(headers: Sequence[tuple[bytes, bytes]], *, encrypted: bool) -> None:
     """Let pages speak what the reader has chosen in this browser, else what the browser asks."""
     accepted = chosen = ""
     for key, value in headers:
         if key == b"accept-language":
             accepted = value.decode("latin-1")
         elif key == b"cookie":
-            found = _LANGUAGE.search(value)
+            found = (_LANGUAGE_TLS if encrypted else _LANGUAGE).search(value)
             chosen = found[1].decode() if found else chosen
     languages.use(languages.of_request(accepted, chosen))
 
 
 _LANGUAGE = re.compile(rb"(?:^|;) *np_language=([a-z]{2})(?:;|$)")
-"""`languages.COOKIE` among the cookies of a request."""
+_LANGUAGE_TLS = re.compile(rb"(?:^|;) *__Host-np_language=([a-z]{2})(?:;|$)")
+"""`languages.cookie_name` among the cookies of a request."""
 
 
 def _refuse_unclear(scope: Scope) -> None:

@@ -26,7 +26,7 @@ from markupsafe import Markup
 LANGUAGES = {"en": "English", "de": "Deutsch"}
 """By code (BCP 47), each under its own name."""
 SOURCE = "en"
-COOKIE = "np_language"
+_COOKIE = "np_language"
 """What somebody chose in this browser."""
 COOKIE_SECONDS = 400 * 86_400
 """Browsers keep none longer."""
@@ -85,6 +85,11 @@ def _pairs(texts: gettext.GNUTranslations) -> dict[str, str]:
 def language(code: str) -> Language:
     """Return a language by its code, a key of LANGUAGES."""
     return Language(code)
+
+
+def cookie_name(is_https: bool) -> str:
+    """Return the name of the cookie; over TLS no other host can have set it."""
+    return f"__Host-{_COOKIE}" if is_https else _COOKIE
 
 
 # Which one

@@ -9,8 +9,9 @@ import re
 import httpx
 import pytest
 
+from netpulse.config import Config, Server
 from netpulse.web import figures, languages, phrases
-from tests.conftest import Stage
+from tests.conftest import Opener, Stage
 
 GERMAN = {"Accept-Language": "de-AT,de;q=0.9,en;q=0.5"}
 
@@ -121,6 +122,20 @@ class TestPages:
         chosen = await client.get("/login", headers={"Cookie": "a=b; np_language=en"})
         assert '<html lang="en"' in chosen.text
         assert chosen.text == (await house.client().get("/login")).text
+
+    async def test_over_tls_it_is_for_this_host_alone(self, open_stage: Opener) -> None:
+        stage = await open_stage(config=Config(server=Server(trusted_proxies=("192.0.2.0/24",))))
+        secure = {"X-Forwarded-Proto": "https"}
+        client = stage.client(headers=stage.cast.alice.headers | secure)
+        answer = await client.post("/profile/language", data={"language": "de"})
+        cookie = answer.headers["set-cookie"]
+        assert cookie.startswith("__Host-np_language=de; ")
+        assert "; Secure" in cookie
+        for name, code in (("__Host-np_language", "de"), ("np_language", "en")):
+            page = await stage.client(headers=secure).get(
+                "/login", headers={"Cookie": f"{name}=de"}
+            )
+            assert f'<html lang="{code}"' in page.text, name
 
     @pytest.mark.parametrize("sent", ["", "tlh", "de;x", "en\r\nx: y"])
     async def test_none_is_chosen(self, house: Stage, sent: str) -> None:

@@ -44,7 +44,7 @@ def tabs(active: str) -> list[dict[str, Any]]:
 @page("GET", "/profile", access=VIEWER)
 async def account(call: Call) -> Response[bytes]:
     """Show the account."""
-    chosen = call.request.cookies.get(languages.COOKIE, "")
+    chosen = call.request.cookies.get(languages.cookie_name(call.origin.is_https), "")
     session = call.session
     facts = await session.read(me.facts, session.user)
     idle = tokens.SESSION_IDLE_MS
@@ -100,7 +100,7 @@ async def choose_language(call: Call) -> Response[bytes]:
     is_known = chosen in languages.LANGUAGES
     call.cookies.append(
         Cookie(
-            key=languages.COOKIE,
+            key=languages.cookie_name(call.origin.is_https),
             value=chosen if is_known else "",
             path="/",
             max_age=languages.COOKIE_SECONDS if is_known else 0,
