@@ -45,6 +45,7 @@ ROWS = st.lists(
 def test_packing_gives_back_exactly_what_went_in(rows: list[Row]) -> None:
     wanted = unite([rows])
     block = unpack(pack(Block.of(wanted)))
+    assert [block.row(place) for place in range(block.size)] == wanted
     assert block.size == len(wanted)
     assert block.rows() == wanted
 
@@ -53,6 +54,7 @@ def test_packing_gives_back_exactly_what_went_in(rows: list[Row]) -> None:
 def test_a_long_block_gives_back_exactly_what_went_in(rows: list[Row]) -> None:
     wanted = unite([[(due, *row[1:]) for row in rows for due in range(SHORT + 1)]])
     block = unpack(pack(Block.of(wanted)))
+    assert [block.row(place) for place in range(0, block.size, 50)] == wanted[::50]
     assert block.rows() == wanted
 
 

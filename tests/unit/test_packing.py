@@ -143,6 +143,7 @@ def test_blocks_come_back_as_they_were(count: int) -> None:
     assert block.size == count
     assert block.rows() == wanted
     assert block.rows_at([count - 1, 0]) == [wanted[-1], wanted[0]]
+    assert unpack(pack(Block.of(wanted))).row(count - 1) == wanted[-1]
 
 
 def test_a_mixed_hour_comes_back_as_it_was() -> None:

@@ -19,7 +19,7 @@ from array import array
 from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from itertools import accumulate, chain, pairwise
-from typing import Any
+from typing import Any, cast
 
 from netpulse.model.check import LOCAL
 from netpulse.model.time import Millis
@@ -91,8 +91,22 @@ class Block:
         return list(zip(*(self.column(which)[start:end] for which in range(WIDTH)), strict=True))
 
     def row(self, place: int) -> Row:
-        """Return the row at `place`."""
-        return self.rows_at((place,))[0]
+        """Return the row at `place`; no column is decoded for it as a whole."""
+        if self._packed is None:
+            return self.rows_at((place,))[0]
+        packed = self._packed
+        cells: list[Any] = [
+            known[place]
+            if known is not None
+            else None
+            if which == DUE
+            else packed.cell(which, place)
+            for which, known in enumerate(self._columns)
+        ]
+        if self._columns[TOTAL] is None and cells[TOTAL] is not None:
+            cells[TOTAL] += sum(cells[phase] or 0 for phase in PHASES)
+        cells[DUE] = self.column(DUE)[place]
+        return cast(Row, tuple(cells))
 
     def rows_at(self, places: Sequence[int]) -> list[Row]:
         """Return the rows at `places`, in that order."""
@@ -246,6 +260,26 @@ class _Packed:
             texts = self._texts
             return [None if value is None else texts[value] for value in values]
         return values
+
+    def cell(self, which: int, place: int) -> Any:
+        """Return what `column` has at `place`; not of the moments, which follow from each other."""
+        tag, base, at = self._columns[which]
+        value: int | None
+        if tag == _NOTHING:
+            value = None
+        elif tag == _CONSTANT:
+            value = base
+        elif tag & _SQUEEZED:
+            value = self._numbers(which)[place]
+        else:
+            planes = range(tag & 0x0F)
+            number = sum(
+                self._data[at + plane * self.size + place] << 8 * plane for plane in planes
+            )
+            value = number + base
+            if tag & _NULLS:
+                value = value - 1 if number else None
+        return value if which not in TEXTS or value is None else self._texts[value]
 
     def _numbers(self, which: int) -> Column:
         tag, base, at = self._columns[which]
