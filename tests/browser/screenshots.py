@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import base64
+import platform
 import re
 import sys
 import tempfile
@@ -80,6 +81,17 @@ class Album:
         page.set_viewport_size(look.viewport)
 
 
+HERE = """(found) => {
+  const walk = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  while (walk.nextNode()) {
+    for (const [machine, plain] of found) {
+      walk.currentNode.data = walk.currentNode.data.replaceAll(machine, plain);
+    }
+  }
+}"""
+"""Puts other words in place of what is this machine's alone."""
+
+
 def shoot(window: Window, base: str, look: Look, picture: Picture, address: str) -> None:
     """Open a page and wait until it is as it will be."""
     page = window.page
@@ -90,6 +102,7 @@ def shoot(window: Window, base: str, look: Look, picture: Picture, address: str)
     if page.locator("#chart").count():
         drawn = page.locator("#chart canvas, #chart .np-chart-note").first
         expect(drawn).to_be_visible(timeout=30_000)
+    page.evaluate(HERE, [[tempfile.gettempdir(), "/srv"], [platform.release(), "6.12"]])
     wide = window.too_wide()
     if wide > 0:
         print(f"{look.folder}/{picture.name} is {wide} pixels too wide", flush=True)
@@ -289,7 +302,7 @@ def main() -> int:
         return 1
     wanted = [one for one in everything if not given.only or one.name in given.only]
     album = Album(given.to)
-    with tempfile.TemporaryDirectory() as folder, chrome.opened() as browser:
+    with tempfile.TemporaryDirectory(prefix="np-") as folder, chrome.opened() as browser:
         if any(picture.name == "setup" for picture in wanted):
             take_setup(browser, Path(folder) / "fresh", album)
         rest = [picture for picture in wanted if picture.name != "setup"]
