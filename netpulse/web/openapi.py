@@ -217,12 +217,11 @@ def operation_id(declaration: Declaration) -> str:
 
 
 def _path_parameter(name: str) -> dict[str, Any]:
-    return {
-        "name": name,
-        "in": "path",
-        "required": True,
-        "schema": {"type": "string", "format": "uuid"},
-    }
+    schema = {"type": "string"}
+    # A slug and a token are none.
+    if name == "id" or name.endswith("_id"):
+        schema["format"] = "uuid"
+    return {"name": name, "in": "path", "required": True, "schema": schema}
 
 
 def _query_parameters(kind: type[Struct], components: dict[str, Any]) -> list[dict[str, Any]]:

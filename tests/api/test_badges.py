@@ -291,3 +291,12 @@ class TestPages:
         answer = await alice.post(f"{here}/delete", data=form)
         assert answer.headers["location"] == f"{here}?told=badges-off"
         assert (await alice.get(f"{here}/delete")).status_code == 404
+
+
+async def test_the_document_takes_no_token_for_an_id(house: Stage) -> None:
+    document = (await house.client().get("/v1/openapi.json")).json()
+    for path in ("/v1/public/badges/{token}", "/v1/public/status/{slug}"):
+        (parameter,) = document["paths"][path]["get"]["parameters"]
+        assert parameter["schema"] == {"type": "string"}
+    (parameter, *_) = document["paths"]["/v1/monitors/{id}/badges"]["get"]["parameters"]
+    assert parameter["schema"] == {"type": "string", "format": "uuid"}
