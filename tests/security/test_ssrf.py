@@ -17,8 +17,9 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 from msgspec import inspect
+from msgspec.structs import replace
 
-from netpulse.config import Config, Limits
+from netpulse.config import Config, Limits, Server
 from netpulse.egress import resolver
 from netpulse.egress.resolver import Address
 from netpulse.egress.trouble import DialError
@@ -28,6 +29,8 @@ from netpulse.model.monitor import TYPES
 from netpulse.rules import targets
 from netpulse.storage.db import Conn
 from netpulse.web.api.channel_configs import KINDS
+from netpulse.web.rates import Rate
+from netpulse.web.status import subscribing
 from tests.api.test_channel_types import TYPES as CHANNELS
 from tests.api.test_channel_types import put
 from tests.api.test_monitors import fresh
@@ -300,6 +303,31 @@ async def test_monitors(strict: tuple[Stage, dict[str, str]], watched: Watched) 
     assert checks >= 100
     for spec in monitors(f"http://open.example:{PORT}/"):
         await try_monitor(stage, headers, spec)
+    assert set(watched.addresses) == {PUBLIC}
+
+
+async def test_webhooks_of_strangers(
+    open_stage: Opener, watched: Watched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who subscribes to a status page names an address too: it is held to public ones, even where
+    the page's own organization may reach its network."""
+    monkeypatch.setattr(subscribing, "ANSWER_SECONDS", 0.0)
+    public_url = Server(public_url="https://netpulse.example")
+    stage = await open_stage(config=replace(UNLIMITED, server=public_url), clock=Clock())
+    stage.house.rates.subscriptions = Rate(0)
+    alice = stage.client(headers=await fresh(stage))
+    page = {"slug": "acme", "title": "Acme"}
+    assert (await alice.post("/v1/status-pages", json=page)).status_code == 201
+    stranger = stage.client()
+    taken = 0
+    for value in [*URLS, f"http://open.example:{PORT}/"]:
+        assert watched.forbidden() == set(), value
+        data = {"kind": "webhook", "address": value}
+        answer = await stranger.post("/status/acme/subscribe", data=data)
+        assert answer.status_code in {200, 400}, value
+        taken += answer.status_code == 200
+        await stage.house.engine.page_webhooks.turn()
+    assert taken >= 8, "names are taken, and refused when they are dialled"
     assert set(watched.addresses) == {PUBLIC}
 
 
