@@ -30,7 +30,7 @@ class Exposure(Struct, frozen=True, kw_only=True):
     """Those who are no members."""
     invited: int
     """Invitations that can be accepted."""
-    keys: int
+    working_keys: int
     endless: int
     """Keys that never expire."""
     unused: int
@@ -67,7 +67,7 @@ def look(conn: Conn, org_id: Id, now: Millis) -> Exposure:
         unprotected_total=len(unprotected),
         granted=_count(conn, f"{_PEOPLE} AND m.kind = 'grant'", (org_id,)),
         invited=invitations.count_open(conn, org_id, now),
-        keys=_count(conn, _KEYS, keys),
+        working_keys=_count(conn, _KEYS, keys),
         endless=_count(conn, f"{_KEYS} AND expires_at IS NULL", keys),
         unused=_count(
             conn, f"{_KEYS} AND max(created_at, ifnull(last_used_at, 0)) < ?", (*keys, now - UNUSED)
