@@ -22,11 +22,19 @@ from msgspec import Struct, inspect
 
 from netpulse.model.user import Role
 from netpulse.web.endpoint import Declaration
+from netpulse.web.repeats import Repeats
 from tests.makers import ALIASES, MAKERS, NOT_IDS
 
 
 class Unknown(AssertionError):
     """Something has an id and nobody can make one."""
+
+
+class Unnoted(Repeats):
+    """Notes no refusal in the audit log."""
+
+    def left_out(self, name: Any, now: float) -> None:
+        """Say that this one is left out too."""
 
 
 @dataclass(frozen=True)

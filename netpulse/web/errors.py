@@ -127,11 +127,14 @@ def too_many_until(until: Millis, now: Millis, message: str) -> ApiError:
     return too_many(-((now - until) // SECOND), message)
 
 
+NO_ROUTE = "There is nothing at this address; /v1/openapi.json lists what there is"
+"""What an address gets that no route has."""
+
 _OF_STATUS: dict[int, tuple[str, str]] = {
     400: ("BAD_REQUEST", "The request cannot be understood"),
     401: ("UNAUTHORIZED", "Sign in first: send Authorization: Bearer <access token>"),
     403: ("FORBIDDEN", "You may not do this"),
-    404: ("NOT_FOUND", "There is nothing at this address; /v1/openapi.json lists what there is"),
+    404: ("NOT_FOUND", NO_ROUTE),
     405: ("METHOD_NOT_ALLOWED", "This address does not take that method; see the Allow header"),
     408: ("REQUEST_TIMEOUT", "The request's body did not arrive in time; send it again"),
     413: ("PAYLOAD_TOO_LARGE", "The request's body is too large; send less"),

@@ -106,11 +106,13 @@ async def test_nothing_that_is_answered_or_kept_names_the_host_that_was_asked_fo
 
 
 SHOWN = {
+    "call.py",
     "pages/api_keys.py",
-    "pages/members.py",
+    "pages/badges.py",
     "pages/monitors.py",
-    "pages/status_page_domain.py",
     "pages/status_pages.py",
+    "pages/members.py",
+    "pages/status_page_domain.py",
     "status/routes.py",
 }
 """Pages that show an address to the one who asked for them, while no public address is set."""
@@ -122,7 +124,9 @@ def test_nothing_else_looks_at_the_host() -> None:
     found = {
         path.relative_to(WEB).as_posix()
         for path in WEB.rglob("*.py")
-        if re.search(r"origin.{0,3}\.host\b|base_url|\.url_for|request\.url\b", path.read_text())
+        if re.search(
+            r"origin.{0,3}\.host\b|call\.base\b|base_url|\.url_for|request\.url\b", path.read_text()
+        )
     }
     assert found == SHOWN | COMPARED
 

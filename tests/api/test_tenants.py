@@ -27,7 +27,6 @@ from netpulse.storage.db import Conn
 from netpulse.web import page_org, routes
 from netpulse.web.endpoint import PUBLIC
 from netpulse.web.rates import Rate
-from netpulse.web.repeats import Repeats
 from tests.asgi import Answer, ask
 from tests.cast import DIGESTER
 from tests.clock import START
@@ -38,6 +37,7 @@ from tests.tenancy import (
     Place,
     Route,
     Unknown,
+    Unnoted,
     filters,
     id_fields,
     places,
@@ -205,13 +205,6 @@ def _rows_about(conn: Conn, org_id: str) -> dict[str, list[Any]]:
         name: [row for row in rows if any(each in repr(row) for each in known)]
         for name, rows in every.items()
     }
-
-
-class Unnoted(Repeats):
-    """Notes no refusal."""
-
-    def left_out(self, name: Any, now: float) -> None:
-        """Say that this one is left out too."""
 
 
 @pytest.fixture

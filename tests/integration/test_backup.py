@@ -14,6 +14,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import apsw
 import msgspec
 import pytest
 
@@ -529,5 +530,11 @@ def with_hour(folder: Path) -> str | None:
     target = folder / f"{new_id(now())}.zip"
     said = backup(folder / "data", target, "--with-key")
     with zipfile.ZipFile(target) as packed:
-        hours = [info for info in packed.infolist() if info.filename.startswith("hot/")]
-    return said if hours and hours[0].file_size > 8192 else None
+        hours = [name for name in packed.namelist() if name.startswith("hot/")]
+        packed.extractall(folder / "looked", hours)
+    checks = 0
+    for name in hours:
+        conn = apsw.Connection(str(folder / "looked" / name))
+        checks += conn.execute("SELECT count(*) FROM checks").get
+        conn.close()
+    return said if checks else None

@@ -179,7 +179,7 @@ async def test_what_strangers_send_is_one_line_each(
 # Spreadsheets
 
 FORMULAS = ["=1+1", "+1", "-1+1", "@SUM(A1)", "\t=1+1", "\r=1+1", '=HYPERLINK("http://evil")']
-EXPORTS = {"/v1/audit-logs/export"}
+EXPORTS = {"/v1/audit-logs/export", "/v1/status-pages/{id:str}/subscribers/export"}
 """What answers in CSV when it is asked for it."""
 
 

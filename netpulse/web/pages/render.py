@@ -16,7 +16,7 @@ from netpulse.model.user import Role
 from netpulse.model.watch import Status
 from netpulse.web import figures, languages, packing, page_org
 from netpulse.web.call import Call
-from netpulse.web.errors import ApiError
+from netpulse.web.errors import NO_ROUTE, ApiError
 from netpulse.web.languages import mark, say
 from netpulse.web.pages import static, switcher
 from netpulse.web.pages.states import StateWords
@@ -197,8 +197,8 @@ def error_page(error: ApiError, scope: Scope) -> str:
         # The organization's name would need the database, which may be what failed.
         context["user"] = None
     title, action = _BY_CODE.get(error.code) or _TITLES.get(error.status, _OTHER)
-    # The rest of that sentence is for programs.
-    message = say(_NOTHING) if error.code == "NOT_FOUND" else phrase(error.message)
+    # The rest of that sentence is for programs; what a handler says of its own is for people.
+    message = say(_NOTHING) if error.message == NO_ROUTE else phrase(error.message)
     home = {"href": "/dashboard", "label": say("To the dashboard")}
     if error.code == "ORGANIZATION_CHANGED":
         home = {"href": "/switch", "label": say("Choose an organization")}
