@@ -40,6 +40,8 @@ AT_ONCE = 8
 POLL_SECONDS = 30.0
 TROUBLE_SECONDS = 1.0
 STOP_SECONDS = 2.0
+DAYS_ATTEMPTS = 100
+"""About as many as a day's waits leave room for."""
 GONE = 410
 """The answer that ends a subscription."""
 WEBHOOK = Actor(kind="system", label="a subscriber's webhook")
@@ -109,7 +111,7 @@ class PageWebhooks:
         now = self._clock.now()
         due = await self._db.read(subscribers.due, now, room, tuple(self._sending))
         for one in due:
-            task = asyncio.get_running_loop().create_task(self._deliver(one))
+            task = asyncio.get_running_loop().create_task(self._try(one))
             self._sending[one.id] = task
             task.add_done_callback(partial(self._ended, one))
         return bool(due)
@@ -119,6 +121,14 @@ class PageWebhooks:
         self._wake.set()
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error("a webhook of a status page broke", exc_info=error, extra=_where(subscriber))
+
+    async def _try(self, one: Subscriber) -> None:
+        try:
+            await self._deliver(one)
+        except Exception:
+            # It is due still: what breaks each time must not be tried without a pause.
+            await asyncio.sleep(TROUBLE_SECONDS)
+            raise
 
     async def _deliver(self, one: Subscriber) -> None:
         fields = await self._db.read(self._fields, one)
@@ -165,7 +175,8 @@ class PageWebhooks:
         if error.permanent or again_at is None or again_at > (one.gives_up_at or 0):
             again_at = None
         has_ended = error.status_code == GONE or (
-            again_at is None
+            # Where news follow on each other within a day, what is on its way is never given up.
+            (again_at is None or one.attempt_count >= DAYS_ATTEMPTS)
             and one.failing_since is not None
             and now - one.failing_since >= FORGIVEN
         )

@@ -13,6 +13,7 @@ import pytest
 from msgspec.structs import replace
 
 from netpulse.config import Smtp
+from netpulse.engine import page_webhooks
 from netpulse.model.time import DAY, HOUR, MINUTE, SECOND, rfc3339
 from netpulse.rules.addresses import AddressPolicy
 from netpulse.storage import subscribers
@@ -431,6 +432,50 @@ async def test_one_that_takes_nothing_for_two_weeks_is_removed(stage: Stage) -> 
         await tell(stage, 120)
         assert len(receiver.ledger) == 4
         assert await state(stage) == ()
+
+
+async def test_nor_do_further_news_keep_it(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the next news come before the last are given up, it is tried on and on."""
+    monkeypatch.setattr(page_webhooks, "DAYS_ATTEMPTS", 20)
+    async with Receiver() as receiver:
+        alice = await subscribed(stage, receiver)
+        shop = await shop_of(alice)
+        receiver.answer = lambda _: 500
+        for half_days in range(29):
+            await (mend if half_days % 2 else fail)(stage, shop, clock_of(stage).now())
+            stage.house.engine.live.stir(stage.cast.acme.id)
+            await tell(stage, DAY / SECOND / 2)
+            assert (await state(stage) == ()) is (half_days == 28), half_days
+        assert (await stage.audit(stage.cast.acme.id))[-1] == (
+            "status_page.unsubscribed",
+            None,
+            "a subscriber's webhook",
+        )
+
+
+async def test_what_breaks_is_not_tried_without_a_pause(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    pause = 0.05
+    monkeypatch.setattr(page_webhooks, "TROUBLE_SECONDS", pause)
+    async with Receiver() as receiver:
+        alice = await subscribed(stage, receiver)
+        await fail(stage, await shop_of(alice), START)
+        stage.house.engine.live.stir(stage.cast.acme.id)
+        await turn(stage)
+        clock_of(stage).advance(30)
+        await turn(stage)
+        damage = "UPDATE status_page_issues SET items = 'unreadable'"
+        await stage.house.db.write(lambda conn: conn.execute(damage))
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        await stage.house.engine.page_webhooks.start()
+        while (times := caplog.text.count("a webhook of a status page broke")) < 3:
+            assert loop.time() < began + 10, caplog.text
+            await asyncio.sleep(0.01)
+        assert loop.time() - began >= times * pause
+        await stage.house.engine.page_webhooks.stop()
+        assert len(receiver.ledger) == 1, "the question"
 
 
 async def test_news_are_given_up_after_a_day(stage: Stage) -> None:
