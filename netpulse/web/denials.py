@@ -25,6 +25,7 @@ from netpulse.storage.errors import StorageTrouble
 from netpulse.web.errors import ApiError
 from netpulse.web.failures import without_token
 from netpulse.web.house import House
+from netpulse.web.proxies import bucket
 
 log = logging.getLogger(__name__)
 
@@ -60,9 +61,11 @@ async def note(error: Exception, scope: Scope) -> None:
     path = without_token(scope["path"])[:PATH_CHARS]
     where = {"org_id": asker.org_id, "user_id": actor.user_id, "method": method, "path": path}
     log.warning("refused: %s", error.message, extra={**where, "ip": actor.ip})
-    # By the route, not the path: ids that are tried one after the other are one refusal.
+    # By the route, not the path: ids that are tried one after the other are one refusal. By the
+    # network, not the address: of IPv6 everybody has as many as they like.
     route = scope.get("path_template", path)
-    name = (asker.org_id, actor.kind, actor.label, actor.ip, method, route, error.message)
+    network = bucket(actor.ip or "")
+    name = (asker.org_id, actor.kind, actor.label, network, method, route, error.message)
     left_out = house.denials.left_out(name, house.clock.monotonic())
     if left_out is None:
         return

@@ -114,6 +114,17 @@ async def test_the_same_again_and_again_is_one_row(
     assert [row["payload"]["after"]["left_out"] for row in await denials(alice)] == [0, 0, 4]
 
 
+async def test_the_addresses_of_one_network_are_one(house: Stage, alice: httpx.AsyncClient) -> None:
+    """Whoever has a network of IPv6 has an address for every request."""
+    for n in range(3):
+        client = house.client(ip=f"2001:db8::{n + 1:x}", headers=house.cast.bob.headers)
+        await refused(client, "POST", "/v1/monitors", json=SPEC)
+    other = house.client(ip="2001:db8:0:1::1", headers=house.cast.bob.headers)
+    await refused(other, "POST", "/v1/monitors", json=SPEC)
+    seen = [row["ip_address"] for row in await denials(alice)]
+    assert seen == ["2001:db8::1", "2001:db8:0:1::1"]
+
+
 async def test_strangers_and_what_does_not_exist_write_nothing(
     house: Stage, alice: httpx.AsyncClient
 ) -> None:
