@@ -215,6 +215,8 @@ class TestAsking:
 
     async def test_where_it_is_switched_off(self, stage: Stage) -> None:
         path = await subscribe(stage)
+        await ask(stage.client(), "late@mail.example")
+        asked = link_in((await stage.letters())[-1].text)
         (page,) = sent(await admin(stage).get("/v1/status-pages"))
         body = {"slug": "acme", "title": "Acme", "takes_subscribers": False}
         sent(await admin(stage).put(f"/v1/status-pages/{page['id']}", json=body))
@@ -222,6 +224,7 @@ class TestAsking:
         form = (await client.get("/status/acme/subscribe")).text
         assert "<form" not in form
         assert "feed.atom" in form
+        assert "The subscription has ended" in (await client.post(asked)).text
         refused = await ask(client, "other@mail.example")
         assert refused.status_code == 409
         assert "This page cannot be subscribed to in this way." in refused.text

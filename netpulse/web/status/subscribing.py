@@ -186,6 +186,8 @@ def _find(conn: Conn, subscriber_id: Id, now: Millis) -> Found:
         return Found(None, None, "gone")
     if subscriber.confirmed_at is not None:
         return Found(subscriber, page, "confirmed")
+    if not page.takes_subscribers:
+        return Found(subscriber, page, "gone")
     is_late = now - subscriber.asked_at > CONFIRM_WITHIN
     return Found(subscriber, page, "late" if is_late else "open")
 
