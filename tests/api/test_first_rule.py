@@ -71,6 +71,15 @@ async def test_mail(open_stage: Opener) -> None:
     assert channel["config"] == {"to": ["ops@acme.example"], "smtp": None}
 
 
+async def test_both_are_named_in_one_language(house: Stage) -> None:
+    alice, form = signed_in(house)
+    alice.headers["Accept-Language"] = "de"
+    body = form | {"how": "webhook", "url": "https://hooks.example/x"}
+    assert led_to(await alice.post(HERE, data=body)) == f"{HERE}?told=first-rule"
+    (rule,) = sent(await alice.get("/v1/alert-rules"))
+    assert rule["name"] == "Irgendetwas ist ausgefallen"
+
+
 @pytest.mark.parametrize(
     ("with_mail", "entered", "wrong"),
     [

@@ -49,8 +49,8 @@ async def make(call: Call) -> Response[bytes]:
     """Make the channel and the rule."""
     form = await forms.read(call)
     try:
-        spec = _spec(call, form)
-        await call.session.change(lambda deed: _make(deed, spec))
+        spec, rule_name = _asked(call, form)
+        await call.session.change(lambda deed: _make(deed, spec, rule_name))
     except ApiError as error:
         found = forms.problems(_named(error), LABELS)
         shown = forms.view(_fresh(call) | form.again([], []), found)
@@ -60,21 +60,23 @@ async def make(call: Call) -> Response[bytes]:
     return redirect(HERE, "first-rule")
 
 
-def _spec(call: Call, form: forms.Form) -> AnySpec:
-    """Return the channel that was asked for. Raises ApiError (400) for what it cannot be."""
+def _asked(call: Call, form: forms.Form) -> tuple[AnySpec, str]:
+    """Return the channel that was asked for, and what its rule is called: the thread of the change
+    knows no language. Raises ApiError (400) for what the channel cannot be."""
     name, kind = say("Webhook"), "webhook"
     config: dict[str, Any] = {"url": form.text("url")}
     if form.text("how") == "mail" and call.house.carrier.mail is not None:
         to = form.text("to")
         name, kind, config = say("Mail to %(to)s", to=to)[:200], "email", {"to": [to]}
-    return api.CHANNELS.read_spec({"name": name, "type": kind, "config": config})
+    spec = api.CHANNELS.read_spec({"name": name, "type": kind, "config": config})
+    return spec, say("Anything is down")
 
 
-def _make(deed: Deed, spec: AnySpec) -> None:
+def _make(deed: Deed, spec: AnySpec, rule_name: str) -> None:
     channel = api.CHANNELS.insert(deed, spec)
     noted = api.CHANNELS.record(channel)
     deed.note("alert_channel.created", "alert_channel", channel.id, after=noted)
-    asked = RULES.read_spec({"channel_id": channel.id, "name": say("Anything is down")})
+    asked = RULES.read_spec({"channel_id": channel.id, "name": rule_name})
     rule = RULES.insert(deed, asked)
     deed.note("alert_rule.created", "alert_rule", rule.id, after=shown_rule(rule))
 
