@@ -35,7 +35,16 @@ signed in, the session."""
 
 _FOR_PROGRAMS = frozenset({"/healthz", "/readyz", "/metrics", "/live"})
 _PREFIXES = ("/v1/", "/ping/", "/api/")
-_TOKENS = ("/ping/", "/api/push/", "/acknowledge/", "/invitations/", "/reset/", "/subscriptions/")
+_TOKENS = (
+    "/ping/",
+    "/api/push/",
+    "/acknowledge/",
+    "/invitations/",
+    "/reset/",
+    "/subscriptions/",
+    "/badge/",
+    "/v1/public/badges/",
+)
 
 
 def is_for_programs(path: str) -> bool:

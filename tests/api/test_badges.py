@@ -11,6 +11,7 @@ import pytest
 from netpulse.config import Config, Limits, Server
 from netpulse.model.time import DAY, MINUTE, rfc3339
 from netpulse.storage import badges, closing
+from netpulse.web.failures import without_token
 from tests.api.test_monitors import SPEC, errors, fail, sent
 from tests.api.test_public_status import INSIDE, POLYGLOT, recover
 from tests.api.test_status_pages import make, monitor, of
@@ -39,6 +40,11 @@ async def switched_on(client: httpx.AsyncClient, monitor_id: str, **spec: Any) -
     made = sent(await client.put(f"/v1/monitors/{monitor_id}/badges", json=spec))
     found: dict[str, str] = made["paths"]
     return found
+
+
+def test_the_log_has_no_address() -> None:
+    for path in ("/badge/secret/status.svg", "/v1/public/badges/secret"):
+        assert "secret" not in without_token(path)
 
 
 async def test_on_and_off(house: Stage, alice: httpx.AsyncClient) -> None:
