@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+import threading
 from html import unescape
 
 import httpx
 import pytest
 
 from netpulse.model.time import DAY, HOUR, MINUTE
+from netpulse.web import packing
 from netpulse.web.pages import access, render
 from tests.api.test_monitors import fail, make, sent
 from tests.cast import PASSWORD
@@ -208,6 +210,25 @@ class TestWhoSeesWhat:
         text_of(await stranger.get("/docs"))
         page = text_of(await bob.get("/docs"))
         assert 'href="/dashboard"' in page
+
+    async def test_the_reference_does_not_hold_up_the_loop(
+        self, house: Stage, bob: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """It is half a megabyte, which a stranger may ask for."""
+        drawn_in: list[threading.Thread] = []
+        marked = packing.takes_gzip
+
+        def noted(accepted: str) -> bool:
+            drawn_in.append(threading.current_thread())
+            return marked(accepted)
+
+        monkeypatch.setattr(packing, "takes_gzip", noted)
+        for client in (house.client(), bob):
+            text_of(await client.get("/docs"))
+        assert len(drawn_in) == 2
+        assert threading.current_thread() not in drawn_in
+        page = await house.client(headers={"Accept-Language": "de"}).get("/docs")
+        assert '<html lang="de"' in page.text
 
     async def test_every_template_is_shown(self, open_stage: Opener) -> None:
         stage = await open_stage(people=False)

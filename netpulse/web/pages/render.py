@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -142,11 +144,26 @@ async def page(
     call: Call, template: str, *, active: str = "", status: int = 200, **shown: Any
 ) -> Response[bytes]:
     """Return a page for somebody who is signed in. `active` names the entry of the navigation."""
+    return (await _drawing(call, template, active, status, shown))()
+
+
+async def long_page(call: Call, template: str, **shown: Any) -> Response[bytes]:
+    """Return a page as `page` does, drawn in a thread, for it would hold up the event loop."""
+    return await asyncio.to_thread(await _drawing(call, template, "", 200, shown))
+
+
+async def _drawing(
+    call: Call, template: str, active: str, status: int, shown: dict[str, Any]
+) -> Callable[[], Response[bytes]]:
     session = call.session
     around = await session.read(switcher.look, session)
     context = _signed_in(call, session, around, active) | shown
-    text = environment().get_template(template).render(context)
-    return _answer(call, page_org.marked(text, session.org_id), status)
+
+    def draw() -> Response[bytes]:
+        text = environment().get_template(template).render(context)
+        return _answer(call, page_org.marked(text, session.org_id), status)
+
+    return draw
 
 
 def outside(call: Call, template: str, *, status: int = 200, **shown: Any) -> Response[bytes]:
