@@ -175,12 +175,16 @@ def try_from(conn: Conn, subscriber: Subscriber, at: Millis, gives_up_at: Millis
 
 
 def due(conn: Conn, now: Millis, limit: int, busy: Sequence[Id]) -> list[Subscriber]:
-    """Return webhooks to be tried now, the longest due first, without those in `busy`."""
+    """Return webhooks to be tried now, the longest due first, without those in `busy`.
+
+    Those who wait for news come before those who are only asked: whoever asks for many that answer
+    slowly, keeps nobody's news.
+    """
     rows = conn.all(
         f"SELECT {_COLUMNS} FROM status_page_subscribers s"
         " WHERE (s.next_attempt_at <= ?1 OR s.next_attempt_at > ?2)"
         " AND s.id NOT IN (SELECT value FROM json_each(?3))"
-        " ORDER BY s.next_attempt_at, s.id LIMIT ?4",
+        " ORDER BY s.confirmed_at IS NULL, s.next_attempt_at, s.id LIMIT ?4",
         (now, now + LONGEST_WAIT, _listed(busy), limit),
     )
     return [_read(conn, row) for row in rows]

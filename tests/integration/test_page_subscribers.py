@@ -394,6 +394,22 @@ async def test_what_comes_up_while_it_is_sent(stage: Stage) -> None:
         assert len(item["updates"]) == 1
 
 
+async def test_questions_hold_up_no_news(stage: Stage) -> None:
+    """Strangers have as many asked as they like, and have them answer slowly."""
+    async with Receiver() as receiver:
+        alice = await subscribed(stage, receiver)
+        shop = await shop_of(alice)
+        for n in range(3):
+            await ask(stage.client(), f"{receiver.url}?{n}", kind="webhook")
+        await fail(stage, shop, START)
+        stage.house.engine.live.stir(stage.cast.acme.id)
+        await turn(stage)
+        clock_of(stage).advance(30)
+        await turn(stage)
+        due = await stage.house.db.read(subscribers.due, clock_of(stage).now(), 2, ())
+        assert [one.confirmed_at is None for one in due] == [False, True]
+
+
 async def test_410_ends_it(stage: Stage) -> None:
     async with Receiver() as receiver:
         alice = await subscribed(stage, receiver)
