@@ -15,7 +15,7 @@ from netpulse.web.routes import ROUTES
 from tests.api.test_monitors import SPEC, sent
 from tests.api.test_page_forms import HTTP_FORM
 from tests.clock import FakeClock
-from tests.conftest import Opener, Stage
+from tests.conftest import BASE, Opener, Stage
 
 FEW = Limits(
     requests_per_minute=5, anonymous_per_minute=3, runs_per_minute=2, channel_tests_per_minute=2
@@ -234,6 +234,17 @@ async def test_every_answer_of_the_api_says_how_many_are_left(
 async def test_the_defaults(house: Stage, alice: httpx.AsyncClient) -> None:
     assert told(await alice.get("/v1/monitors"))[1] == '"requests";q=6000;w=60'
     assert told(await house.client().get("/v1/monitors"))[1] == '"address";q=600;w=60'
+
+
+@pytest.mark.parametrize("path", ["//evil.example/x", "/%5Cevil.example/x"])
+async def test_trying_again_leads_nowhere_else(few: Stage, path: str) -> None:
+    """Browsers take a path of two slashes, and a backslash for a slash, as another host's."""
+    client = few.client()
+    answers = [await client.get(f"{BASE}{path}") for _ in range(4)]
+    assert [answer.status_code for answer in answers] == [404, 404, 404, 429]
+    again = re.search(r'href="([^"]*)">Try again', answers[-1].text)
+    assert again is not None
+    assert re.match(r"/[^/\\]", again[1]), again[1]
 
 
 async def test_turned_off(open_stage: Opener) -> None:

@@ -15,6 +15,7 @@ from netpulse.model.time import DAY, HOUR, SECOND, rfc3339
 from netpulse.model.watch import Span, Status, Watch
 from netpulse.storage import spans, watches
 from netpulse.storage.db import Conn
+from netpulse.storage.errors import StorageTrouble, TroubleKind
 from tests.api.test_monitors import fail, sent
 from tests.api.test_status_pages import PAGE, data_url, make, monitor, of
 from tests.clock import START, FakeClock
@@ -777,6 +778,23 @@ class TestColours:
 
 class TestDomains:
     DOMAIN = "status.acme.example"
+
+    async def test_trying_again_leads_back(
+        self, house: Stage, alice: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        await make(alice, custom_domain=self.DOMAIN)
+        await self.prove(house)
+
+        async def full(*_: object) -> None:
+            raise StorageTrouble(TroubleKind.FULL)
+
+        stranger = house.client(base=f"https://{self.DOMAIN}")
+        assert (await stranger.get("/feed.atom")).status_code == 200
+        monkeypatch.setattr(house.house.shelf, "look", full)
+        for path in ("/", "/history"):
+            answer = await stranger.get(path)
+            assert answer.status_code == 503
+            assert f'href="{path}">Try again' in answer.text
 
     async def prove(self, stage: Stage, slug: str = "acme") -> None:
         def verify(conn: Conn) -> None:

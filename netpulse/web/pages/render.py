@@ -7,6 +7,7 @@ from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from jinja2.ext import InternationalizationExtension
@@ -233,11 +234,20 @@ def error_page(error: ApiError, scope: Scope) -> str:
                 "message": message + ".",
                 "action": None if action is None else say(action),
                 "home": home,
-                "retry_url": scope.get("path", "/") if error.status in {429, 503} else None,
+                "retry_url": _asked(scope) if error.status in {429, 503} else None,
                 "request_id": state.get("request_id") if error.status >= 500 else None,
             }
         )
     )
+
+
+def _asked(scope: Scope) -> str:
+    """Return the path that was asked for as a link leads to it: never to another host, and on a
+    status page's own domain as it is called there (`status.door`)."""
+    path = scope.get("path", "/")
+    if scope["state"].get("page_domain") and path.startswith("/status/"):
+        path = "/" + "/".join(path.split("/")[3:])
+    return quote("/" + path.lstrip("/"))
 
 
 _OTHER = (mark("That did not work"), None)
