@@ -94,7 +94,9 @@ def next_due(conn: Conn, busy: Collection[Id] = ()) -> Millis | None:
 
 
 def sent(conn: Conn, letter_id: Id, now: Millis) -> None:
-    """Note that a letter was handed over, and forget its text."""
+    """Note that a letter was handed over, and forget its text; of one to a subscriber of a status
+    page forget all: there are as many as subscribers at each piece of news, and nobody asks."""
+    conn.execute("DELETE FROM letters WHERE id = ? AND subscriber_id IS NOT NULL", (letter_id,))
     conn.execute(
         "UPDATE letters SET sent_at = ?, next_attempt_at = NULL, body = NULL, error = NULL,"
         " attempt_count = attempt_count + 1 WHERE id = ?",
@@ -183,8 +185,13 @@ def latest(
 
 
 def forget_before(conn: Conn, at: Millis) -> None:
-    """Remove what is known of letters written before `at` that wait for nothing."""
+    """Remove what is known of letters written before `at` that wait for nothing; and of those to
+    subscribers of status pages that are none any more, whose addresses are to be forgotten."""
     conn.execute("DELETE FROM letters WHERE created_at < ? AND next_attempt_at IS NULL", (at,))
+    conn.execute(
+        "DELETE FROM letters WHERE subscriber_id IS NOT NULL AND next_attempt_at IS NULL"
+        " AND NOT EXISTS (SELECT 1 FROM status_page_subscribers s WHERE s.id = subscriber_id)"
+    )
 
 
 def _listed(texts: Collection[str]) -> str:

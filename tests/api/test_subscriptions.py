@@ -391,6 +391,28 @@ class TestTheLinks:
         await stage.client().post(path)
         assert await stage.letters() == []
 
+    async def test_the_address_is_forgotten(self, stage: Stage) -> None:
+        def known(conn: Conn) -> list[str]:
+            return [row[0] for row in conn.all("SELECT recipient FROM letters")]
+
+        path = await subscribe(stage)
+        assert await stage.house.db.read(known) == [], "of what was sent nothing is kept"
+
+        def give_up(conn: Conn) -> None:
+            (row,) = conn.all("SELECT id FROM status_page_subscribers")
+            until = START + DAY
+            sent_to = {"expires_at": until, "subscriber_id": row[0]}
+            kind = LetterKind.STATUS_NEWS
+            letter_id = letters.post(conn, kind, READER, "News", "News", START, **sent_to)
+            letters.failed(conn, letter_id, "no such mailbox", None)
+
+        await stage.house.db.write(give_up)
+        await stage.house.db.write(letters.forget_before, START)
+        assert await stage.house.db.read(known) == [READER]
+        await stage.client().post(path)
+        await stage.house.db.write(letters.forget_before, START)
+        assert await stage.house.db.read(known) == []
+
     async def test_links_that_are_not_ours(self, stage: Stage) -> None:
         path = await subscribe(stage)
         token = path.split("/")[2]
