@@ -132,7 +132,8 @@ class Poster:
                 Failure.INTERNAL, "bad_url", f"the URL cannot be used: {error}"
             ) from None
         host = target.raw_host or ""
-        context = await CONTEXTS.get(TlsOptions()) if target.scheme == "https" else True
+        tls = TlsOptions(swift=True)
+        context = await CONTEXTS.get(tls) if target.scheme == "https" else True
         way = _Way(policy, asyncio.get_running_loop().time() + timeout)
         token = _WAY.set(way)
         try:

@@ -48,6 +48,9 @@ class TlsOptions(Struct, frozen=True):
     alpn: tuple[str, ...] = ()
     lax: bool = False
     """Take the oldest protocol and the weakest cipher: to read a certificate, never to trust."""
+    swift: bool = False
+    """Agree on keys by elliptic curves only, as browsers do: for handshakes on the loop itself with
+    whoever strangers name, who could else choose a group that takes it a second."""
 
 
 _ENCODING_DER = 2
@@ -115,6 +118,9 @@ def make_context(options: TlsOptions) -> ssl.SSLContext:
     if options.lax:
         context.minimum_version = ssl.TLSVersion.MINIMUM_SUPPORTED
         context.set_ciphers("ALL:@SECLEVEL=0")
+    if options.swift:
+        names = [cipher["name"] for cipher in context.get_ciphers()]
+        context.set_ciphers(":".join(name for name in names if name.startswith("ECDHE-")))
     if options.alpn:
         context.set_alpn_protocols(list(options.alpn))
     try:

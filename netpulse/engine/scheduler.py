@@ -31,7 +31,9 @@ LONG_TURN_SECONDS = 0.005
 """A turn of the loop that used more of the processor had too much in it: half as many probes begin
 in the next one. So past what the processor can do checks start late, while each of them, and
 whoever asks for a page, finds a loop that comes round. It is not the time that passed: where others
-want the processor too, beginning fewer makes each check dearer, up to twice."""
+want the processor too, beginning fewer makes each check dearer, up to twice. For each time as long
+as this one begins all the same: it may be pages that made the turn long, and however many people
+ask for them, checks have their share."""
 POPS_PER_TURN = 256
 PLACED_PER_TURN = 500
 """Monitors put on their grid anew in one turn, after a break: about 2 ms."""
@@ -226,7 +228,8 @@ class Scheduler:
     def _measure(self, seconds: float) -> None:
         """Begin fewer in a turn while turns are long, and one more with each short one."""
         if seconds > LONG_TURN_SECONDS:
-            self._per_turn = max(1, self._per_turn // 2)
+            share = min(self._most_per_turn, int(seconds / LONG_TURN_SECONDS))
+            self._per_turn = max(share, self._per_turn // 2)
         elif self._per_turn < self._most_per_turn:
             self._per_turn += 1
 
@@ -294,7 +297,9 @@ class Scheduler:
             latest = max(slot, latest)
             passed = (latest - slot) // interval_ms
             self.skipped += passed
-            self.left_out.add(passed)
+            # As far as it was us who came late: a clock that was set forward left nothing out.
+            late = round((now - entry.grid_mono) * SECOND) // interval_ms
+            self.left_out.add(min(passed, late))
         following = next_slot(max(wall, latest), interval_ms, entry.phase)
         self._push_grid(entry, following, wall, now)
         return latest

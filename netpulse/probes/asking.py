@@ -22,8 +22,6 @@ ROUNDS = 3
 """How often each server is asked before there is silence."""
 _PATIENCE = 2.0
 """Seconds before the next server is asked, or the same one again."""
-_HEAVY = 4096
-"""Bytes from which on a message is read in a thread."""
 _WITHOUT_EDNS = frozenset({"formerr", "notimp", "badvers"})
 _NEXT_SERVER = frozenset({"servfail", "refused", "notimp", "formerr"})
 
@@ -213,7 +211,7 @@ def _unheard(error: OSError, server: Endpoint) -> DialError:
 
 async def _read(asked: Question, wire: bytes, server: Endpoint) -> dns.message.Message:
     try:
-        if len(wire) > _HEAVY:
+        if len(wire) > usual.MOST_BYTES:
             return await asyncio.to_thread(messages.read, asked, wire)
         return messages.read(asked, wire)
     except Malformed as error:

@@ -22,6 +22,18 @@ BUSY_SECONDS = 0.001
 """An answer that had to wait this long for the loop shows that there is too much to do."""
 PER_THREAD = 8
 """Handshakes that a thread may have before it: the loop says only once in a turn what has ended."""
+_HELLO_BYTES = 80
+"""The cipher suite stands within these; nothing that takes long comes in fewer."""
+_SWIFT = frozenset(
+    bytes.fromhex(suite)
+    for suite in (
+        *("1301", "1302", "1303", "1304", "1305"),
+        *("c02b", "c02c", "c02f", "c030", "cca8", "cca9"),
+        *("c009", "c00a", "c013", "c014", "c023", "c024", "c027", "c028"),
+    )
+)
+"""Suites of TLS 1.3, and those of 1.2 that agree on a key by elliptic curves (RFC 8446, 8422). Of
+the rest the far side chooses how long it takes: a group of 10,000 bits takes most of a second."""
 
 
 class _Helpers:
@@ -32,6 +44,7 @@ class _Helpers:
         self._cores = min(cores - 1, 4)
         self.free = self._cores * PER_THREAD
         self._threads: ThreadPoolExecutor | None = None
+        self._slow: ThreadPoolExecutor | None = None
 
     async def shake_hands(self, tls: ssl.SSLObject) -> bool:
         """Do the next step of a handshake in a thread; as `_step`."""
@@ -42,6 +55,12 @@ class _Helpers:
             return await asyncio.get_running_loop().run_in_executor(self._threads, _step, tls)
         finally:
             self.free += 1
+
+    async def shake_hands_slowly(self, tls: ssl.SSLObject) -> bool:
+        """The same for a step that may take long: only others of its kind wait for it."""
+        if self._slow is None:
+            self._slow = ThreadPoolExecutor(2, "slow-handshake")
+        return await asyncio.get_running_loop().run_in_executor(self._slow, _step, tls)
 
 
 _HELPERS = _Helpers()
@@ -54,6 +73,20 @@ def _step(tls: ssl.SSLObject) -> bool:
     except ssl.SSLWantReadError:
         return False
     return True
+
+
+def _is_swift(begun: bytes) -> bool:
+    """Tell by the first bytes of a far side whether going on takes a millisecond or two at most."""
+    if len(begun) < _HELLO_BYTES:
+        return True
+    # A record's head, a message's, version, random, session id, suite (RFC 5246, 7.4.1.3).
+    at = 44 + begun[43]
+    return (
+        begun[0] == 22
+        and begun[5] == 2
+        and int.from_bytes(begun[3:5], "big") >= at - 3
+        and begun[at : at + 2] in _SWIFT
+    )
 
 
 class TlsWire:
@@ -83,10 +116,13 @@ class TlsWire:
         """
         tls = self._tls = context.wrap_bio(self._heard, self._said, server_hostname=name)
         came_at = time.perf_counter()
+        begun = b""
         try:
             while True:
                 waited = time.perf_counter() - came_at
-                if waited > BUSY_SECONDS and _HELPERS.free > 0:
+                if not _is_swift(begun):
+                    done = await _HELPERS.shake_hands_slowly(tls)
+                elif waited > BUSY_SECONDS and _HELPERS.free > 0:
                     done = await _HELPERS.shake_hands(tls)
                 else:
                     done = _step(tls)
@@ -96,6 +132,8 @@ class TlsWire:
                 data, came_at = await self._listen()
                 if not data:
                     raise ConnectionAbortedError
+                if len(begun) < _HELLO_BYTES:
+                    begun += data[:_HELLO_BYTES]
                 self._heard.write(data)
         except ssl.SSLError:
             # What we have against it is the far side's to know.

@@ -15,6 +15,8 @@ import dns.ipv6
 
 from netpulse.probes.messages import Question
 
+MOST_BYTES = 4096
+"""Of a message: what is longer takes longer than the loop has, and is read in a thread."""
 _HEAD = 12
 _FLAGS_THAT_MUST_BE = 0x8000
 """It is an answer (QR), to a plain query, whole, without an error; the bit that must be zero is."""
@@ -40,6 +42,7 @@ def records(asked: Question, wire: bytes) -> tuple[str, ...] | None:
     at = _HEAD + len(question)
     if (
         shape is None
+        or len(wire) > MOST_BYTES
         or int.from_bytes(wire[2:4], "big") & _FLAGS_THAT_MATTER != _FLAGS_THAT_MUST_BE
         or wire[4:6] != b"\0\1"
         or wire[_HEAD:at] != question

@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
 import socket
 import ssl
+import threading
 import time
+from pathlib import Path
 
 import pytest
+import trustme
 
+from netpulse.egress.connect import Egress
 from netpulse.egress.tls import TlsOptions, make_context
-from netpulse.probes import secure
+from netpulse.egress.trouble import DialError
+from netpulse.model.check import Failure
+from netpulse.probes import plain, secure
 from netpulse.probes.plain import PIECE
 from netpulse.probes.secure import TlsWire
-from tests.certificates import Authority
+from tests.certificates import Authority, served
 from tests.servers import TcpServer
 
 OURS = Authority()
@@ -136,3 +143,82 @@ async def test_a_deadline_during_a_step_in_a_thread_gives_the_thread_back(
                 await wire.shake_hands(trusting(), "localhost")
         assert helpers.free == 1
         wire.close()
+
+
+def old_server(place: Path, ciphers: str) -> ssl.SSLContext:
+    """A server of TLS 1.2 that has a Diffie-Hellman group of its own choice."""
+    # PKCS 3: a modulus of 1,024 bits, which nobody asks whether it is prime, and the base 2.
+    modulus = (1 << 1023 | 0xC0FFEE << 900 | 1).to_bytes(129, "big")
+    inside = b"\x02\x81\x81" + modulus + b"\x02\x01\x02"
+    path = place / "group.pem"
+    path.write_text(
+        "-----BEGIN DH PARAMETERS-----\n"
+        + base64.encodebytes(b"\x30\x81" + bytes([len(inside)]) + inside).decode()
+        + "-----END DH PARAMETERS-----\n"
+    )
+    context = served(OURS.ca.issue_cert("localhost", key_type=trustme.KeyType.RSA))
+    context.maximum_version = ssl.TLSVersion.TLSv1_2
+    context.set_ciphers(f"{ciphers}:@SECLEVEL=0")
+    context.load_dh_params(path)
+    return context
+
+
+@pytest.mark.parametrize("drip", [False, True])
+@pytest.mark.parametrize(
+    ("ciphers", "by_thread"), [("DHE+AES", True), ("AES128-SHA", True), ("ECDHE+AESGCM", False)]
+)
+async def test_what_may_take_a_second_never_holds_the_loop(
+    ciphers: str,
+    by_thread: bool,
+    drip: bool,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(secure, "BUSY_SECONDS", 60.0)
+    steps: list[bool] = []
+    step = secure._step
+
+    def noted(tls: ssl.SSLObject) -> bool:
+        steps.append(threading.current_thread() is not threading.main_thread())
+        return step(tls)
+
+    monkeypatch.setattr(secure, "_step", noted)
+
+    async def listen(reader: Reader, writer: Writer) -> None:
+        await reader.read(1)
+
+    async with TcpServer(listen, tls=old_server(tmp_path, ciphers)) as server:
+        wire = await connected(server)
+        if drip:
+            monkeypatch.setattr(plain, "PIECE", 1)
+        spoken = await wire.shake_hands(
+            make_context(TlsOptions(verify=False, lax=True)), "localhost"
+        )
+        cipher = spoken.cipher()
+        assert cipher is not None
+        assert spoken.version() == "TLSv1.2"
+        wire.close()
+    assert steps[0] is False, "our own first word"
+    assert steps[-1] is by_thread
+    if not drip:
+        assert set(steps[1:]) == {by_thread}
+
+
+@pytest.mark.parametrize(
+    ("ciphers", "failure"),
+    [("DHE+AES", Failure.TLS_HANDSHAKE), ("ECDHE+AESGCM", Failure.TLS_UNTRUSTED)],
+)
+async def test_whom_strangers_name_chooses_no_group(
+    ciphers: str, failure: Failure, tmp_path: Path
+) -> None:
+    """A webhook shakes hands on the loop itself."""
+
+    async def listen(reader: Reader, writer: Writer) -> None:
+        await reader.read(1)
+
+    egress = Egress()
+    async with TcpServer(listen, tls=old_server(tmp_path, ciphers)) as server:
+        with pytest.raises(DialError) as caught:
+            await egress.post(f"https://localhost:{server.port}/", b"", {}, timeout=5)
+        assert caught.value.failure is failure
+    await egress.close()

@@ -215,7 +215,7 @@ def test_a_busy_loop_begins_fewer_in_a_turn_and_recovers() -> None:
     for one in ids(400):
         bench.schedule.put(one, MINUTE, within=0)
     in_a_turn = []
-    for seconds in [*[0.02] * 6, *[0.001] * 20]:
+    for seconds in [*[0.009] * 6, *[0.001] * 20]:
         begun = len(bench.begun)
         assert bench.schedule.turn() == 0.0
         in_a_turn.append(len(bench.begun) - begun)
@@ -224,6 +224,32 @@ def test_a_busy_loop_begins_fewer_in_a_turn_and_recovers() -> None:
     assert in_a_turn[:7] == [16, 8, 4, 2, 1, 1, 1]
     assert in_a_turn[7:22] == list(range(2, 17))
     assert set(in_a_turn[22:]) == {16}
+
+
+def test_long_turns_of_others_leave_the_checks_their_share() -> None:
+    bench, used = Bench(limit=10_000), 0.0
+    bench.schedule = Scheduler(bench.clock, bench.begin, limit=10_000, used=lambda: used)
+    for one in ids(400):
+        bench.schedule.put(one, MINUTE, within=0)
+    in_a_turn = []
+    for seconds in [*[0.041] * 5, *[0.4] * 3]:
+        begun = len(bench.begun)
+        assert bench.schedule.turn() == 0.0
+        in_a_turn.append(len(bench.begun) - begun)
+        used += seconds
+    # One for each five milliseconds, and never more than in a short turn.
+    assert in_a_turn == [16, 8, 8, 8, 8, 8, 16, 16]
+
+
+def test_a_clock_set_forward_left_nothing_out() -> None:
+    bench = Bench()
+    for one in ids(5):
+        bench.schedule.put(one, MINUTE)
+    bench.run(59)
+    bench.clock.set_wall(86_400_000)
+    bench.run(60)
+    assert bench.schedule.skipped >= 5 * 1_439
+    assert bench.schedule.left_out.total == 0
 
 
 def test_a_monitor_taken_off_while_it_waits_does_not_start() -> None:
