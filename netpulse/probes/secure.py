@@ -13,10 +13,15 @@ import os
 import socket
 import ssl
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import TypeVar
 
 from netpulse.model.check import Certificate
 from netpulse.probes.plain import PIECE, PlainWire
+
+T = TypeVar("T")
 
 BUSY_SECONDS = 0.001
 """An answer that had to wait this long for the loop shows that there is too much to do."""
@@ -56,11 +61,11 @@ class _Helpers:
         finally:
             self.free += 1
 
-    async def shake_hands_slowly(self, tls: ssl.SSLObject) -> bool:
-        """The same for a step that may take long: only others of its kind wait for it."""
+    async def slowly(self, work: Callable[[], T]) -> T:
+        """Do in a thread what may take long: only others of its kind wait for it."""
         if self._slow is None:
             self._slow = ThreadPoolExecutor(2, "slow-handshake")
-        return await asyncio.get_running_loop().run_in_executor(self._slow, _step, tls)
+        return await asyncio.get_running_loop().run_in_executor(self._slow, work)
 
 
 _HELPERS = _Helpers()
@@ -100,6 +105,8 @@ class TlsWire:
         self._more = False
         """The last piece may not have been all that was there."""
         self._ended = False
+        self._anew = False
+        """The far side asked to shake hands once more (TLS 1.2): it may choose a group again."""
         self.first_at: float | None = None
         """`time.perf_counter` when the first piece of what `receive` gave had come."""
         self.certificate: Certificate | None = None
@@ -121,7 +128,7 @@ class TlsWire:
             while True:
                 waited = time.perf_counter() - came_at
                 if not _is_swift(begun):
-                    done = await _HELPERS.shake_hands_slowly(tls)
+                    done = await _HELPERS.slowly(partial(_step, tls))
                 elif waited > BUSY_SECONDS and _HELPERS.free > 0:
                     done = await _HELPERS.shake_hands(tls)
                 else:
@@ -165,7 +172,8 @@ class TlsWire:
         Raises:
             OSError: the connection broke (a reset, a TLS alert).
         """
-        assert self._tls is not None
+        tls = self._tls
+        assert tls is not None
         if self._ended:
             return b""
         if self._more:
@@ -174,9 +182,14 @@ class TlsWire:
         came_at = time.perf_counter()
         while True:
             try:
-                data = self._tls.read(PIECE)
+                if self._anew:
+                    data = await _HELPERS.slowly(partial(tls.read, PIECE))
+                else:
+                    data = tls.read(PIECE)
             except ssl.SSLWantReadError:
                 # It may have had something to say itself: a key update, for instance.
+                if self._said.pending and tls.version() != "TLSv1.3":
+                    self._anew = True
                 self._speak()
                 raw, came_at = await self._listen()
                 if not raw:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import base64
 import contextlib
+import shutil
 import socket
 import ssl
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -202,6 +204,66 @@ async def test_what_may_take_a_second_never_holds_the_loop(
     assert steps[-1] is by_thread
     if not drip:
         assert set(steps[1:]) == {by_thread}
+
+
+@pytest.mark.skipif(
+    shutil.which("openssl") is None, reason="no openssl; as root: apt-get install openssl"
+)
+async def test_shaking_hands_once_more_is_done_in_a_thread(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """OpenSSL asks for it where somebody types r, and sends what else is typed."""
+    path = tmp_path / "server.pem"
+    issued = OURS.ca.issue_cert("localhost", key_type=trustme.KeyType.RSA)
+    path.write_bytes(issued.private_key_and_cert_chain_pem.bytes())
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    server = await asyncio.create_subprocess_exec(
+        *("openssl", "s_server", "-accept", f"127.0.0.1:{port}", "-tls1_2", "-naccept", "1"),
+        *("-cert", path, "-key", path),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    assert server.stdin is not None
+    assert server.stdout is not None
+    slowly: list[bytes] = []
+    monkeypatch.setattr(secure, "_HELPERS", helpers := secure._Helpers())
+    by_thread = helpers.slowly
+
+    anew = asyncio.Event()
+
+    async def noted(work: Callable[[], bytes]) -> bytes:
+        try:
+            slowly.append(await by_thread(work))
+        finally:
+            if spoken.get_channel_binding() != first:
+                anew.set()
+        return slowly[-1]
+
+    monkeypatch.setattr(helpers, "slowly", noted)
+    try:
+        async with asyncio.timeout(10):
+            await server.stdout.readuntil(b"ACCEPT\n")
+            sock = socket.create_connection(("127.0.0.1", port))
+            sock.setblocking(False)
+            wire = TlsWire(sock)
+            spoken = await wire.shake_hands(trusting(), "localhost")
+            first = spoken.get_channel_binding()
+            server.stdin.write(b"before\n")
+            assert await wire.receive() == b"before\n"
+            assert not slowly
+            server.stdin.write(b"r\n")
+            heard = asyncio.create_task(wire.receive())
+            await server.stdout.readuntil(b"SSL_do_handshake -> 1\n")
+            await anew.wait()
+            server.stdin.write(b"after\n")
+            assert await heard == b"after\n" == slowly[-1]
+            wire.close()
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            server.kill()
+        await server.communicate()
 
 
 @pytest.mark.parametrize(
