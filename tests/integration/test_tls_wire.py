@@ -206,6 +206,37 @@ async def test_what_may_take_a_second_never_holds_the_loop(
         assert set(steps[1:]) == {by_thread}
 
 
+async def test_a_very_long_chain_is_verified_in_a_thread(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(secure, "BUSY_SECONDS", 60.0)
+    path = tmp_path / "server.pem"
+    issued = OURS.ca.issue_cert("localhost")
+    whole = issued.private_key_and_cert_chain_pem.bytes()
+    path.write_bytes(whole + 60 * issued.cert_chain_pems[0].bytes())
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(path)
+    steps: list[bool] = []
+    step = secure._step
+
+    def noted(tls: ssl.SSLObject) -> bool:
+        steps.append(threading.current_thread() is not threading.main_thread())
+        return step(tls)
+
+    monkeypatch.setattr(secure, "_step", noted)
+
+    async def listen(reader: Reader, writer: Writer) -> None:
+        await reader.read(1)
+
+    async with TcpServer(listen, tls=context) as server:
+        wire = await connected(server)
+        spoken = await wire.shake_hands(trusting(), "localhost")
+        assert spoken.version() == "TLSv1.3"
+        wire.close()
+    assert steps[:2] == [False, False]
+    assert steps[-1]
+
+
 @pytest.mark.skipif(
     shutil.which("openssl") is None, reason="no openssl; as root: apt-get install openssl"
 )
