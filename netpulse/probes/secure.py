@@ -67,7 +67,8 @@ class _Helpers:
     async def slowly(self, work: Callable[[], T]) -> T:
         """Do in a thread what may take long: only others of its kind wait for it."""
         if self._slow is None:
-            self._slow = ThreadPoolExecutor(2, "slow-handshake")
+            # A core is left to the loop, where there are two.
+            self._slow = ThreadPoolExecutor(max(1, min(self._cores, 2)), "slow-handshake")
         return await asyncio.get_running_loop().run_in_executor(self._slow, work)
 
 
