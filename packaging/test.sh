@@ -20,17 +20,17 @@ pytest() {
 }
 failed=0
 
-# These want the machine for themselves: they measure time, kill processes, drive a browser.
-alone=""
-for folder in tests/crash tests/browser tests/executable; do
-    [ ! -d $folder ] || alone="$alone $folder"
-done
-ignore=""
-for folder in $alone; do
+# Most tests mostly wait: four at a time keep two cores busy. Browsers are two at a time, each file
+# with a NetPulse of its own. What kills processes or looks at the executable is alone.
+browsers="" alone="" ignore=""
+for folder in tests/browser tests/crash tests/executable; do
+    [ -d $folder ] || continue
     ignore="$ignore --ignore=$folder"
+    [ $folder = tests/browser ] && browsers=$folder || alone="$alone $folder"
 done
 
 # The time limits stop a run that hangs or crawls; a whole run takes a quarter of an hour.
-pytest -n 2 --dist worksteal -o session_timeout=1500 $ignore tests "$@"
-[ -z "$alone" ] || pytest -o session_timeout=900 $alone "$@"
+pytest -n 4 --dist worksteal -o session_timeout=1200 $ignore tests "$@"
+[ -z "$browsers" ] || pytest -n 2 --dist loadfile -o session_timeout=600 $browsers "$@"
+[ -z "$alone" ] || pytest -o session_timeout=600 $alone "$@"
 exit $failed
