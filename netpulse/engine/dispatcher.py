@@ -44,6 +44,9 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
+Lane = tuple[Id, Id | None]
+"""A channel and a monitor."""
+
 _PROBLEMS = frozenset({Event.MONITOR_DOWN, Event.MONITOR_DEGRADED})
 
 IN_FLIGHT = 256
@@ -69,6 +72,7 @@ class _Sending:
         """Take the message; `number` tells it from its other attempts."""
         self.number = number
         self.claim = claim
+        self.lanes = claim.lanes
         self.from_memory = from_memory
         self.under_way = True
         """The far side has not answered yet."""
@@ -118,6 +122,8 @@ class Dispatcher:
         self._look_at = 0.0
         """Monotonic moment before which nothing is looked for to tell from memory."""
         self._sending: dict[int, _Sending] = {}
+        self._in_lane: dict[Lane, list[int]] = {}
+        """The numbers of those in each lane, the earliest first."""
         self._count = count(1)
         self._tasks: set[asyncio.Task[None]] = set()
         self._task: asyncio.Task[None] | None = None
@@ -195,7 +201,7 @@ class Dispatcher:
             self._clock.now(),
             limit=room,
             lease_ms=CLAIM_SECONDS * SECOND,
-            busy=frozenset().union(*(one.claim.lanes for one in self._sending.values())),
+            busy=frozenset(self._in_lane),
         )
         for claim in claimed:
             self._begin(_Sending(next(self._count), claim))
@@ -214,12 +220,12 @@ class Dispatcher:
         if now < self._look_at:
             return self._look_at - now
         self._look_at = now + MEMORY_SECONDS
-        under_way = [one.claim for one in self._sending.values() if one.under_way]
+        under_way = [one.lanes for one in self._sending.values() if one.under_way]
         found = await unwritten.claim(
             self._worker,
             limit=max(0, IN_FLIGHT - len(under_way)),
             lease_ms=CLAIM_SECONDS * SECOND,
-            busy=frozenset().union(*(claim.lanes for claim in under_way)),
+            busy=frozenset().union(*under_way),
         )
         for message in found:
             sending = _Sending(next(self._count), message.claim, from_memory=True)
@@ -243,6 +249,8 @@ class Dispatcher:
 
     def _begin(self, sending: _Sending) -> None:
         self._sending[sending.number] = sending
+        for lane in sending.lanes:
+            self._in_lane.setdefault(lane, []).append(sending.number)
         task = asyncio.get_running_loop().create_task(self._deliver(sending))
         self._tasks.add(task)
         task.add_done_callback(partial(self._ended, sending))
@@ -250,6 +258,11 @@ class Dispatcher:
     def _ended(self, sending: _Sending, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
         self._sending.pop(sending.number, None)
+        for lane in sending.lanes:
+            numbers = self._in_lane[lane]
+            numbers.remove(sending.number)
+            if not numbers:
+                del self._in_lane[lane]
         if self._unwritten is not None:
             self._unwritten.forget(sending.number)
         self._wake.set()
@@ -396,9 +409,11 @@ class Dispatcher:
         """Write down what came of an attempt, however long that takes.
 
         What was sent and cannot be recorded must not be sent again while this process lives. None:
-        what it was about is not in the outbox, and never will be.
+        what it was about is not in the outbox, and never will be. Where that is so of some notices
+        of a digest (a monitor was changed meanwhile), it is written of the others.
         """
         begun, told = sending.begun, sending.claim.notices
+        is_all = True
 
         def write(conn: Conn) -> T:
             if begun is not None:
@@ -410,13 +425,16 @@ class Dispatcher:
         while True:
             try:
                 if self._is_next(sending):
-                    return await self._db.write(of_stored, told, write)
+                    return await self._db.write(of_stored, told, write, is_all=is_all)
             except StorageTrouble:
                 if self._stopping:
                     raise
             except NotStored:
                 if self._unwritten is None or not self._unwritten.owes(told):
-                    return None
+                    if not is_all or len(told) == 1:
+                        return None
+                    is_all = False
+                    continue
             self._put_off(sending, write)
             await asyncio.sleep(TROUBLE_SECONDS)
 
@@ -428,10 +446,7 @@ class Dispatcher:
 
     def _is_next(self, sending: _Sending) -> bool:
         """Tell whether no earlier outcome in one of its lanes waits: they are written in order."""
-        return not any(
-            other.number < sending.number and other.claim.lanes & sending.claim.lanes
-            for other in self._sending.values()
-        )
+        return all(self._in_lane[lane][0] == sending.number for lane in sending.lanes)
 
     def _tell(self, notice: Notice, status: NoticeStatus) -> None:
         self._hub.tell(

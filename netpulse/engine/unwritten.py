@@ -11,12 +11,12 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection
 from functools import partial
 from typing import TypeVar
 
 from netpulse.engine.clock import Clock
-from netpulse.engine.roster import Roster
+from netpulse.engine.roster import Roster, Watched
 from netpulse.model.alert import Event, Notice
 from netpulse.model.edge import Edge
 from netpulse.model.ids import Id
@@ -44,7 +44,8 @@ LASTING = frozenset(
 )
 """Troubles that a person has to end. Another process that holds the lock ends it by itself."""
 MOST_MONITORS = 200
-"""Monitors whose edges are tried out at a time: about 0.2 s of the writer's thread."""
+"""Monitors whose edges are tried out at a time: about 0.2 s of the writer's thread. Where more owe
+some, they take turns."""
 MOST_WRITES = 2_000
 """Outcomes that wait for the disk; with more of them nothing is told from memory any more."""
 MOST_AN_HOUR = 60
@@ -62,6 +63,8 @@ class Unwritten:
         self._since: Millis | None = None
         self._detail = ""
         self._writes: dict[int, Write] = {}
+        self._turn = 0
+        """How many monitors have had their turn."""
         self._told: dict[Id, deque[float]] = {}
         """By channel: when it was told something from memory."""
 
@@ -110,7 +113,7 @@ class Unwritten:
             return []
         claimed = await self._db.rehearse(
             imagined.claim,
-            list(self._owed()),
+            self._owed(),
             [partial(_begin, detail=self._detail, at=self._since), *self._writes.values()],
             worker,
             now,
@@ -120,14 +123,22 @@ class Unwritten:
         )
         return [one for one in claimed if self._may_speak(one.claim.channel.id)]
 
-    def _owed(self) -> Iterator[tuple[Edge, ...]]:
-        left = MOST_MONITORS
-        for watched in self._roster:
-            if watched.owed and any(edge.flip is not None for edge in watched.owed):
-                yield tuple(watched.owed)
-                left -= 1
-                if not left:
-                    return
+    def _owed(self) -> list[tuple[Edge, ...]]:
+        """Return what is to be tried out now, of each monitor in its order."""
+        owing = {one.id: one for one in self._roster if _owes_flip(one)}
+        some = list(owing)
+        if len(some) > MOST_MONITORS:
+            first = self._turn % len(some)
+            some = (some[first:] + some[:first])[:MOST_MONITORS]
+            self._turn = first + MOST_MONITORS
+        # What a child may say depends on its parents.
+        with_parents: dict[Id, Watched] = {}
+        for monitor_id in some:
+            at: Id | None = monitor_id
+            while at in owing and at not in with_parents:
+                with_parents[at] = owing[at]
+                at = owing[at].monitor.spec.parent_id
+        return [tuple(one.owed) for one in with_parents.values()]
 
     def _may_speak(self, channel_id: Id) -> bool:
         now = self._clock.monotonic()
@@ -164,16 +175,27 @@ def _end(conn: Conn, detail: str, since: Millis, now: Millis) -> bool:
     return bool(notices.add_system(conn, Event.SYSTEM_RECOVERED, sentence, now)) or begun
 
 
+def _owes_flip(watched: Watched) -> bool:
+    return any(edge.flip is not None for edge in watched.owed)
+
+
 class NotStored(Exception):
     """The rows that an outcome is of are not in the file yet."""
 
 
-def of_stored(conn: Conn, told: Collection[Notice], write: Callable[[Conn], T]) -> T:
-    """Run `write`, which settles notices that were told from memory, once they are there.
+def of_stored(
+    conn: Conn, told: Collection[Notice], write: Callable[[Conn], T], *, is_all: bool = True
+) -> T:
+    """Run `write`, which settles notices that were told from memory, once all (or any) are there.
 
     Raises:
         NotStored: they are not.
     """
-    if not notices.are_stored(conn, [notice.id for notice in told]):
+    ids = [notice.id for notice in told]
+    if is_all:
+        found = notices.are_stored(conn, ids)
+    else:
+        found = any(notices.are_stored(conn, (one,)) for one in ids)
+    if not found:
         raise NotStored
     return write(conn)

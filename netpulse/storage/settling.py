@@ -124,9 +124,10 @@ def _withdraw_recovery(conn: Conn, notice_id: Id) -> None:
 
 
 def _note_attempt(conn: Conn, notice_id: Id, attempt: Attempt) -> None:
+    """Note an attempt; nothing where there is no such notice (of several, told from memory)."""
     conn.execute(
         "INSERT INTO alert_attempts (notice_id, at, ok, status_code, answer, latency_ms)"
-        " VALUES (?, ?, ?, ?, ?, ?)",
+        " SELECT ?1, ?2, ?3, ?4, ?5, ?6 WHERE EXISTS (SELECT 1 FROM alert_events WHERE id = ?1)",
         (
             notice_id,
             attempt.at,

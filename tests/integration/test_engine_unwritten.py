@@ -6,8 +6,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import cast
 
 import pytest
+from msgspec.structs import replace
 
 from netpulse.engine import dispatcher, unwritten
 from netpulse.engine.roster import Watched
@@ -17,7 +19,8 @@ from netpulse.model.check import Check, Failure, Result
 from netpulse.model.time import SECOND
 from netpulse.model.watch import Status
 from netpulse.storage import db as db_module
-from netpulse.storage import incidents, meta, monitors, notices, troubles
+from netpulse.storage import edges, incidents, meta, monitors, notices, troubles
+from netpulse.storage.claims import Claimed
 from netpulse.storage.db import StorageTrouble, TroubleKind
 from tests.clock import ShiftedClock
 from tests.faulty_disk import FaultyDisk, mounted
@@ -269,6 +272,118 @@ async def test_a_storm_on_a_broken_disk_keeps_to_its_pace(
 
 def text(delivery: Delivery) -> str:
     return delivery.body.decode()
+
+
+async def test_where_more_monitors_owe_than_are_tried_out_at_a_time_they_take_turns(
+    broken: Broken, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(unwritten, "MOST_MONITORS", 1)
+    at = broken.at
+    await at.rule(await at.channel(receiver.url))
+    shops = [await broken.on_duty(f"Shop {number}") for number in range(4)]
+    await at.engine.dispatcher.start()
+    await broken.breaks()
+    receiver.answer = lambda _: 503 if len(receiver.ledger) < 2 else 200
+    for shop in shops:
+        await broken.check(shop, Result.DOWN)
+    async with asyncio.timeout(10):
+        while len(receiver.taken) < 4:
+            broken.clock.ahead_ms += SECOND
+            await asyncio.sleep(0.02)
+    broken.mends()
+    for shop in shops:
+        await broken.check(shop, Result.DOWN)
+    await broken.until_calm()
+    assert [one.status for one in await broken.outbox()] == [NoticeStatus.SENT] * 4
+    assert len(receiver.taken) == 4, "each of them once"
+
+
+async def test_a_child_is_tried_out_with_what_its_parents_owe(
+    broken: Broken, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(unwritten, "MOST_MONITORS", 1)
+    router, shop = await broken.on_duty("Router"), await broken.on_duty("Shop")
+    under = replace(shop.monitor.spec, parent_id=router.id)
+    shop.monitor = replace(shop.monitor, spec=under)
+    await broken.breaks()
+    for one in (router, shop):
+        await broken.check(one, Result.DOWN)
+    found = broken.at.engine.dispatcher._unwritten
+    assert found is not None
+    turns = [[edges[0].monitor.id for edges in found._owed()] for _ in range(3)]
+    assert turns == [[router.id], [shop.id, router.id], [router.id]]
+
+
+async def test_of_a_digest_what_is_in_the_outbox_is_settled(
+    broken: Broken, receiver: Receiver
+) -> None:
+    """A monitor that was paused before its outage was written takes nobody else's with it."""
+    at = broken.at
+    people = SlackConfig(webhook_url=f"{receiver.url}/people")
+    await at.rule(await at.channel(receiver.url, name="People", type="slack", config=people))
+    shops = [await broken.on_duty(f"Shop {number}") for number in range(8)]
+    await at.engine.dispatcher.start()
+    await broken.breaks()
+    for shop in shops:
+        await broken.check(shop, Result.DOWN)
+        broken.clock.ahead_ms -= 10 * SECOND
+    async with asyncio.timeout(20):
+        while not all(
+            any(shop.monitor.spec.name in text(d) for d in receiver.taken) for shop in shops
+        ):
+            broken.clock.ahead_ms += 2 * SECOND
+            await asyncio.sleep(0.05)
+    last = text(receiver.taken[-1])
+    digest = [shop for shop in shops if shop.monitor.spec.name in last]
+    assert len(digest) > 1, "the last ones came together"
+    heard = len(receiver.taken)
+    broken.mends()
+    await at.db.write(edges.pause, at.org.id, digest[0].id, broken.clock.now())
+    for shop in shops:
+        await broken.check(shop, Result.DOWN)
+        broken.clock.ahead_ms -= 10 * SECOND
+    async with asyncio.timeout(20):
+        while at.engine.dispatcher._sending or any(
+            one.status is NoticeStatus.PENDING for one in await broken.outbox()
+        ):
+            broken.clock.ahead_ms += 2 * SECOND
+            at.engine.dispatcher.wake()
+            await asyncio.sleep(0.05)
+    told = await broken.outbox()
+    assert [one.status for one in told] == [NoticeStatus.SENT] * 7
+    assert len(receiver.taken) == heard, "nobody is told again"
+
+
+async def test_many_outcomes_that_wait_are_not_compared_with_each_other(broken: Broken) -> None:
+    """With two thousand of them that would take all of the loop's time."""
+    at = broken.at
+    made = await at.channel("http://127.0.0.1:9/hook")
+    looked = 0
+
+    class Waiting:
+        channel = made
+
+        def __init__(self, number: int) -> None:
+            self.number = number
+
+        @property
+        def lanes(self) -> frozenset[tuple[str, str | None]]:
+            nonlocal looked
+            looked += 1
+            return frozenset({(made.id, f"monitor {self.number % 100}")})
+
+    sends = at.engine.dispatcher
+    waiting = [dispatcher._Sending(number, cast(Claimed, Waiting(number))) for number in range(300)]
+    for sending in waiting:
+        sends._begin(sending)
+    assert [sends._is_next(one) for one in waiting] == [True] * 100 + [False] * 200
+    assert looked == 300
+    tasks = list(sends._tasks)
+    for task in tasks:
+        task.cancel()
+    await asyncio.wait(tasks)
+    assert not sends._sending
+    assert not sends._in_lane
 
 
 async def test_what_a_rule_keeps_back_is_kept_back_from_memory_too(
