@@ -34,7 +34,7 @@ from netpulse.model.time import SECOND, Millis
 from netpulse.rules import messages, outbox
 from netpulse.rules.messages import Words
 from netpulse.rules.outbox import Backoff
-from netpulse.storage import imagined, notices
+from netpulse.storage import imagined, notices, runs
 from netpulse.storage.conn import Conn
 from netpulse.storage.db import Database
 from netpulse.storage.errors import StorageTrouble
@@ -239,7 +239,7 @@ class Dispatcher:
         offset = self._offset()
         back = self._clock_offset - offset
         if back > JUMP_SECONDS * SECOND:
-            await self._db.write(notices.turn_back, back)
+            await self._db.write(_turn_back, back)
         # Read anew each time: slewing moves it slowly and is no jump.
         self._clock_offset = offset
 
@@ -454,6 +454,11 @@ class Dispatcher:
             "notice",
             {"incident_id": notice.incident_id, "id": notice.id, "status": status.value},
         )
+
+
+def _turn_back(conn: Conn, by: Millis) -> None:
+    notices.turn_back(conn, by)
+    runs.turn_back(conn, by)
 
 
 def _end(claim: Claimed, notice: Notice, error: DeliveryError, again_at: Millis) -> str | None:

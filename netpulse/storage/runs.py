@@ -45,6 +45,12 @@ def seen(conn: Conn, run_id: int, now: Millis) -> bool:
     return row is not None and row[0] == run_id
 
 
+def turn_back(conn: Conn, by: Millis) -> None:
+    """Take the run that lasts for last seen `by` milliseconds earlier: the clock was set back by
+    that, which the next start must not take for something that happened meanwhile."""
+    conn.execute("UPDATE runs SET seen_at = seen_at - ? WHERE ended_at IS NULL", (by,))
+
+
 def finish(conn: Conn, run_id: int, now: Millis, reason: str = "stopped") -> None:
     """End the run in order."""
     conn.execute(

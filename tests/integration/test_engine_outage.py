@@ -384,6 +384,38 @@ async def test_a_clock_set_back_while_we_were_off_keeps_nothing_waiting(
         await second.until(is_sent, "it is settled")
 
 
+async def test_a_clock_set_back_while_we_ran_is_no_matter_of_the_next_start(
+    tmp_path: Path,
+) -> None:
+    """What waits was brought nearer already: once more, and it would be given up, or ring early."""
+    place, clock = tmp_path / "data", ShiftedClock(2 * HOUR)
+    async with home(place, clock=clock) as at:
+        channel = await at.channel("http://127.0.0.1:9/hook")
+        clock.ahead_ms = 0
+        offset = at.engine.dispatcher._clock_offset
+
+        async def is_noticed() -> bool:
+            at.engine.dispatcher.wake()
+            return at.engine.dispatcher._clock_offset < offset - HOUR
+
+        await at.until(is_noticed, "the clock was set back")
+        until = now() + HOUR
+        await at.db.write(gather, channel.id, until)
+    async with home(place, clock=clock) as at:
+        row = await at.db.read(gathering_until, channel.id)
+        assert row == until
+
+
+def gather(conn: Conn, channel_id: str, until: int) -> None:
+    conn.execute("UPDATE alert_channels SET gathering_until = ? WHERE id = ?", (until, channel_id))
+
+
+def gathering_until(conn: Conn, channel_id: str) -> int:
+    row = conn.one("SELECT gathering_until FROM alert_channels WHERE id = ?", (channel_id,))
+    assert row is not None
+    return int(row[0])
+
+
 async def test_it_stops_within_five_seconds_with_probes_in_flight(
     tmp_path: Path, target: Receiver
 ) -> None:
