@@ -260,6 +260,11 @@ class Database:
         except StorageTrouble as trouble:
             self._distrust(trouble)
             return raw, conn
+        except Exception as error:  # noqa: BLE001 - whatever it is, this thread must go on
+            # No memory, say. Otherwise everybody would wait for ever.
+            _log.exception("database: another connection cannot be made")
+            self._distrust(self._trouble or StorageTrouble(TroubleKind.INTERNAL, str(error)))
+            return raw, conn
         try:
             raw.close(True)
         except apsw.Error as error:

@@ -299,3 +299,26 @@ async def test_damage_that_is_found_on_the_way_back_stops_writing(
             path.write_bytes(whole)
             await db.write(pair, 1)
             assert db.trouble is None
+
+
+async def test_the_writer_outlives_whatever_keeps_another_connection_from_being_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(db_module, "REOPEN_SECONDS", 0.0)
+    with mounted() as disk:
+        async with opened(tmp_path / "data") as db:
+            reopen = db._reopen
+
+            def fails() -> apsw.Connection:
+                db._reopen = reopen
+                raise MemoryError
+
+            db._reopen = fails
+            disk.fail_once(1)
+            for _ in range(2):
+                with pytest.raises(StorageTrouble) as trouble:
+                    async with asyncio.timeout(5):
+                        await db.write(meta.put, "word", 1)
+                assert trouble.value.kind is TroubleKind.IO
+            await db.write(meta.put, "word", 2)
+            assert db.trouble is None
