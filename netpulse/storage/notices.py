@@ -114,7 +114,8 @@ def page(
 def resend(conn: Conn, org_id: Id, notice_id: Id, now: Millis) -> Notice:
     """Let a notice wait again, under the same id and held by nothing; return it as it is now.
 
-    It goes singly and at once, storm or not. What was tried before is kept, and counted.
+    It goes singly and at once, storm or not. What was tried before is kept, and counted. Of several
+    recipients those are left out who had it before it failed, not those who were refused.
 
     Raises:
         Missing: the organization has no such notice.
@@ -124,6 +125,7 @@ def resend(conn: Conn, org_id: Id, notice_id: Id, now: Millis) -> Notice:
         " sent_at = NULL, next_attempt_at = ?1, due_at = ?1, digest_id = NULL,"
         " first_attempt_at = coalesce(first_attempt_at, ?1), fallback_at = NULL,"
         " claimed_by = NULL, claimed_until = NULL,"
+        " shares = (SELECT json_group_object(key, value) FROM json_each(shares) WHERE value = ''),"
         # A duplicate stands beside the notice it doubles, which is the one of the transition.
         " transition_id = CASE WHEN reason IS NULL OR NOT EXISTS (SELECT 1 FROM alert_events t"
         " WHERE t.transition_id = alert_events.transition_id"

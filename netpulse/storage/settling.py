@@ -27,7 +27,7 @@ def sent(conn: Conn, notice_id: Id, attempt: Attempt, now: Millis, *, words: str
     """
     conn.execute(
         "UPDATE alert_events SET status = 'sent', reason = NULL, sent_at = ?,"
-        " next_attempt_at = NULL, held_for = NULL, fallback_at = NULL,"
+        " next_attempt_at = NULL, held_for = NULL, fallback_at = NULL, shares = NULL,"
         f" attempt_count = attempt_count + 1, error = NULL, {_UNCLAIM}"
         " WHERE id = ? AND status <> 'sent'",
         (now, notice_id),

@@ -183,3 +183,46 @@ async def test_after_a_restart_nobody_has_the_same_mail_again(post: Post) -> Non
         (notice,) = await post.settled()
         assert notice.status is NoticeStatus.SENT
         assert [envelope.rcpt_tos for envelope in box.taken] == [[to[0]], [to[1]]]
+
+
+@pytest.mark.parametrize(
+    ("first", "then", "came_to"),
+    [
+        ({"bob@acme.example": "450 4.2.0 greylisted"}, {}, NoticeStatus.SENT),
+        (
+            {"alice@acme.example": "550 5.1.1 unknown", "bob@acme.example": "450 4.2.0 later"},
+            {"bob@acme.example": "550 5.1.1 unknown"},
+            NoticeStatus.FAILED,
+        ),
+    ],
+)
+async def test_what_is_sent_once_more_goes_to_everybody(
+    post: Post, first: dict[str, str], then: dict[str, str], came_to: NoticeStatus
+) -> None:
+    """Also to who had it before the others, and to whoever was refused when it was settled."""
+    async with Mailbox(recipient_replies=first) as box:
+        smtp = Smtp(host="127.0.0.1", port=box.port, security="none", sender="np@acme.example")
+        to = ("alice@acme.example", "bob@acme.example")
+        config = EmailConfig(to=to, smtp=smtp)
+        await post.home.rule(await post.home.channel("-", name="Mail", type="email", config=config))
+        (shop,) = await fleet(post, 1)
+        await post.edge(shop, Result.DOWN)
+        await post.open(Backoff(first=3_600.0, longest=3_600.0))
+
+        async def is_tried() -> bool:
+            (notice,) = await post.all()
+            return notice.attempt_count == 1
+
+        await post.home.until(is_tried, "it is tried once")
+        box.recipient_replies.clear()
+        box.recipient_replies.update(then)
+        post.later(2 * 3_600)
+        (notice,) = await post.settled()
+        assert notice.status is came_to
+        box.recipient_replies.clear()
+        again = (post.home.org.id, notice.id, post.clock.now())
+        await post.home.db.write(notices.resend, *again)
+        post.later(1)
+        (notice,) = await post.settled()
+        assert notice.status is NoticeStatus.SENT
+        assert box.taken[-1].rcpt_tos == list(to)
