@@ -20,7 +20,7 @@ from netpulse.engine.roster import Roster, Watched
 from netpulse.model.alert import Event, Notice
 from netpulse.model.edge import Edge
 from netpulse.model.ids import Id
-from netpulse.model.time import Millis
+from netpulse.model.time import MINUTE, Millis
 from netpulse.storage import imagined, notices, troubles
 from netpulse.storage.conn import Conn
 from netpulse.storage.db import Database
@@ -51,6 +51,10 @@ MOST_WRITES = 2_000
 MOST_AN_HOUR = 60
 """Messages to one channel from memory: should it ever go round in circles, it does so slowly."""
 
+STEADY = 5 * MINUTE
+"""A trouble that begins sooner after the last one is told of when it has lasted that long: a disk
+that comes and goes would be news all the time."""
+
 
 class Unwritten:
     """The outcomes that wait for the disk, by a number each, and the trouble that makes them."""
@@ -62,6 +66,10 @@ class Unwritten:
         self._roster = roster
         self._since: Millis | None = None
         self._detail = ""
+        self._over_at: Millis | None = None
+        """When the last trouble ended."""
+        self._tells = False
+        """This trouble is told to the rules that ask for `system`."""
         self._writes: dict[int, Write] = {}
         self._turn = 0
         """How many monitors have had their turn."""
@@ -109,12 +117,18 @@ class Unwritten:
         if self._since is None:
             self._since, self._detail = now, f"NetPulse cannot write its data: {self._db.trouble}"
             log.error("alerts are sent from memory until the database can be written")
+        is_again = self._over_at is not None and self._since < self._over_at + STEADY
+        if not is_again or now >= self._since + STEADY:
+            self._tells = True
         if len(self._writes) >= MOST_WRITES:
             return []
         claimed = await self._db.rehearse(
             imagined.claim,
             self._owed(),
-            [partial(_begin, detail=self._detail, at=self._since), *self._writes.values()],
+            [
+                partial(_begin, detail=self._detail, at=self._since, tells=self._tells),
+                *self._writes.values(),
+            ],
             worker,
             now,
             limit=limit,
@@ -156,23 +170,24 @@ class Unwritten:
         """
         if self._since is None:
             return False
-        told = await self._db.write(_end, self._detail, self._since, self._clock.now())
+        now = self._clock.now()
+        told = await self._db.write(_end, self._detail, self._since, now, tells=self._tells)
         log.info("the database can be written again: what was told from memory is noted")
-        self._since = None
-        self._told.clear()
+        self._since, self._over_at, self._tells = None, now, False
         return told
 
 
-def _begin(conn: Conn, detail: str, at: Millis) -> bool:
+def _begin(conn: Conn, detail: str, at: Millis, *, tells: bool) -> bool:
     troubles.begin(conn, KIND, detail, at)
-    return bool(notices.add_system(conn, Event.SYSTEM_ISOLATED, detail, at))
+    return tells and bool(notices.add_system(conn, Event.SYSTEM_ISOLATED, detail, at))
 
 
-def _end(conn: Conn, detail: str, since: Millis, now: Millis) -> bool:
-    begun = _begin(conn, detail, since)
+def _end(conn: Conn, detail: str, since: Millis, now: Millis, *, tells: bool) -> bool:
+    begun = _begin(conn, detail, since, tells=tells)
     troubles.end(conn, KIND, now)
     sentence = "NetPulse can write its data again"
-    return bool(notices.add_system(conn, Event.SYSTEM_RECOVERED, sentence, now)) or begun
+    over = tells and bool(notices.add_system(conn, Event.SYSTEM_RECOVERED, sentence, now))
+    return over or begun
 
 
 def _owes_flip(watched: Watched) -> bool:

@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import suppress
+from itertools import count
 from pathlib import Path
 from typing import cast
 
@@ -296,6 +298,48 @@ async def test_where_more_monitors_owe_than_are_tried_out_at_a_time_they_take_tu
     await broken.until_calm()
     assert [one.status for one in await broken.outbox()] == [NoticeStatus.SENT] * 4
     assert len(receiver.taken) == 4, "each of them once"
+
+
+async def test_a_disk_that_comes_and_goes_is_told_of_once_until_it_stays_away(
+    broken: Broken, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at = broken.at
+    await at.rule(await at.channel(receiver.url), condition="down or system")
+    shop = await broken.on_duty()
+    await at.engine.dispatcher.start()
+    memory = at.engine.dispatcher._unwritten
+    assert memory is not None
+    signs = count(2)
+
+    async def is_open() -> bool:
+        at.engine.dispatcher.wake()
+        return memory.is_open
+
+    async def is_over() -> bool:
+        with suppress(StorageTrouble):
+            await at.db.write(meta.put, "sign of life", next(signs))
+        return not await is_open()
+
+    for _ in range(4):
+        await broken.breaks()
+        await at.until(is_open, "the trouble is seen")
+        broken.mends()
+        await at.until(is_over, "the trouble is over")
+    await broken.until_calm()
+    assert events(receiver) == ["system.isolated", "system.recovered"]
+    # Alerts are sent at once all the same; and what stays broken is told of again.
+    await broken.breaks()
+    await broken.check(shop, Result.DOWN)
+    await receiver.wait_for(3)
+    assert events(receiver)[2:] == ["monitor.down"]
+    broken.clock.ahead_ms += unwritten.STEADY
+    await receiver.wait_for(4)
+    assert events(receiver)[3:] == ["system.isolated"]
+    broken.mends()
+    await broken.check(shop, Result.DOWN)
+    await broken.until_calm()
+    assert events(receiver)[4:] == ["system.recovered"]
+    assert [one.ended_at is not None for one in await at.db.read(troubles.recent)] == [True] * 5
 
 
 async def test_a_child_is_tried_out_with_what_its_parents_owe(
