@@ -336,6 +336,8 @@ class Dispatcher:
 
     async def _sent(self, sending: _Sending, attempted_at: Millis, answer: Answer) -> None:
         claim, channel_id = sending.claim, sending.claim.channel.id
+        # It speaks of the network as it is now, not as it is when this can be written.
+        self._on_accepted(answer.address)
         attempt = Attempt(
             at=attempted_at,
             ok=True,
@@ -355,7 +357,6 @@ class Dispatcher:
 
         await self._record(sending, settle)
         self._figures.notices_sent += len(claim.notices)
-        self._on_accepted(answer.address)
         if is_back:
             self._failing.discard(channel_id)
             log.info("the channel takes notices again", extra=_where(claim))

@@ -342,6 +342,31 @@ async def test_a_disk_that_comes_and_goes_is_told_of_once_until_it_stays_away(
     assert [one.ended_at is not None for one in await at.db.read(troubles.recent)] == [True] * 5
 
 
+async def test_what_a_channel_took_speaks_of_the_network_at_once(
+    broken: Broken, receiver: Receiver
+) -> None:
+    """Not when the disk is back: hours later it would end an outage of our own network."""
+    at = broken.at
+    heard: list[str | None] = []
+    at.engine.dispatcher._on_accepted = heard.append
+    await at.rule(await at.channel(receiver.url))
+    shop = await broken.on_duty()
+    await at.engine.dispatcher.start()
+    await broken.breaks()
+    await broken.check(shop, Result.DOWN)
+
+    async def is_heard() -> bool:
+        return bool(heard)
+
+    await at.until(is_heard, "the network is heard of", 3)
+    assert at.db.trouble is not None
+    assert await broken.outbox() == []
+    broken.mends()
+    await broken.check(shop, Result.DOWN)
+    await broken.until_calm()
+    assert len(heard) == 1
+
+
 async def test_a_child_is_tried_out_with_what_its_parents_owe(
     broken: Broken, monkeypatch: pytest.MonkeyPatch
 ) -> None:
