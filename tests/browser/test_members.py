@@ -70,7 +70,9 @@ def test_invited_joined_raised_removed(
     hers.goto(f"{base}/settings/members")
     expect(hers.locator("main")).to_contain_text(EMAIL)
     expect(hers.locator("main button")).to_have_count(0)
-    expect(hers.locator("nav[aria-label=Settings] a")).to_have_text(["Organization", "Members"])
+    expect(hers.locator("nav[aria-label=Settings] a")).to_have_text(
+        ["Organization", "Members", "Retention", "About"]
+    )
 
     # A raised role shows at the next click.
     page.goto(f"{base}/settings/members")
