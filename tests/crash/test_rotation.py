@@ -66,6 +66,7 @@ async def survives(data: Path, treasure: Treasure, old: bytes) -> str:
         urls,
         treasure.totp,
         treasure.letters,
+        treasure.addresses,
         treasure.kept,
         treasure.digests,
     )

@@ -99,7 +99,7 @@ def test_from_setup_token_to_signed_webhook(instance: Instance, environ: dict[st
         instance.register()
         for path in ("/docs", "/static/app.css"):
             assert instance.call("GET", path)[0] == 200, path
-        german = instance.call("GET", "/login", headers={"Accept-Language": "de"})
+        german = instance.call("GET", "/forgot", headers={"Accept-Language": "de"})
         assert "Passwort" in str(german[2]), "the catalogues are in it"
         common = {"interval_seconds": 10, "timeout_seconds": 2, "retry_interval_seconds": 1}
         http = instance.ok(
