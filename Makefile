@@ -51,12 +51,13 @@ dist/netpulse: $(SOURCES)
 
 bench: ## Measure checks, lag, CPU, memory and storage; results go to bench/results
 	@sh packaging/venv.sh dev
-	@$(VENV)/python packaging/system_packages.py --optional bench proxy
+	@$(VENV)/python packaging/system_packages.py --optional bench proxy browser
 	$(VENV)/python bench/checks.py --out bench/results $(ARGS)
 	$(VENV)/python bench/probes.py --out bench/results
 	$(VENV)/python bench/bombs.py --out bench/results
 	$(VENV)/python bench/alerts.py --out bench/results
 	$(VENV)/python bench/pages.py --out bench/results
+	$(VENV)/python bench/first_load.py --out bench/results
 	$(VENV)/python bench/start.py --out bench/results
 	test ! -x dist/netpulse || $(VENV)/python bench/start.py --binary dist/netpulse --out bench/results
 	$(VENV)/python bench/disk.py --out bench/results
