@@ -135,12 +135,14 @@ def test_confirmations_come_off_the_grid_and_the_grid_goes_on() -> None:
     (one,) = ids(1)
     bench.schedule.put(one, MINUTE)
     bench.run(120)
-    slots = len(bench.slots(one))
     bench.schedule.soon(one, 0.5)
     bench.run(1.0)
     assert [at for _, at, _ in bench.begun].count(None) == 1
     bench.run(120)
-    assert len(bench.slots(one)) == slots + 2
+    slots = bench.slots(one)
+    # Where its grid lies is chance: 241 seconds have four of its slots, or five.
+    assert len(slots) in {4, 5}
+    assert all(after - before == MINUTE for before, after in pairwise(slots))
 
 
 def test_a_slot_that_is_as_near_serves_as_the_confirmation() -> None:
