@@ -118,7 +118,8 @@ def test_a_chart_is_looked_at_closely(peopled: Instance, window: Opener) -> None
     page.mouse.move(box["x"] + box["width"] * 0.25, middle)
     page.mouse.down()
     page.mouse.move(box["x"] + box["width"] * 0.5, middle, steps=5)
-    page.mouse.up()
+    with page.expect_response("**/chart.json*"):
+        page.mouse.up()
     expect(back).to_be_visible()
     assert len(asked) == 2
     assert asked[1] is not None
@@ -126,7 +127,8 @@ def test_a_chart_is_looked_at_closely(peopled: Instance, window: Opener) -> None
     assert abs(start - (END - HOUR * 3 // 4)) < 60
     assert abs(end - (END - HOUR // 2)) < 60
 
-    back.click()
+    with page.expect_response("**/chart.json*"):
+        back.click()
     expect(back).to_be_hidden()
     assert asked[2:] == [None]
 
