@@ -14,6 +14,7 @@ from typing import Any
 import httpx
 import msgspec
 import pytest
+from litestar import Litestar
 
 from netpulse.channels.carrier import carrier_of
 from netpulse.config import Config, Secrets, Server, Smtp
@@ -32,7 +33,7 @@ from netpulse.storage.raw import Raw
 from netpulse.web import denials, pages
 from netpulse.web.house import House
 from netpulse.web.rates import Rates
-from netpulse.web.server import build_app
+from netpulse.web.server import build_app, route_all
 from netpulse.web.setup_token import SetupToken
 from tests.cast import DIGESTER, SIGNER, Cast
 from tests.clock import START, FakeClock
@@ -46,6 +47,10 @@ WITH_MAIL = Config(
 """A configuration with which letters are written. Nothing is sent before the engine starts."""
 
 
+_routed: list[Litestar] = []
+"""All routes, of stages that are over: to make them takes longer than most tests."""
+
+
 class Stage:
     """A house with its application, its people and clients to speak to it."""
 
@@ -53,7 +58,8 @@ class Stage:
         self.house = house
         self.cast = cast
         self.data = data
-        self.app = build_app(house, pages.error_page)
+        self._routed = _routed.pop() if _routed else route_all(pages.error_page)
+        self.app = build_app(house, pages.error_page, self._routed)
         self._clients: list[httpx.AsyncClient] = []
 
     def client(self, ip: str = "192.0.2.10", base: str = BASE, **options: Any) -> httpx.AsyncClient:
@@ -67,6 +73,7 @@ class Stage:
         """Close the clients."""
         for client in self._clients:
             await client.aclose()
+        _routed.append(self._routed)
 
     async def audit(self, org_id: Id) -> list[tuple[str, str | None, str]]:
         """Return (action, user id, actor's label) of the organization's audit rows, in order."""
