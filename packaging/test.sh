@@ -20,7 +20,7 @@ pytest() {
 }
 failed=0
 
-# Most tests mostly wait: four at a time keep two cores busy. Browsers are two at a time, each file
+# Most tests mostly wait: three at a time keep two cores busy. Browsers are two at a time, each file
 # with a NetPulse of its own. What kills processes or looks at the executable is alone.
 browsers="" alone="" ignore=""
 for folder in tests/browser tests/crash tests/executable; do
@@ -30,7 +30,7 @@ for folder in tests/browser tests/crash tests/executable; do
 done
 
 # The time limits stop a run that hangs or crawls; a whole run takes a quarter of an hour.
-pytest -n 4 --dist worksteal -o session_timeout=1200 $ignore tests "$@"
+pytest -n 3 --dist worksteal -o session_timeout=1200 $ignore tests "$@"
 [ -z "$browsers" ] || pytest -n 2 --dist loadfile -o session_timeout=600 $browsers "$@"
 [ -z "$alone" ] || pytest -o session_timeout=600 $alone "$@"
 exit $failed
