@@ -30,9 +30,9 @@ def ip(*words: str) -> None:
 def why_not() -> str | None:
     """Return why namespaces cannot be used here, or None."""
     if sys.platform != "linux" or shutil.which("ip") is None:
-        return "network namespaces need Linux and ip(8)"
+        return "network namespaces need Linux and ip(8): apt-get install iproute2"
     if os.geteuid() != 0:
-        return "network namespaces need root"
+        return "network namespaces need root: run as root"
     name = f"np-try-{os.getpid()}"
     try:
         ip("netns", "add", name)

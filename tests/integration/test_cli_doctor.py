@@ -220,7 +220,7 @@ def test_rights_and_owners(tmp_path: Path, doctor: Ask) -> None:
     assert (tmp_path / "secret.key").stat().st_mode & 0o777 == 0o644, "it mends nothing"
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away: run as root")
 def test_a_file_of_somebody_else(tmp_path: Path, doctor: Ask) -> None:
     filled(tmp_path)
     os.chown(tmp_path / "secret.key", 12_345, 12_345)

@@ -187,7 +187,7 @@ async def test_a_key_from_the_environment(tmp_path: Path) -> None:
     await db.close()
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can act for another user")
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can act for another user: run as root")
 async def test_root_leaves_the_new_key_to_the_user_that_the_server_runs_as(tmp_path: Path) -> None:
     await made(tmp_path)
     for path in (tmp_path, *tmp_path.iterdir()):

@@ -97,7 +97,9 @@ def of_process(instance: Instance, name: str) -> int:
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(sys.platform != "linux", reason="the limits and /proc are Linux's")
+@pytest.mark.skipif(
+    sys.platform != "linux", reason="the limits and /proc are Linux's: run on Linux"
+)
 def test_256_descriptors_and_256_mib_are_our_own_trouble(instance: Instance) -> None:
     limits = f"ulimit -n {DESCRIPTORS}; ulimit -s 1024; ulimit -d {MEMORY_KIB}"
     instance.command = ["sh", "-c", f'{limits}; exec "$@"', "sh", *SOURCE]

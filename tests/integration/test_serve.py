@@ -34,10 +34,11 @@ def instance(tmp_path: Path) -> Iterator[Instance]:
     made.close()
 
 
-def refused(data: Path, *options: str, **environ: str) -> str:
-    """Start it where it must refuse, and return the one line it says."""
+def refused(data: Path, *options: str, before: tuple[str, ...] = (), **environ: str) -> str:
+    """Start it where it must refuse, and return the one line it says. `before` is the command that
+    it is started through."""
     done = subprocess.run(
-        [*SOURCE, "serve", "--data", str(data), *options],
+        [*before, *SOURCE, "serve", "--data", str(data), *options],
         capture_output=True,
         text=True,
         timeout=30,

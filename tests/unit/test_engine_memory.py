@@ -21,7 +21,9 @@ assert len(kept) == 400
 """
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="the GNU C library is told, on Linux")
+@pytest.mark.skipif(
+    sys.platform != "linux", reason="the GNU C library is told, on Linux: run on Linux"
+)
 def test_what_is_free_between_things_that_live_on_is_given_back() -> None:
     grown = subprocess.run(
         [sys.executable, "-c", GROW], check=True, capture_output=True, text=True, timeout=60
