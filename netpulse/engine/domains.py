@@ -12,6 +12,7 @@ from collections.abc import Callable
 
 from netpulse.egress.connect import Egress
 from netpulse.engine.clock import Clock
+from netpulse.engine.rounds import Rounds
 from netpulse.model.check import OWN_FAILURES, Reading
 from netpulse.model.monitor import DnsSpec
 from netpulse.model.time import SECOND, Millis
@@ -21,7 +22,6 @@ from netpulse.rules import status_pages as rules
 from netpulse.storage import audit, status_pages
 from netpulse.storage.conn import Conn
 from netpulse.storage.db import Database
-from netpulse.storage.errors import StorageTrouble
 from netpulse.storage.status_pages import Claim
 
 log = logging.getLogger(__name__)
@@ -31,7 +31,6 @@ ASK_SECONDS = 8.0
 AT_ONCE = 10
 LONGEST_SECONDS = 30.0
 """The longest it sleeps without a look at the clock on the wall, which may have been set."""
-TROUBLE_SECONDS = 1.0
 DNS = Actor(kind="system", label="dns")
 
 
@@ -43,10 +42,8 @@ class Domains:
         self._db = db
         self._egress = egress
         self._clock = clock
-        self._wake = asyncio.Event()
-        self._task: asyncio.Task[None] | None = None
+        self._rounds = Rounds(self.turn, name="domains", longest_seconds=LONGEST_SECONDS)
         self._observers: list[Callable[[], None]] = []
-        self._in_trouble = False
 
     def observe(self, observer: Callable[[], None]) -> None:
         """Have `observer` called when a domain was proved. It must return at once."""
@@ -54,18 +51,15 @@ class Domains:
 
     def wake(self) -> None:
         """Look at once: there may be a new claim."""
-        self._wake.set()
+        self._rounds.wake()
 
     async def start(self) -> None:
         """Begin."""
-        self._task = asyncio.create_task(self._run(), name="domains")
+        self._rounds.start()
 
     async def stop(self) -> None:
         """Look at no more domains; what is due is looked at after the next start."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
-            self._task = None
+        await self._rounds.stop()
 
     async def turn(self) -> float | None:
         """Look at the claims that are due; return the seconds until the next, None: there is none.
@@ -103,26 +97,6 @@ class Domains:
             log.exception("a domain could not be looked at", extra={"page_id": claim.page_id})
             return "the look broke; this is a mistake in NetPulse, which its log tells of"
         return _judged(reading, claim)
-
-    async def _run(self) -> None:
-        while True:
-            self._wake.clear()
-            try:
-                wait = await self.turn()
-                self._in_trouble = False
-            except StorageTrouble as trouble:
-                wait = TROUBLE_SECONDS
-                if not self._in_trouble:
-                    log.warning("domains wait: %s", trouble)
-                self._in_trouble = True
-            except Exception:
-                log.exception("looking at domains stumbled; it goes on")
-                wait = TROUBLE_SECONDS
-            try:
-                async with asyncio.timeout(None if wait is None else min(wait, LONGEST_SECONDS)):
-                    await self._wake.wait()
-            except TimeoutError:
-                continue
 
 
 def _judged(reading: Reading, claim: Claim) -> str | None:

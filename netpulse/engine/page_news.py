@@ -8,13 +8,13 @@ hundred at a time so that no other letter waits long behind them; webhooks by `p
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Callable, Sequence
 
 from netpulse.channels import Carrier
 from netpulse.crypto.links import Links
 from netpulse.engine.clock import Clock
+from netpulse.engine.rounds import Rounds
 from netpulse.model.ids import Id
 from netpulse.model.letter import LetterKind
 from netpulse.model.page_news import NewsItem
@@ -25,7 +25,6 @@ from netpulse.rules import page_news as rules
 from netpulse.rules.letters import Draft
 from netpulse.storage import letters, page_news
 from netpulse.storage.db import Database
-from netpulse.storage.errors import StorageTrouble
 from netpulse.storage.page_news import About, Found
 
 log = logging.getLogger(__name__)
@@ -34,7 +33,6 @@ ALL_SECONDS = 60.0
 """How often every page is looked at."""
 PAUSE_SECONDS = 1.0
 """Between two looks, however much changes."""
-TROUBLE_SECONDS = 1.0
 BLOCKED_SECONDS = 5.0
 MOST_WAITING = 200
 """News that wait for the postman; what comes after them is not written yet."""
@@ -62,30 +60,25 @@ class PageNews:
         self._clock = clock
         self._on_letters = on_letters
         self._on_webhooks = on_webhooks
-        self._wake = asyncio.Event()
-        self._task: asyncio.Task[None] | None = None
+        self._rounds = Rounds(self.turn, name="news of status pages", pause_seconds=PAUSE_SECONDS)
         self._changed: set[Id] = set()
         """Organizations."""
         self._waiting: dict[Id, Millis] = {}
         """Pages with news that are still gathered, and since when."""
         self._all_at = float("-inf")
-        self._in_trouble = False
 
     def stirred(self, org_id: Id) -> None:
         """Look at an organization's pages: something of it has changed."""
         self._changed.add(org_id)
-        self._wake.set()
+        self._rounds.wake()
 
     async def start(self) -> None:
         """Begin."""
-        self._task = asyncio.create_task(self._run(), name="page news")
+        self._rounds.start()
 
     async def stop(self) -> None:
         """End; what is new by then is found after the next start."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
-            self._task = None
+        await self._rounds.stop()
 
     async def turn(self) -> float:
         """Tell what may be told now; return the seconds until there may be more.
@@ -161,24 +154,3 @@ class PageNews:
         if page_url is None or end_url is None or self._carrier.mail is None:
             return None
         return words.news(about.page.title, items, about.zone, page_url, end_url)
-
-    async def _run(self) -> None:
-        while True:
-            self._wake.clear()
-            try:
-                wait = await self.turn()
-                self._in_trouble = False
-            except StorageTrouble as trouble:
-                wait = TROUBLE_SECONDS
-                if not self._in_trouble:
-                    log.warning("news of status pages wait: %s", trouble)
-                self._in_trouble = True
-            except Exception:
-                log.exception("telling news of status pages stumbled; it goes on")
-                wait = TROUBLE_SECONDS
-            await asyncio.sleep(min(wait, PAUSE_SECONDS))
-            try:
-                async with asyncio.timeout(wait):
-                    await self._wake.wait()
-            except TimeoutError:
-                continue

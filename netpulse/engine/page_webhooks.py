@@ -21,6 +21,7 @@ from netpulse.channels import Carrier, DeliveryError
 from netpulse.channels.posting import post
 from netpulse.crypto.links import Links
 from netpulse.engine.clock import Clock
+from netpulse.engine.rounds import Rounds
 from netpulse.model.ids import Id
 from netpulse.model.subscriber import CONFIRM_WITHIN, FORGIVEN, Subscriber
 from netpulse.model.time import SECOND, Millis
@@ -67,10 +68,8 @@ class PageWebhooks:
         self._clock = clock
         self._backoff = backoff or Backoff()
         self._chance = chance
-        self._wake = asyncio.Event()
-        self._task: asyncio.Task[None] | None = None
+        self._rounds = Rounds(self._round, name="webhooks of status pages")
         self._sending: dict[Id, asyncio.Task[None]] = {}
-        self._in_trouble = False
 
     @property
     def policy(self) -> AddressPolicy:
@@ -79,18 +78,15 @@ class PageWebhooks:
 
     def wake(self) -> None:
         """Look at once: something is due."""
-        self._wake.set()
+        self._rounds.wake()
 
     async def start(self) -> None:
         """Begin."""
-        self._task = asyncio.create_task(self._run(), name="page webhooks")
+        self._rounds.start()
 
     async def stop(self) -> None:
         """Begin nothing more and give the running attempts 2 s; they are made again later."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
-            self._task = None
+        await self._rounds.stop()
         if self._sending:
             _, late = await asyncio.wait(self._sending.values(), timeout=STOP_SECONDS)
             for task in late:
@@ -118,7 +114,7 @@ class PageWebhooks:
 
     def _ended(self, subscriber: Subscriber, task: asyncio.Task[None]) -> None:
         del self._sending[subscriber.id]
-        self._wake.set()
+        self._rounds.wake()
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error("a webhook of a status page broke", exc_info=error, extra=_where(subscriber))
 
@@ -189,25 +185,8 @@ class PageWebhooks:
 
         return write
 
-    async def _run(self) -> None:
-        while True:
-            self._wake.clear()
-            try:
-                wait = 0.0 if await self._begin() else await self._next()
-                self._in_trouble = False
-            except StorageTrouble as trouble:
-                wait = TROUBLE_SECONDS
-                if not self._in_trouble:
-                    log.warning("webhooks of status pages wait: %s", trouble)
-                self._in_trouble = True
-            except Exception:
-                log.exception("sending webhooks of status pages stumbled; it goes on")
-                wait = TROUBLE_SECONDS
-            try:
-                async with asyncio.timeout(wait):
-                    await self._wake.wait()
-            except TimeoutError:
-                continue
+    async def _round(self) -> float:
+        return 0.0 if await self._begin() else await self._next()
 
     async def _next(self) -> float:
         """Return the seconds until something is due."""
