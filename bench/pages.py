@@ -62,6 +62,20 @@ def addresses(monitor_id: str) -> dict[str, str]:
         "incidents": "/incidents",
         "alerts": "/alerts",
         "new monitor": "/monitors/new",
+        "incidents: search": "/incidents?q=customer",
+        "maintenance": "/maintenance",
+        "status pages": "/status-pages",
+        "clients": "/clients",
+        "settings: organization": "/settings/organization",
+        "settings: members": "/settings/members",
+        "settings: clients": "/settings/clients",
+        "settings: security": "/settings/security",
+        "settings: API keys": "/settings/api-keys",
+        "settings: audit log": "/settings/audit",
+        "settings: retention": "/settings/retention",
+        "settings: about": "/settings/about",
+        "profile": "/profile",
+        "profile: sessions": "/profile/sessions",
     }
 
 
