@@ -41,6 +41,16 @@ from netpulse.storage.errors import (
     VersionConflict,
     translated,
 )
+from netpulse.storage.jobs import (
+    Job,
+    Queue,
+    deliver,
+    fail,
+    in_savepoint,
+    look_up,
+    rehearse,
+    roll_back,
+)
 from netpulse.storage.reserve import Reserve
 
 __all__ = [
@@ -70,26 +80,6 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 _log = logging.getLogger("netpulse.storage")
-
-
-class _Job:
-    """A function that waits for a thread, and the caller that waits for it."""
-
-    __slots__ = ("args", "error", "fn", "future", "is_rehearsal", "loop", "result")
-
-    def __init__(
-        self, fn: Callable[..., Any], args: tuple[Any, ...], *, is_rehearsal: bool = False
-    ) -> None:
-        self.fn = fn
-        self.args = args
-        self.is_rehearsal = is_rehearsal
-        self.loop = asyncio.get_running_loop()
-        self.future: asyncio.Future[Any] = self.loop.create_future()
-        self.result: Any = None
-        self.error: BaseException | None = None
-
-
-_Queue = SimpleQueue[_Job | None]
 
 
 class Database:
@@ -122,12 +112,12 @@ class Database:
         self._closed = False
         self._has_key = True
         self._reserve = Reserve(path.with_name("reserve"), time.monotonic())
-        self._writes: _Queue = SimpleQueue()
-        self._reads: _Queue = SimpleQueue()
+        self._writes: Queue = SimpleQueue()
+        self._reads: Queue = SimpleQueue()
         self._writer = threading.Thread(
             target=self._write_loop, args=(writer,), name="main", daemon=True
         )
-        self._versions: _Queue = SimpleQueue()
+        self._versions: Queue = SimpleQueue()
         *usual, last = readers
         self._readers = [
             threading.Thread(
@@ -182,7 +172,7 @@ class Database:
             StorageTrouble: the file cannot even be read, or another process writes to it.
         """
         call = partial(fn, **kwargs) if kwargs else fn
-        return cast(T, await self._queue(self._writes, _Job(call, args, is_rehearsal=True)))
+        return cast(T, await self._queue(self._writes, Job(call, args, is_rehearsal=True)))
 
     async def read(
         self, fn: Callable[Concatenate[Conn, P], T], *args: P.args, **kwargs: P.kwargs
@@ -213,11 +203,11 @@ class Database:
         self._reserve.give_back()
 
     def _submit(
-        self, queue: _Queue, fn: Callable[..., Any], args: Any, kwargs: Any
+        self, queue: Queue, fn: Callable[..., Any], args: Any, kwargs: Any
     ) -> asyncio.Future[Any]:
-        return self._queue(queue, _Job(partial(fn, **kwargs) if kwargs else fn, args))
+        return self._queue(queue, Job(partial(fn, **kwargs) if kwargs else fn, args))
 
-    def _queue(self, queue: _Queue, job: _Job) -> asyncio.Future[Any]:
+    def _queue(self, queue: Queue, job: Job) -> asyncio.Future[Any]:
         if self._closed:
             raise StorageTrouble(TroubleKind.CLOSED)
         queue.put(job)
@@ -238,15 +228,15 @@ class Database:
                 if real and self._reopen_at is not None and time.monotonic() >= self._reopen_at:
                     raw, conn = self._renewed(raw, conn)
                 if real and self._reopen_at is not None and self._trouble is not None:
-                    _fail(real, self._trouble)
+                    fail(real, self._trouble)
                 elif real:
                     self._transact(conn, real)
                     if self._log_pages >= CHECKPOINT_PAGES and self._reopen_at is None:
                         self._shorten_log(raw)
                 for job in jobs:
                     if job.is_rehearsal:
-                        _rehearse(conn, job)
-                _deliver(jobs)
+                        rehearse(conn, job)
+                deliver(jobs)
                 if last:
                     return
         finally:
@@ -306,7 +296,7 @@ class Database:
             _log.error("database: %s", trouble)
         self._trouble = trouble
 
-    def _drain(self, first: _Job) -> tuple[list[_Job], bool]:
+    def _drain(self, first: Job) -> tuple[list[Job], bool]:
         """Return the jobs that wait (`first` and up to MAX_BATCH), and whether to stop then."""
         jobs = [first]
         while len(jobs) < MAX_BATCH:
@@ -319,7 +309,7 @@ class Database:
             jobs.append(job)
         return jobs, False
 
-    def _transact(self, conn: Conn, jobs: list[_Job]) -> None:
+    def _transact(self, conn: Conn, jobs: list[Job]) -> None:
         """Run `jobs` in one transaction; afterwards each has a result or an error."""
         trouble = self._attempt(conn, jobs)
         if trouble is not None and trouble.kind is TroubleKind.FULL and self._reserve.release():
@@ -337,27 +327,27 @@ class Database:
         if trouble.kind is TroubleKind.IO:
             self._distrust(trouble)
         self._note(trouble)
-        _fail(jobs, trouble)
+        fail(jobs, trouble)
 
-    def _attempt(self, conn: Conn, jobs: list[_Job]) -> StorageTrouble | None:
+    def _attempt(self, conn: Conn, jobs: list[Job]) -> StorageTrouble | None:
         """Try once; return what made the transaction fail as a whole, or None."""
         self._committed = False
         try:
             conn.execute("BEGIN IMMEDIATE")
             self._follow(conn)
             for job in jobs:
-                trouble = _in_savepoint(conn, job)
+                trouble = in_savepoint(conn, job)
                 if trouble is not None:
-                    _roll_back(conn)
+                    roll_back(conn)
                     return trouble
             conn.execute("COMMIT")
         except StorageTrouble as trouble:
-            _roll_back(conn)
+            roll_back(conn)
             return None if self._committed else trouble
         except Exception as error:  # noqa: BLE001 - whatever it is, this thread must go on
             # Otherwise everybody would wait for ever.
             _log.exception("database: the transaction broke")
-            _roll_back(conn)
+            roll_back(conn)
             return StorageTrouble(TroubleKind.INTERNAL, str(error))
         return None
 
@@ -377,65 +367,15 @@ class Database:
 
     # --- the reader threads ---
 
-    def _read_loop(self, queue: _Queue, raw: apsw.Connection) -> None:
+    def _read_loop(self, queue: Queue, raw: apsw.Connection) -> None:
         conn = Conn(raw, self.vault)
         try:
             while (job := queue.get()) is not None:
                 if not job.future.cancelled():
-                    _read(conn, job)
-                _deliver([job])
+                    look_up(conn, job)
+                deliver([job])
         finally:
             raw.close()
-
-
-def _in_savepoint(conn: Conn, job: _Job) -> StorageTrouble | None:
-    """Run one job; return the trouble that spoils the whole transaction, or None.
-
-    The job's own exception is kept for its caller and costs the others nothing.
-    """
-    job.result = job.error = None
-    if job.future.cancelled():
-        return None
-    conn.execute("SAVEPOINT job")
-    try:
-        job.result = job.fn(conn, *job.args)
-    except StorageTrouble as trouble:
-        return trouble
-    except BaseException as error:  # noqa: BLE001 - it is raised again where the job came from
-        job.error = error
-        # Some errors end the transaction by themselves; then the savepoint is gone with it.
-        if not conn.in_transaction:
-            return StorageTrouble(TroubleKind.INTERNAL, f"the transaction was lost: {error}")
-        conn.execute("ROLLBACK TO job")
-    conn.execute("RELEASE job")
-    return None
-
-
-def _rehearse(conn: Conn, job: _Job) -> None:
-    """Run one job in a transaction that is taken back; its pages stay in memory meanwhile."""
-    if job.future.cancelled():
-        return
-    try:
-        conn.execute("PRAGMA cache_spill = OFF")
-        try:
-            conn.execute("BEGIN IMMEDIATE")
-            job.result = job.fn(conn, *job.args)
-        finally:
-            _roll_back(conn)
-            conn.execute("PRAGMA cache_spill = ON")
-    except BaseException as error:  # noqa: BLE001 - it is raised again where the job came from
-        job.error = error
-
-
-def _read(conn: Conn, job: _Job) -> None:
-    try:
-        conn.execute("BEGIN")
-        try:
-            job.result = job.fn(conn, *job.args)
-        finally:
-            _roll_back(conn)
-    except BaseException as error:  # noqa: BLE001 - it is raised again where the job came from
-        job.error = error
 
 
 def _version(conn: Conn) -> int:
@@ -443,47 +383,6 @@ def _version(conn: Conn) -> int:
     row = conn.one("PRAGMA data_version")
     assert row is not None
     return int(row[0])
-
-
-def _roll_back(conn: Conn) -> None:
-    """End the transaction if there still is one."""
-    if not conn.in_transaction:
-        return
-    try:
-        conn.execute("ROLLBACK")
-    except StorageTrouble as trouble:
-        _log.error("database: cannot roll back: %s", trouble)
-
-
-def _fail(jobs: list[_Job], trouble: StorageTrouble) -> None:
-    for job in jobs:
-        job.result, job.error = None, StorageTrouble(trouble.kind, trouble.detail)
-
-
-def _deliver(jobs: list[_Job]) -> None:
-    """Hand the outcomes to their event loops, one wake-up a loop."""
-    loops: dict[asyncio.AbstractEventLoop, list[_Job]] = {}
-    for job in jobs:
-        loops.setdefault(job.loop, []).append(job)
-    for loop, done in loops.items():
-        try:
-            loop.call_soon_threadsafe(_resolve, done)
-        except RuntimeError:
-            # The loop is closed: nobody waits any more.
-            _log.debug("%d outcomes came after the end of their loop", len(done))
-
-
-def _resolve(jobs: list[_Job]) -> None:
-    for job in jobs:
-        if job.future.done():
-            continue
-        if job.error is None:
-            job.future.set_result(job.result)
-        elif isinstance(job.error, StopIteration):
-            # A future cannot carry it (PEP 479).
-            job.future.set_exception(RuntimeError("a storage function raised StopIteration"))
-        else:
-            job.future.set_exception(job.error)
 
 
 def _close_writer(raw: apsw.Connection) -> None:
