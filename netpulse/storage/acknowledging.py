@@ -9,7 +9,7 @@ from netpulse.model.ids import Id, new_id
 from netpulse.model.incident import Incident
 from netpulse.model.time import Millis
 from netpulse.rules import alerting
-from netpulse.storage import incidents, monitors, notices, orgs, timers
+from netpulse.storage import incident_story, incidents, monitors, notices, orgs, timers
 from netpulse.storage.conn import Conn
 from netpulse.storage.errors import Missing
 from netpulse.storage.incidents import AlreadyOver
@@ -57,7 +57,9 @@ def acknowledge(
         " updated_at = ?, version = version + 1 WHERE id = ?",
         (now, by, via, now, incident_id),
     )
-    incidents.tell(conn, incident_id, "acknowledged", now, f"Acknowledged by {by}", user_id=user_id)
+    incident_story.tell(
+        conn, incident_id, "acknowledged", now, f"Acknowledged by {by}", user_id=user_id
+    )
     stored = incidents.get(conn, org_id, incident_id)
     assert stored is not None, "it was just changed in this transaction"
     timers.acknowledged(conn, stored, now)

@@ -30,7 +30,16 @@ from netpulse.model.watch import Gap, Status
 from netpulse.rules import boards as rules
 from netpulse.rules import maintenance as maintenance_rules
 from netpulse.rules.days import clipped, days
-from netpulse.storage import incidents, maintenances, quotas, rollups, runs, spans, status_pages
+from netpulse.storage import (
+    incident_story,
+    incidents,
+    maintenances,
+    quotas,
+    rollups,
+    runs,
+    spans,
+    status_pages,
+)
 from netpulse.storage.conn import Conn
 from netpulse.storage.maintenance_rows import COLUMNS as PLAN_COLUMNS
 from netpulse.storage.maintenance_rows import of_row as plan_of_row
@@ -195,7 +204,7 @@ def _incidents(conn: Conn, page: StatusPage, now: Millis) -> list[BoardIncident]
         for incident in incidents.of_page(conn, page.id, now - HISTORY, MOST_INCIDENTS)
         if not is_excused(conn, incident, now)
     ]
-    stories = incidents.timelines(conn, [incident.id for incident in found])
+    stories = incident_story.timelines(conn, [incident.id for incident in found])
     return [rules.incident_of(page.id, one, stories[one.id], names) for one in found]
 
 

@@ -18,6 +18,7 @@ from netpulse.storage import (
     badges,
     channels,
     edges,
+    incident_story,
     incidents,
     invitations,
     letters,
@@ -92,7 +93,7 @@ def close(conn: Conn, org_id: Id, now: Millis) -> None:
         if incident.origin is not Origin.MANUAL:
             continue  # it ends with its monitor
         incidents.close(conn, incident, now, edges.CLOSED, now)
-        incidents.tell(
+        incident_story.tell(
             conn,
             incident.id,
             "resolved",

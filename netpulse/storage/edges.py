@@ -24,6 +24,7 @@ from netpulse.rules.payload import lasting
 from netpulse.storage import (
     badges,
     held,
+    incident_story,
     incidents,
     monitors,
     spans,
@@ -273,7 +274,7 @@ def _open(conn: Conn, monitor: Monitor, flip: Flip, incident_id: Id) -> Incident
         created_at=flip.decided_at,
     )
     incidents.insert(conn, incident, monitor.id)
-    incidents.tell(
+    incident_story.tell(
         conn,
         incident.id,
         "opened",
@@ -283,7 +284,7 @@ def _open(conn: Conn, monitor: Monitor, flip: Flip, incident_id: Id) -> Incident
     )
     wanted = monitor.spec.confirmations
     times = f"{wanted} failing checks in a row" if wanted > 1 else "one failing check"
-    incidents.tell(
+    incident_story.tell(
         conn,
         incident.id,
         "confirmed",
@@ -302,7 +303,7 @@ def _close(conn: Conn, before: Incident, flip: Flip, resolution: str) -> Inciden
         CLOSED: "Ended because the organization was deleted,",
     }
     lasted = (incident.resolved_at or flip.at) - incident.started_at
-    incidents.tell(
+    incident_story.tell(
         conn,
         incident.id,
         "resolved",

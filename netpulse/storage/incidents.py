@@ -1,18 +1,18 @@
-"""Incidents and their stories."""
+"""Incidents: what is wrong, since when, and how it stands."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
-import msgspec
 from msgspec import UNSET, Struct, UnsetType
 from msgspec.structs import replace as with_changes
 
 from netpulse.model.check import LOCAL
-from netpulse.model.ids import Id, new_id
+from netpulse.model.ids import Id
 from netpulse.model.incident import Impact, Incident, IncidentStatus, Origin, TimelineEntry
 from netpulse.model.time import Millis
 from netpulse.model.watch import Status
+from netpulse.storage import incident_story
 from netpulse.storage.conn import Conn, Row
 from netpulse.storage.errors import Missing, VersionConflict
 from netpulse.storage.table import Page, like
@@ -169,12 +169,6 @@ def with_news(conn: Conn, page_id: Id, after: int) -> list[Incident]:
     return [_incident(row) for row in rows]
 
 
-def last_seq(conn: Conn) -> int:
-    """Return the `seq` of the latest line of all stories; 0 without any."""
-    row = conn.one("SELECT max(seq) FROM incident_updates")
-    return 0 if row is None or row[0] is None else int(row[0])
-
-
 def open_count(conn: Conn, org_id: Id) -> int:
     """Return how many incidents of the organization are open."""
     row = conn.one(
@@ -238,7 +232,7 @@ def insert_manual(
     """Add an incident that a person announces. That its monitors and status pages are the
     organization's own is the caller's to check, in the same transaction."""
     insert(conn, incident)
-    tell(
+    incident_story.tell(
         conn,
         incident.id,
         "opened",
@@ -291,12 +285,12 @@ def patch(
         raise VersionConflict(expected_version, old.version)
     if not isinstance(status, UnsetType) and status is not old.status:
         _set_status(conn, old, status, now)
-        tell(conn, incident_id, "status", now, status=status, user_id=user_id)
+        incident_story.tell(conn, incident_id, "status", now, status=status, user_id=user_id)
     if not isinstance(title, UnsetType) and title != old.title:
         conn.execute("UPDATE incidents SET title = ? WHERE id = ?", (title, incident_id))
     if not isinstance(root_cause, UnsetType) and root_cause != old.root_cause:
         conn.execute("UPDATE incidents SET root_cause = ? WHERE id = ?", (root_cause, incident_id))
-        tell(conn, incident_id, "root_cause", now, root_cause or "", user_id=user_id)
+        incident_story.tell(conn, incident_id, "root_cause", now, root_cause or "", user_id=user_id)
     if not isinstance(page_ids, UnsetType):
         conn.execute("DELETE FROM incident_pages WHERE incident_id = ?", (incident_id,))
         _put_pages(conn, incident_id, page_ids)
@@ -336,7 +330,7 @@ def add_update(
         "UPDATE incidents SET updated_at = ?, version = version + 1 WHERE id = ?",
         (now, incident_id),
     )
-    return tell(
+    return incident_story.tell(
         conn,
         incident_id,
         "update",
@@ -346,64 +340,6 @@ def add_update(
         user_id=user_id,
         is_public=is_public,
     )
-
-
-def tell(
-    conn: Conn,
-    incident_id: Id,
-    kind: str,
-    at: Millis,
-    message: str = "",
-    *,
-    status: IncidentStatus | None = None,
-    user_id: Id | None = None,
-    is_public: bool = False,
-) -> TimelineEntry:
-    """Add a line to an incident's story (kinds: see TimelineEntry)."""
-    entry = TimelineEntry(
-        id=new_id(at),
-        incident_id=incident_id,
-        at=at,
-        kind=kind,
-        status=status,
-        message=message,
-        is_public=is_public,
-        user_id=user_id,
-    )
-    conn.execute(
-        "INSERT INTO incident_updates"
-        " (id, incident_id, at, kind, status, message, user_id, is_public)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-        (
-            entry.id,
-            incident_id,
-            at,
-            kind,
-            None if status is None else status.value,
-            message,
-            user_id,
-            int(is_public),
-        ),
-    )
-    return entry
-
-
-def timeline(conn: Conn, incident_id: Id) -> list[TimelineEntry]:
-    """Return an incident's story, the oldest line first. Whose it is, `get` has told."""
-    return timelines(conn, [incident_id])[incident_id]
-
-
-def timelines(conn: Conn, incident_ids: Sequence[Id]) -> dict[Id, list[TimelineEntry]]:
-    """Return the stories of some incidents, each as `timeline` does."""
-    found: dict[Id, list[TimelineEntry]] = {one: [] for one in incident_ids}
-    for row in conn.all(
-        "SELECT t.id, t.incident_id, t.at, t.kind, t.status, t.message, t.user_id, u.email,"
-        " t.is_public, t.seq FROM incident_updates t LEFT JOIN users u ON u.id = t.user_id"
-        " WHERE t.incident_id IN (SELECT value FROM json_each(?)) ORDER BY t.at, t.seq",
-        (msgspec.json.encode(list(incident_ids)).decode(),),
-    ):
-        found[row[1]].append(_entry(row))
-    return found
 
 
 def _set_status(conn: Conn, incident: Incident, status: IncidentStatus, now: Millis) -> None:
@@ -447,19 +383,4 @@ def _incident(row: Row) -> Incident:
         acknowledged_via=row[16],
         monitor_ids=tuple(row[17].split(",")) if row[17] else (),
         page_ids=tuple(row[18].split(",")) if row[18] else (),
-    )
-
-
-def _entry(row: Row) -> TimelineEntry:
-    return TimelineEntry(
-        id=row[0],
-        incident_id=row[1],
-        at=row[2],
-        kind=row[3],
-        status=None if row[4] is None else IncidentStatus(row[4]),
-        message=row[5],
-        user_id=row[6],
-        author=row[7],
-        is_public=bool(row[8]),
-        seq=row[9],
     )

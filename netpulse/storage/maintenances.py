@@ -21,7 +21,7 @@ from netpulse.model.maintenance import Maintenance, State, Window
 from netpulse.model.time import Millis
 from netpulse.rules import maintenance as rules
 from netpulse.rules.push import ScheduleError
-from netpulse.storage import incidents
+from netpulse.storage import incident_story
 from netpulse.storage.conn import Conn, Row
 from netpulse.storage.maintenance_rows import COLUMNS, TABLE, as_json, of_row
 from netpulse.storage.table import Page
@@ -320,7 +320,7 @@ def _look_again(conn: Conn, monitor_ids: Sequence[Id], now: Millis) -> None:
     for incident_id, is_maintained in _troubled(conn, listed):
         if before.get(incident_id) != is_maintained:
             text = "Maintenance begins" if is_maintained else "Maintenance is over"
-            incidents.tell(conn, incident_id, "maintenance", now, text)
+            incident_story.tell(conn, incident_id, "maintenance", now, text)
 
 
 def _troubled(conn: Conn, listed: str) -> list[Row]:

@@ -21,7 +21,16 @@ from netpulse.model.user import Actor
 from netpulse.rules import boards as board_rules
 from netpulse.rules import page_news as rules
 from netpulse.rules.letters import Draft
-from netpulse.storage import audit, boards, incidents, letters, orgs, status_pages, subscribers
+from netpulse.storage import (
+    audit,
+    boards,
+    incident_story,
+    incidents,
+    letters,
+    orgs,
+    status_pages,
+    subscribers,
+)
 from netpulse.storage.conn import Conn
 
 USEFUL_FOR = DAY
@@ -101,12 +110,12 @@ def _look(conn: Conn, page_id: Id, now: Millis) -> Found | None:
     items: list[NewsItem] = []
     marks: list[_Mark] = []
     names = {public_id(page_id, one): name for one, name in page.public_names.items()}
-    last = incidents.last_seq(conn)
+    last = incident_story.last_seq(conn)
     for incident in incidents.with_news(conn, page_id, seen_seq):
         if boards.is_excused(conn, incident, now):
             continue
         thing = public_id(page_id, incident.id)
-        story = incidents.timeline(conn, incident.id)
+        story = incident_story.timeline(conn, incident.id)
         after = told.get(thing)
         if after is None:
             # One that ended before it came to this page is history, and no news.
@@ -152,7 +161,7 @@ def begin(conn: Conn, page_id: Id, now: Millis) -> None:
         "INSERT INTO status_page_news (page_id, seen_seq, issue) VALUES (?1, ?2,"
         " coalesce((SELECT max(seq) FROM status_page_issues WHERE page_id = ?1), 0))"
         " ON CONFLICT (page_id) DO UPDATE SET seen_seq = excluded.seen_seq",
-        (page_id, incidents.last_seq(conn)),
+        (page_id, incident_story.last_seq(conn)),
     )
     for found in look(conn, [page_id], now):
         _mark(conn, found, now)

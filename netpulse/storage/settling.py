@@ -10,7 +10,7 @@ from netpulse.model.alert import Attempt, Cause, Event, Suppressed
 from netpulse.model.ids import Id
 from netpulse.model.time import Millis
 from netpulse.rules import outbox
-from netpulse.storage import alert_rules, fallbacks, incidents
+from netpulse.storage import alert_rules, fallbacks, incident_story
 from netpulse.storage.conn import Conn
 from netpulse.storage.notice_rows import COLUMNS, of_row
 
@@ -161,4 +161,4 @@ def _tell_story(conn: Conn, notice_id: Id, at: Millis, what: str) -> None:
         line += f" ({error})"
     elif delay := outbox.delay(at - due_at):
         line += f" ({delay})"
-    incidents.tell(conn, incident_id, "notice", at, line)
+    incident_story.tell(conn, incident_id, "notice", at, line)

@@ -23,6 +23,7 @@ from netpulse.storage import (
     audit_chains,
     channels,
     closing,
+    incident_story,
     incidents,
     monitors,
     notices,
@@ -145,7 +146,7 @@ async def test_what_is_stored_of_it(house: Stage, alice: httpx.AsyncClient) -> N
     ]
     assert {one.status for one in found} == {IncidentStatus.RESOLVED}
     stories = [
-        [line.message for line in await house.house.db.read(incidents.timeline, one.id)]
+        [line.message for line in await house.house.db.read(incident_story.timeline, one.id)]
         for one in found
     ]
     assert all("Ended because the organization was deleted" in story[-1] for story in stories)

@@ -12,7 +12,7 @@ from netpulse.model.channel import Channel, EmailConfig, NtfyConfig, Smtp
 from netpulse.model.check import Result
 from netpulse.model.monitor import Monitor
 from netpulse.rules.outbox import Backoff
-from netpulse.storage import incidents, notices
+from netpulse.storage import incident_story, notices
 from tests.home import home
 from tests.mailbox import Mailbox
 from tests.post import Post
@@ -69,7 +69,7 @@ async def test_a_storm_is_a_few_messages(post: Post, server: Receiver) -> None:
     assert by_status.count(NoticeStatus.SENT) == 40
     incident_id = told[5].incident_id
     assert incident_id is not None
-    story = await post.home.db.read(incidents.timeline, incident_id)
+    story = await post.home.db.read(incident_story.timeline, incident_id)
     assert any(line.message == "Told Phone in a digest: Shop 5 is down" for line in story)
 
 

@@ -21,7 +21,7 @@ from netpulse.model.check import Check, Failure, Result
 from netpulse.model.time import SECOND
 from netpulse.model.watch import Status
 from netpulse.storage import db as db_module
-from netpulse.storage import edges, incidents, meta, monitors, notices, troubles
+from netpulse.storage import edges, incident_story, meta, monitors, notices, troubles
 from netpulse.storage.claims import Claimed
 from netpulse.storage.db import StorageTrouble, TroubleKind
 from tests.clock import ShiftedClock
@@ -160,7 +160,7 @@ async def test_an_outage_on_a_broken_disk_is_told_and_written_later(
     assert len(receiver.ledger) == 4, [one.payload for one in receiver.ledger]
     bodies = {one.id: bytes(one.payload) for one in told}
     assert all(bodies[one.id] == one.body for one in receiver.ledger)
-    story = await at.db.read(incidents.timeline, down.payload["incident"]["id"])
+    story = await at.db.read(incident_story.timeline, down.payload["incident"]["id"])
     lines = [line.message for line in story]
     assert "Told from memory Hook: Shop is down" in lines
     assert "Told from memory Hook: Shop is up again" in lines

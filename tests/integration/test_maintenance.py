@@ -17,7 +17,16 @@ from netpulse.model.monitor import Monitor
 from netpulse.model.time import DAY, HOUR, MINUTE, SECOND, Millis
 from netpulse.model.watch import Status
 from netpulse.rules.uptime import Account, account
-from netpulse.storage import edges, held, incidents, maintenances, monitors, runs, spans
+from netpulse.storage import (
+    edges,
+    held,
+    incident_story,
+    incidents,
+    maintenances,
+    monitors,
+    runs,
+    spans,
+)
 from netpulse.storage.conn import Conn
 from netpulse.storage.maintenances import MaintenanceFilter
 from netpulse.storage.monitors import MonitorFilter
@@ -159,7 +168,7 @@ async def test_a_window_begins_and_ends_over_a_failure(story: Story) -> None:
     left = (BEGIN + 15 * MINUTE - story.clock.now()) // SECOND
     await story.pass_time(left)
     assert await status(story, shop) is Status.DOWN
-    told = await story.at.db.read(incidents.timeline, opened.id)
+    told = await story.at.db.read(incident_story.timeline, opened.id)
     assert [one.message for one in told if one.kind == "maintenance"] == ["Maintenance is over"]
     await story.pass_time(60)
     account = await accounted(story, shop)

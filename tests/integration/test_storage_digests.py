@@ -6,7 +6,7 @@ from pathlib import Path
 
 from netpulse.model.alert import Event, NoticeStatus, Suppressed
 from netpulse.model.channel import Channel
-from netpulse.storage import incidents, notices
+from netpulse.storage import incident_story, notices
 from netpulse.storage.conn import Conn
 from tests.outbox import BAD, OK, Outbox, play
 from tests.store import MINUTE, NOW, SECOND
@@ -147,7 +147,7 @@ async def test_a_pair_nobody_heard_of_is_one_message(tmp_path: Path) -> None:
         for untold in (slow, down):
             assert outbox.get(untold).status is NoticeStatus.SUPPRESSED
             assert outbox.get(untold).reason is Suppressed.COLLAPSED
-        assert [line.message for line in incidents.timeline(conn, incident.id)] == [
+        assert [line.message for line in incident_story.timeline(conn, incident.id)] == [
             "Told Chat: Shop is up again (delayed 1 min)"
         ]
 
@@ -197,7 +197,7 @@ async def test_the_story_says_what_was_told_in_a_digest(tmp_path: Path) -> None:
         outbox.add(outbox.shop, channel=chat, incident_id=incident.id)
         outbox.take()
         outbox.take(now=NOW + WINDOW)
-        (line,) = incidents.timeline(conn, incident.id)
+        (line,) = incident_story.timeline(conn, incident.id)
         assert line.message == "Told Chat in a digest: Shop is down"
 
     await play(tmp_path, act)

@@ -22,6 +22,7 @@ from netpulse.storage import (
     alert_rules,
     channels,
     edges,
+    incident_story,
     incidents,
     monitors,
     notices,
@@ -170,7 +171,7 @@ async def test_an_outage_from_first_failure_to_recovery(tmp_path: Path) -> None:
         ]
         story = [
             (line.at - NOW, line.kind, line.message)
-            for line in incidents.timeline(conn, incident.id)
+            for line in incident_story.timeline(conn, incident.id)
         ]
         assert story == [
             (120_000, "opened", "The first failing check"),

@@ -19,7 +19,7 @@ from netpulse.storage import (
     channels,
     claims,
     edges,
-    incidents,
+    incident_story,
     notices,
     watches,
 )
@@ -76,7 +76,7 @@ async def test_after_five_minutes_another_channel_is_told(tmp_path: Path) -> Non
         assert msgspec.json.decode(told.payload)["id"] == spare
         assert outbox.take(now=NOW + 15 * MINUTE) == [[down]], "and nobody is told twice"
         assert len(outbox.of(outbox.spare)) == 1
-        assert [line.message for line in incidents.timeline(conn, incident.id)] == [
+        assert [line.message for line in incident_story.timeline(conn, incident.id)] == [
             "Told Spare in place of Ops: Shop is down",
             "Told Ops: Shop is down (delayed 15 min)",
         ]

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from netpulse.model.alert import Event, NoticeStatus, Suppressed
 from netpulse.model.ids import Id, new_id
 from netpulse.model.watch import Status, Watch
-from netpulse.storage import channels, incidents, notices, watches
+from netpulse.storage import channels, incident_story, incidents, notices, watches
 from netpulse.storage.conn import Conn
 from netpulse.storage.errors import Missing, UniqueConflict
 from tests.outbox import BAD, LEASE, OK, Outbox, play
@@ -137,7 +137,7 @@ async def test_settling_keeps_attempts_and_tells_the_story(tmp_path: Path) -> No
         untold = outbox.add(outbox.shop, incident_id=incident.id)
         notices.failed(conn, untold, BAD, "HTTP 404")
         assert outbox.get(untold).status is NoticeStatus.FAILED
-        assert [line.message for line in incidents.timeline(conn, incident.id)] == [
+        assert [line.message for line in incident_story.timeline(conn, incident.id)] == [
             "Could not tell Ops: Shop is down (HTTP 404)",
             "Told Ops: Shop is down",
         ]

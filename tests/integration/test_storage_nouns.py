@@ -23,6 +23,7 @@ from netpulse.storage import (
     audit_chains,
     channels,
     edges,
+    incident_story,
     incidents,
     login_attempts,
     monitors,
@@ -665,7 +666,7 @@ async def test_manual_incidents_and_their_story(tmp_path: Path) -> None:
         assert incidents.open_count(conn, org.id) == 0
         incidents.patch(conn, org.id, incident.id, now=NOW + 3, status=IncidentStatus.MONITORING)
         assert incidents.open_count(conn, org.id) == 1
-        story = incidents.timeline(conn, incident.id)
+        story = incident_story.timeline(conn, incident.id)
         assert [(line.kind, line.message, line.author) for line in story] == [
             ("opened", "We look into it", "alice@example.com"),
             ("status", "", "alice@example.com"),

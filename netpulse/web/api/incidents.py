@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from netpulse.engine.runner import incident_event
 from netpulse.model.ids import Id, is_id, new_id
 from netpulse.model.incident import Impact, Incident, IncidentStatus, Origin, TimelineEntry
-from netpulse.storage import considered, incidents, monitors, status_pages
+from netpulse.storage import considered, incident_story, incidents, monitors, status_pages
 from netpulse.storage.considered import Change
 from netpulse.storage.db import Conn
 from netpulse.storage.errors import Missing
@@ -149,7 +149,7 @@ def _with_story(conn: Conn, org_id: Id, incident_id: Id) -> _Story | None:
         return None
     return _Story(
         incident,
-        incidents.timeline(conn, incident_id),
+        incident_story.timeline(conn, incident_id),
         considered.of_incident(conn, incident_id),
     )
 

@@ -13,7 +13,15 @@ from netpulse.model.ids import Id
 from netpulse.model.incident import Incident, IncidentStatus, Origin, TimelineEntry
 from netpulse.model.time import SECOND, Millis, rfc3339
 from netpulse.rules import targets
-from netpulse.storage import channels, considered, delivery_log, incidents, monitors, notices
+from netpulse.storage import (
+    channels,
+    considered,
+    delivery_log,
+    incident_story,
+    incidents,
+    monitors,
+    notices,
+)
 from netpulse.storage.considered import Change
 from netpulse.storage.db import Conn
 from netpulse.storage.raw import Raw
@@ -113,7 +121,7 @@ def read(conn: Conn, org_id: Id, incident_id: Id, *, for_admin: bool) -> Story |
     changes = considered.of_incident(conn, incident_id)
     return Story(
         incident=incident,
-        timeline=incidents.timeline(conn, incident_id),
+        timeline=incident_story.timeline(conn, incident_id),
         monitors=about,
         keys=keys,
         notices=rows,
