@@ -14,7 +14,7 @@ from netpulse.engine.live import Hub
 from netpulse.engine.roster import Roster
 from netpulse.model.ids import Id
 from netpulse.model.time import SECOND
-from netpulse.storage import maintenances
+from netpulse.storage import maintenance_spans, maintenances
 from netpulse.storage.db import Database
 from netpulse.storage.errors import StorageTrouble
 
@@ -118,7 +118,7 @@ class Calendar:
 
     async def _show(self) -> None:
         """See on the roster what is stored, and tell browsers what is new."""
-        found = await self._db.read(maintenances.now_in)
+        found = await self._db.read(maintenance_spans.now_in)
         changed: set[Id] = set()
         for number, watched in enumerate(self._roster):
             if number % PER_TURN == PER_TURN - 1:

@@ -22,7 +22,7 @@ from netpulse.storage import (
     known_addresses,
     letters,
     login_attempts,
-    maintenances,
+    maintenance_spans,
     page_news,
     password_resets,
     rollups,
@@ -157,7 +157,7 @@ class Housekeeping:
 
     async def _on_hour(self, hour: Millis, figures: Mapping[int, HourFigures]) -> None:
         """Write the rollups of a sealed hour, a thousand monitors a transaction."""
-        maintained = await self._db.read(maintenances.by_key, hour, hour + HOUR)
+        maintained = await self._db.read(maintenance_spans.by_key, hour, hour + HOUR)
         rows = []
         for key, of_hour in figures.items():
             rollup = _rollup(key, hour, of_hour)

@@ -9,7 +9,7 @@ from netpulse.model.ids import Id
 from netpulse.model.monitor import Monitor
 from netpulse.model.time import PERIODS, Millis
 from netpulse.rules import boards, uptime
-from netpulse.storage import maintenances, monitors, quotas, rollups, runs, spans
+from netpulse.storage import maintenance_spans, monitors, quotas, rollups, runs, spans
 from netpulse.storage.conn import Conn
 
 _COLUMNS = "monitor_id, token, label, created_at"
@@ -77,7 +77,7 @@ def _uptime(conn: Conn, monitor: Monitor, start: Millis, now: Millis) -> float |
         spans.between(conn, monitor.id, start, now),
         runs.gaps(conn, start, now),
         now,
-        maintenances.between(conn, monitor.id, start, now),
+        maintenance_spans.between(conn, monitor.id, start, now),
     ).uptime_percent_time
 
 

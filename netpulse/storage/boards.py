@@ -33,7 +33,7 @@ from netpulse.rules.days import clipped, days
 from netpulse.storage import (
     incident_story,
     incidents,
-    maintenances,
+    maintenance_spans,
     quotas,
     rollups,
     runs,
@@ -193,7 +193,7 @@ def _days(
     """Return days; those before `shown_from` are days without data."""
     end = min(first + count * DAY, now + 1)
     known = clipped(spans.between(conn, monitor_id, shown_from, end), shown_from)
-    maintained = maintenances.between(conn, monitor_id, first, end)
+    maintained = maintenance_spans.between(conn, monitor_id, first, end)
     return [rules.day_of(day) for day in days(first, count, known, gaps, now, maintained)]
 
 
@@ -214,7 +214,9 @@ def is_excused(conn: Conn, incident: Incident, now: Millis) -> bool:
         return False
     end = now if incident.resolved_at is None else incident.resolved_at
     start = incident.started_at
-    maintained = maintenances.between(conn, incident.monitor_ids[0], start, max(end, start) + 1)
+    maintained = maintenance_spans.between(
+        conn, incident.monitor_ids[0], start, max(end, start) + 1
+    )
     return rules.is_excused(incident, maintained, now)
 
 

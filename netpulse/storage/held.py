@@ -19,7 +19,15 @@ from netpulse.model.watch import Status
 from netpulse.rules import alerting, holding, outbox
 from netpulse.rules.holding import Holds
 from netpulse.rules.payload import through_maintenance
-from netpulse.storage import alert_rules, flaps, incidents, maintenances, parents, settling, watches
+from netpulse.storage import (
+    alert_rules,
+    flaps,
+    incidents,
+    maintenance_spans,
+    parents,
+    settling,
+    watches,
+)
 from netpulse.storage.conn import Conn, Row
 from netpulse.storage.notice_rows import COLUMNS, of_row
 from netpulse.storage.parents import NOTHING_HEARD, Heard
@@ -76,7 +84,7 @@ def holds_of(
     began, `decided_at` when it was certain."""
     flapping = flaps.of(conn, monitor_id, now)
     return Holds(
-        maintained_until=maintenances.active_until(conn, monitor_id, now),
+        maintained_until=maintenance_spans.active_until(conn, monitor_id, now),
         parent_until=parents.until(
             conn, monitor_id, since=since, decided_at=decided_at, now=now, heard=heard
         ),

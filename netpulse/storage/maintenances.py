@@ -1,33 +1,28 @@
-"""Planned maintenance: the plans, and which monitors are in it now and were in it when.
+"""Planned maintenance: the plans, and what is to be done next of each.
 
 A plan's row says what is to be done next and when (`next_at`); `keep_up` does what is due, some
-rows a transaction, so that a process killed anywhere goes on where it was. Spans carry their
-planned end from the beginning: also a window that nobody sees end has its end.
+rows a transaction, so that a process killed anywhere goes on where it was. Which monitors are in
+it then, `maintenance_spans` knows.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Iterable, Sequence
-from typing import Any
+from collections.abc import Collection
 
-import msgspec
 from msgspec import Struct
 from msgspec.structs import replace as changed
 
-from netpulse.model.alert import Suppressed
 from netpulse.model.ids import Id
 from netpulse.model.maintenance import Maintenance, State, Window
 from netpulse.model.time import Millis
 from netpulse.rules import maintenance as rules
 from netpulse.rules.push import ScheduleError
-from netpulse.storage import incident_story
-from netpulse.storage.conn import Conn, Row
+from netpulse.storage import maintenance_spans
+from netpulse.storage.conn import Conn
 from netpulse.storage.maintenance_rows import COLUMNS, TABLE, as_json, of_row
+from netpulse.storage.maintenance_spans import ROWS_AT_ONCE
 from netpulse.storage.table import Page
-
-ROWS_AT_ONCE = 1_000
-"""Monitors whose time is changed in one transaction."""
 
 _COVERED = (
     "(?{all} OR m.id IN (SELECT value FROM json_each(?{ids})) OR m.key IN (SELECT t.monitor_key"
@@ -184,7 +179,7 @@ def keep_up(conn: Conn, now: Millis) -> bool:
         "SELECT id FROM monitors WHERE maintained_until <= ? ORDER BY maintained_until LIMIT ?",
         (now, ROWS_AT_ONCE),
     )
-    _look_again(conn, [one[0] for one in rows], now)
+    maintenance_spans.look_again(conn, [one[0] for one in rows], now)
     return bool(rows)
 
 
@@ -214,7 +209,7 @@ def _work_on(conn: Conn, maintenance_id: Id, now: Millis) -> None:
     assert row is not None, "plans are marked as deleted, and stay"
     due = _Due(of_row(conn, row[3:]), row[0], row[1], row[2] is not None)
     if due.closing_at is not None:
-        if not _end_some(conn, maintenance_id, due.closing_at, now):
+        if not maintenance_spans.end_some(conn, maintenance_id, due.closing_at, now):
             return
         conn.execute("UPDATE maintenances SET closing_at = NULL WHERE id = ?", (maintenance_id,))
     window = None if due.deleted else _coming(due.item, now)
@@ -264,73 +259,11 @@ def _begin_some(conn: Conn, due: _Due, window: Window, now: Millis) -> bool:
         ),
     )
     begun = max(window.start, due.since)
-    _enter(conn, item.id, [(row[0], min(now, max(begun, row[1]))) for row in rows], window.end)
-    _look_again(conn, [row[0] for row in rows], now)
+    maintenance_spans.enter(
+        conn, item.id, [(row[0], min(now, max(begun, row[1]))) for row in rows], window.end
+    )
+    maintenance_spans.look_again(conn, [row[0] for row in rows], now)
     return len(rows) < ROWS_AT_ONCE
-
-
-def _end_some(conn: Conn, maintenance_id: Id, at: Millis, now: Millis) -> bool:
-    """End spans that reach beyond `at`; True when none is left."""
-    rows = conn.all(
-        "SELECT monitor_id, from_ms FROM maintenance_spans WHERE maintenance_id = ?"
-        " AND to_ms > max(from_ms, ?) LIMIT ?",
-        (maintenance_id, at, ROWS_AT_ONCE),
-    )
-    conn.many(
-        "UPDATE maintenance_spans SET to_ms = max(from_ms, ?)"
-        " WHERE monitor_id = ? AND from_ms = ? AND maintenance_id = ?",
-        [(at, monitor_id, begun, maintenance_id) for monitor_id, begun in rows],
-    )
-    left = [row[0] for row in rows]
-    _release(conn, left, now)
-    _look_again(conn, left, now)
-    return len(rows) < ROWS_AT_ONCE
-
-
-def _enter(conn: Conn, maintenance_id: Id, begun: Iterable[tuple[Id, Millis]], end: Millis) -> None:
-    conn.many(
-        "INSERT OR REPLACE INTO maintenance_spans (monitor_id, maintenance_id, from_ms, to_ms)"
-        " VALUES (?, ?, ?, ?)",
-        [(monitor_id, maintenance_id, at, max(at, end)) for monitor_id, at in begun],
-    )
-
-
-def _release(conn: Conn, monitor_ids: Sequence[Id], now: Millis) -> None:
-    """Have the notices looked at that wait for the end of a maintenance."""
-    conn.many(
-        "UPDATE alert_events SET next_attempt_at = ?1 WHERE monitor_id = ?2"
-        " AND status = 'pending' AND held_for = ?3 AND next_attempt_at > ?1",
-        [(now, monitor_id, Suppressed.MAINTENANCE.value) for monitor_id in monitor_ids],
-    )
-
-
-def _look_again(conn: Conn, monitor_ids: Sequence[Id], now: Millis) -> None:
-    """Say of monitors whether they are in maintenance, and tell the stories of their incidents."""
-    listed = as_json(monitor_ids)
-    before = {row[0]: row[1] for row in _troubled(conn, listed)}
-    conn.execute(
-        "UPDATE monitors SET (maintained_from, maintained_until) ="
-        " (SELECT min(from_ms), max(to_ms) FROM maintenance_spans"
-        " WHERE monitor_id = monitors.id AND from_ms <= ?1 AND to_ms > ?1)"
-        " WHERE id IN (SELECT value FROM json_each(?2))",
-        (now, listed),
-    )
-    if not before:
-        return
-    for incident_id, is_maintained in _troubled(conn, listed):
-        if before.get(incident_id) != is_maintained:
-            text = "Maintenance begins" if is_maintained else "Maintenance is over"
-            incident_story.tell(conn, incident_id, "maintenance", now, text)
-
-
-def _troubled(conn: Conn, listed: str) -> list[Row]:
-    """Return (incident id, in maintenance) of the open incidents of the monitors in `listed`."""
-    return conn.all(
-        "SELECT i.id, m.maintained_until IS NOT NULL FROM json_each(?) j"
-        " JOIN incidents i ON i.monitor_id = j.value AND i.resolved_at IS NULL"
-        " JOIN monitors m ON m.id = i.monitor_id",
-        (listed,),
-    )
 
 
 # Monitors that come, change and go
@@ -357,99 +290,5 @@ def fit(conn: Conn, org_id: Id, monitor_id: Id, tags: Collection[str], now: Mill
         if rules.covers(item.coverage, monitor_id, tags):
             left.discard(item.id)
             if item.id not in held:
-                _enter(conn, item.id, [(monitor_id, now)], item.next.end)
-    _leave(conn, monitor_id, left, now)
-
-
-def leave(conn: Conn, monitor_id: Id, now: Millis) -> None:
-    """Take a monitor that is deleted out of every window."""
-    rows = conn.all(
-        "SELECT maintenance_id FROM maintenance_spans WHERE monitor_id = ? AND to_ms > ?",
-        (monitor_id, now),
-    )
-    _leave(conn, monitor_id, {row[0] for row in rows}, now)
-
-
-def _leave(conn: Conn, monitor_id: Id, maintenance_ids: Collection[Id], now: Millis) -> None:
-    conn.many(
-        "UPDATE maintenance_spans SET to_ms = max(from_ms, ?1)"
-        " WHERE monitor_id = ?2 AND maintenance_id = ?3 AND to_ms > ?1",
-        [(now, monitor_id, maintenance_id) for maintenance_id in maintenance_ids],
-    )
-    if maintenance_ids:
-        _release(conn, [monitor_id], now)
-    _look_again(conn, [monitor_id], now)
-
-
-# What was and is in maintenance
-
-
-def active_until(conn: Conn, monitor_id: Id, at: Millis) -> Millis | None:
-    """Return until when the monitor is in maintenance at `at`, as planned, or None if it is not."""
-    row = conn.one(
-        "SELECT max(to_ms) FROM maintenance_spans WHERE monitor_id = ?1 AND from_ms <= ?2"
-        " AND to_ms > ?2",
-        (monitor_id, at),
-    )
-    return None if row is None or row[0] is None else int(row[0])
-
-
-def now_in(conn: Conn) -> dict[Id, Window]:
-    """Return the monitors of all organizations that are in maintenance, as last looked at."""
-    rows = conn.all(
-        "SELECT id, maintained_from, maintained_until FROM monitors"
-        " WHERE maintained_until IS NOT NULL AND deleted_at IS NULL"
-    )
-    return {row[0]: Window(row[1], row[2]) for row in rows}
-
-
-def between(conn: Conn, monitor_id: Id, start: Millis, end: Millis) -> list[Window]:
-    """Return the monitor's stretches in maintenance that touch [start, end), in the order of
-    time and none over another; what is to come is there as it is planned."""
-    rows = conn.all(
-        "SELECT from_ms, to_ms FROM maintenance_spans"
-        " WHERE monitor_id = ? AND from_ms < ? AND to_ms > ?",
-        (monitor_id, end, start),
-    )
-    return rules.merged([Window(*row) for row in rows])
-
-
-def of_some(
-    conn: Conn, monitor_ids: Sequence[Id], start: Millis, end: Millis
-) -> dict[Id, list[Window]]:
-    """Return `between` of each of these monitors that has any."""
-    rows = conn.all(
-        "SELECT s.monitor_id, s.from_ms, s.to_ms FROM json_each(?1) i"
-        " CROSS JOIN maintenance_spans s ON s.monitor_id = i.value"
-        " WHERE s.from_ms < ?3 AND s.to_ms > ?2",
-        (msgspec.json.encode(monitor_ids).decode(), start, end),
-    )
-    return _by_monitor(rows)
-
-
-def of_all(conn: Conn, org_id: Id, start: Millis, end: Millis) -> dict[Id, list[Window]]:
-    """Return `between` of every monitor of an organization that has any."""
-    rows = conn.all(
-        "SELECT s.monitor_id, s.from_ms, s.to_ms FROM maintenance_spans s"
-        " JOIN maintenances p ON p.id = s.maintenance_id"
-        " WHERE p.org_id = ? AND s.from_ms < ? AND s.to_ms > ?",
-        (org_id, end, start),
-    )
-    return _by_monitor(rows)
-
-
-def by_key(conn: Conn, start: Millis, end: Millis) -> dict[int, list[Window]]:
-    """Return the stretches of all monitors that touch [start, end), by a monitor's number."""
-    rows = conn.all(
-        "SELECT m.key, s.from_ms, s.to_ms FROM maintenance_spans s"
-        " JOIN monitors m ON m.id = s.monitor_id WHERE s.from_ms < ? AND s.to_ms > ?",
-        (end, start),
-    )
-    return _by_monitor(rows)
-
-
-def _by_monitor(rows: Sequence[Row]) -> dict[Any, list[Window]]:
-    found: dict[Any, list[Window]] = {}
-    for monitor, begun, ended in rows:
-        found.setdefault(monitor, []).append(Window(begun, ended))
-    return {monitor: rules.merged(stretches) for monitor, stretches in found.items()}
+                maintenance_spans.enter(conn, item.id, [(monitor_id, now)], item.next.end)
+    maintenance_spans.leave_some(conn, monitor_id, left, now)

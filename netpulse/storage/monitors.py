@@ -14,7 +14,15 @@ from netpulse.model.ids import Id
 from netpulse.model.monitor import Monitor, MonitorSpec, PushSpec
 from netpulse.model.time import Millis
 from netpulse.model.watch import Span, Status, Watch
-from netpulse.storage import alert_rules, maintenances, pushes, quotas, spans, watches
+from netpulse.storage import (
+    alert_rules,
+    maintenance_spans,
+    maintenances,
+    pushes,
+    quotas,
+    spans,
+    watches,
+)
 from netpulse.storage.conn import Conn
 from netpulse.storage.errors import Missing, VersionConflict
 from netpulse.storage.monitor_rows import (
@@ -360,7 +368,7 @@ def set_deleted(conn: Conn, key: int, now: Millis) -> None:
     )
     row = conn.one("SELECT id FROM monitors WHERE key = ?", (key,))
     if row is not None:
-        maintenances.leave(conn, row[0], now)
+        maintenance_spans.leave(conn, row[0], now)
 
 
 def status_counts(conn: Conn, org_id: Id) -> dict[Status, int]:

@@ -16,7 +16,7 @@ from netpulse.model.maintenance import Window
 from netpulse.model.time import SECOND, Millis
 from netpulse.model.watch import Gap, UnknownReason
 from netpulse.rules import uptime
-from netpulse.storage import maintenances, runs, spans
+from netpulse.storage import maintenance_spans, runs, spans
 from netpulse.storage.conn import Conn
 
 _CUT = """
@@ -79,7 +79,7 @@ def of_all(conn: Conn, org_id: Id, start: Millis, end: Millis) -> dict[Id, Stand
         " FROM mine m LEFT JOIN told ON told.id = m.id GROUP BY m.id",
         (org_id, start, end, *([msgspec.json.encode(holes).decode()] if holes else [])),
     )
-    maintained = maintenances.of_all(conn, org_id, start, end)
+    maintained = maintenance_spans.of_all(conn, org_id, start, end)
     found = {}
     for monitor_id, begun, good, down, paused in rows:
         windows = maintained.get(monitor_id)

@@ -22,6 +22,7 @@ from netpulse.storage import (
     held,
     incident_story,
     incidents,
+    maintenance_spans,
     maintenances,
     monitors,
     runs,
@@ -112,7 +113,7 @@ async def stored(story: Story, item: Maintenance) -> Maintenance:
 
 
 async def stretches(story: Story, monitor: Monitor) -> list[Window]:
-    return await story.at.db.read(maintenances.between, monitor.id, 0, BEGIN + 9 * DAY)
+    return await story.at.db.read(maintenance_spans.between, monitor.id, 0, BEGIN + 9 * DAY)
 
 
 async def status(story: Story, monitor: Monitor) -> Status:
@@ -142,7 +143,7 @@ async def accounted(story: Story, monitor: Monitor) -> Account:
             spans.between(conn, monitor.id, 0, now),
             runs.gaps(conn, 0, now),
             now,
-            maintenances.between(conn, monitor.id, 0, now),
+            maintenance_spans.between(conn, monitor.id, 0, now),
         )
 
     return await story.at.db.read(read)
@@ -312,7 +313,7 @@ async def test_many_monitors_enter_and_leave_in_pieces(
     made = [await watched(story, f"Monitor {number}") for number in range(7)]
 
     async def maintained() -> set[Id]:
-        return set(await db.read(maintenances.now_in))
+        return set(await db.read(maintenance_spans.now_in))
 
     item = await planned(story, BEGIN)
     assert len(await maintained()) == 2  # in the transaction that planned it

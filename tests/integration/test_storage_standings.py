@@ -10,7 +10,7 @@ from netpulse.model.monitor import HttpSpec
 from netpulse.model.time import HOUR, SECOND, Millis
 from netpulse.model.watch import Gap, Span, Status, UnknownReason
 from netpulse.rules import uptime
-from netpulse.storage import edges, maintenances, runs, spans, standings
+from netpulse.storage import edges, maintenance_spans, runs, spans, standings
 from netpulse.storage.conn import Conn
 from netpulse.storage.standings import Standing
 from netpulse.web.pages.rows import bars
@@ -32,7 +32,7 @@ def walked(conn: Conn, monitor_id: Id, begun: Millis, end: Millis) -> Standing:
         spans.between(conn, monitor_id, begun, end),
         runs.gaps(conn, begun, end),
         end,
-        maintenances.between(conn, monitor_id, begun, end),
+        maintenance_spans.between(conn, monitor_id, begun, end),
     )
     return Standing(
         account.up_seconds + account.degraded_seconds,
@@ -89,10 +89,10 @@ async def test_it_agrees_with_the_account_of_each(tmp_path: Path) -> None:
                 assert found[monitor_id] == walked(conn, monitor_id, begun, end), monitor_id
             some = dice.sample(list(made), 40)
             known = spans.of_some(conn, some, start, end)
-            maintained = maintenances.of_some(conn, some, start, end)
+            maintained = maintenance_spans.of_some(conn, some, start, end)
             for monitor_id in some:
                 assert known.get(monitor_id, []) == spans.between(conn, monitor_id, start, end)
-                alone = maintenances.between(conn, monitor_id, start, end)
+                alone = maintenance_spans.between(conn, monitor_id, start, end)
                 assert maintained.get(monitor_id, []) == alone
             every = bars(conn, org.id, list(made.items()), NOW)
             for entry in made.items():

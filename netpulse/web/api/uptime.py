@@ -14,7 +14,7 @@ from netpulse.model.monitor import Monitor
 from netpulse.model.time import DAY, HOUR, PERIODS, SECOND, Millis, rfc3339
 from netpulse.rules import uptime as rules
 from netpulse.rules.uptime import Account
-from netpulse.storage import incidents, maintenances, quotas, rollups, runs, spans
+from netpulse.storage import incidents, maintenance_spans, quotas, rollups, runs, spans
 from netpulse.storage.db import Conn
 from netpulse.storage.rollups import Rollup
 from netpulse.web.api.checks import Moment, moment
@@ -175,7 +175,7 @@ def _facts(
             sums += rollups.hours(conn, monitor_id, part.start - part.start % HOUR, until)
         if part.end > raw_from:
             unsummed.append(Window(max(part.start, raw_from), part.end))
-    maintained = maintenances.between(conn, monitor_id, start, end)
+    maintained = maintenance_spans.between(conn, monitor_id, start, end)
     return _Facts(
         # Here and not on the event loop: a quarter of flapping takes tens of milliseconds.
         account=rules.account(

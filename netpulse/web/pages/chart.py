@@ -14,7 +14,7 @@ from netpulse.model.maintenance import Window
 from netpulse.model.monitor import IcmpSpec, Monitor, MonitorSpec, PushSpec
 from netpulse.model.time import DAY, HOUR, MINUTE, SECOND, Millis
 from netpulse.model.watch import Gap, Span, Status
-from netpulse.storage import maintenances, monitors, quotas, runs, spans
+from netpulse.storage import maintenance_spans, monitors, quotas, runs, spans
 from netpulse.storage.db import Conn
 from netpulse.storage.raw.figures import Bucket, Figure
 from netpulse.web.call import Call
@@ -122,7 +122,7 @@ def _states(conn: Conn, org_id: Id, monitor_id: Id, start: Millis, end: Millis) 
     return _Seen(
         spans.between(conn, monitor_id, start, end),
         runs.gaps(conn, start, end),
-        maintenances.between(conn, monitor_id, start, end),
+        maintenance_spans.between(conn, monitor_id, start, end),
     )
 
 

@@ -15,7 +15,7 @@ from netpulse.model.time import DAY, SECOND, Millis, rfc3339
 from netpulse.model.watch import Gap, Span, Status
 from netpulse.rules import uptime
 from netpulse.rules.days import Day, clipped, days, runs
-from netpulse.storage import alert_rules, channels, maintenances, monitors, quotas, spans
+from netpulse.storage import alert_rules, channels, maintenance_spans, monitors, quotas, spans
 from netpulse.storage import runs as running
 from netpulse.storage.db import Conn
 from netpulse.storage.monitors import MonitorRow
@@ -109,7 +109,7 @@ def bars(
     gaps = running.gaps(conn, first, now)
     ids = [monitor_id for monitor_id, _ in rows]
     known_of = spans.of_some(conn, ids, max(first, shown_from), now)
-    maintained_of = maintenances.of_some(conn, ids, first, now)
+    maintained_of = maintenance_spans.of_some(conn, ids, first, now)
     found: dict[Id, dict[str, Any]] = {}
     alike: dict[tuple[Span, Millis], dict[str, Any]] = {}
     for monitor_id, created_at in rows:
