@@ -21,7 +21,6 @@ from netpulse.rules.push import ScheduleError
 from netpulse.storage import maintenance_spans
 from netpulse.storage.conn import Conn
 from netpulse.storage.maintenance_rows import COLUMNS, TABLE, as_json, of_row
-from netpulse.storage.maintenance_spans import ROWS_AT_ONCE
 from netpulse.storage.table import Page
 
 _COVERED = (
@@ -177,7 +176,7 @@ def keep_up(conn: Conn, now: Millis) -> bool:
         return True
     rows = conn.all(
         "SELECT id FROM monitors WHERE maintained_until <= ? ORDER BY maintained_until LIMIT ?",
-        (now, ROWS_AT_ONCE),
+        (now, maintenance_spans.ROWS_AT_ONCE),
     )
     maintenance_spans.look_again(conn, [one[0] for one in rows], now)
     return bool(rows)
@@ -255,7 +254,7 @@ def _begin_some(conn: Conn, due: _Due, window: Window, now: Millis) -> bool:
             item.id,
             window.start,
             now,
-            ROWS_AT_ONCE,
+            maintenance_spans.ROWS_AT_ONCE,
         ),
     )
     begun = max(window.start, due.since)
@@ -263,7 +262,7 @@ def _begin_some(conn: Conn, due: _Due, window: Window, now: Millis) -> bool:
         conn, item.id, [(row[0], min(now, max(begun, row[1]))) for row in rows], window.end
     )
     maintenance_spans.look_again(conn, [row[0] for row in rows], now)
-    return len(rows) < ROWS_AT_ONCE
+    return len(rows) < maintenance_spans.ROWS_AT_ONCE
 
 
 # Monitors that come, change and go

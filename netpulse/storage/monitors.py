@@ -1,15 +1,13 @@
-"""Monitors, with what is remembered of each."""
+"""Monitors, with what is remembered of each. Lists of them: `monitor_list`."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 
 import msgspec
-from msgspec import Struct
 from msgspec.structs import replace as changed
 
-from netpulse.model.check import LOCAL
 from netpulse.model.ids import Id
 from netpulse.model.monitor import Monitor, MonitorSpec, PushSpec
 from netpulse.model.time import Millis
@@ -34,85 +32,14 @@ from netpulse.storage.monitor_rows import (
     put_tags,
     values,
 )
-from netpulse.storage.table import Page, like
+from netpulse.storage.table import marks
 
-__all__ = [
-    "SORTS",
-    "MonitorFilter",
-    "MonitorRow",
-    "bound_to",
-    "count",
-    "covered",
-    "get",
-    "get_row",
-    "groups",
-    "insert",
-    "load_all",
-    "load_one",
-    "matching",
-    "names",
-    "page",
-    "page_by",
-    "present",
-    "replace",
-    "rows_of",
-    "set_deleted",
-    "set_paused",
-    "status_counts",
-    "tags",
-]
-
-_SHOWN = (
-    "CASE WHEN m.maintained_until IS NOT NULL AND w.status <> 'paused' THEN 'maintenance'"
-    " ELSE w.status END"
-)
-"""The status that people see, with `watches w` beside `monitors m`."""
 _ON_DUTY = (
     "m.deleted_at IS NULL AND NOT EXISTS (SELECT 1 FROM organizations o WHERE o.id = m.org_id"
     " AND o.deleted_at IS NOT NULL)"
 )
 """Those of an organization that was deleted are retired one after another; none is watched."""
-_SEVERITY = (
-    f"CASE {_SHOWN} WHEN 'down' THEN 0 WHEN 'degraded' THEN 1 WHEN 'unknown' THEN 2"
-    " WHEN 'pending' THEN 3 WHEN 'maintenance' THEN 4 WHEN 'up' THEN 5 ELSE 6 END"
-)
-_NAME = "m.name COLLATE NOCASE, m.key"
-_WATCH = f" JOIN watches w ON w.monitor_id = m.id AND w.region = '{LOCAL}'"
-
-SORTS: dict[str, str] = {
-    "name": _NAME,
-    "-name": "m.name COLLATE NOCASE DESC, m.key DESC",
-    "created_at": "m.key",
-    "-created_at": "m.key DESC",
-    "status": f"{_SEVERITY}, {_NAME}",
-    "-status": f"{_SEVERITY} DESC, {_NAME}",
-    "type": f"m.type, {_NAME}",
-    "-type": f"m.type DESC, {_NAME}",
-    "target": "m.target, m.key",
-    "-target": "m.target DESC, m.key DESC",
-    "group": f"m.group_name COLLATE NOCASE, {_NAME}",
-    "-group": f"m.group_name COLLATE NOCASE DESC, {_NAME}",
-    "interval_seconds": f"m.interval_seconds, {_NAME}",
-    "-interval_seconds": f"m.interval_seconds DESC, {_NAME}",
-    "status_since": f"w.since, {_NAME}",
-    "-status_since": f"w.since DESC, {_NAME}",
-}
-"""The orders a list may be asked in; `status` has the worst first."""
-
 _log = logging.getLogger("netpulse.storage")
-
-
-class MonitorFilter(Struct, frozen=True, kw_only=True):
-    """Which monitors a list has, and in which order; None leaves a part out."""
-
-    status: Status | None = None
-    type: str | None = None
-    tag: str | None = None
-    group: str | None = None
-    q: str | None = None
-    """Text that name, target, group or a tag contains, case aside."""
-    sort: str = "name"
-    """A word of SORTS."""
 
 
 def get(conn: Conn, org_id: Id, monitor_id: Id) -> Monitor | None:
@@ -167,7 +94,7 @@ def names(conn: Conn, org_id: Id, ids: Collection[Id]) -> dict[Id, str]:
     """Return the names of monitors by id, of deleted ones too: history keeps its names."""
     wanted = tuple(ids)
     rows = conn.all(
-        f"SELECT id, name FROM monitors WHERE org_id = ? AND id IN ({_marks(wanted)})",
+        f"SELECT id, name FROM monitors WHERE org_id = ? AND id IN ({marks(wanted)})",
         (org_id, *wanted),
     )
     return {row[0]: row[1] for row in rows}
@@ -178,69 +105,10 @@ def present(conn: Conn, org_id: Id, ids: Collection[Id]) -> set[Id]:
     wanted = tuple(ids)
     rows = conn.all(
         "SELECT id FROM monitors WHERE org_id = ? AND deleted_at IS NULL"
-        f" AND id IN ({_marks(wanted)})",
+        f" AND id IN ({marks(wanted)})",
         (org_id, *wanted),
     )
     return {row[0] for row in rows}
-
-
-def page(
-    conn: Conn, org_id: Id, wanted: MonitorFilter, offset: int = 0, limit: int = 20
-) -> Page[MonitorRow]:
-    """Return `limit` monitors from `offset` on, with how many fit the filter in all.
-
-    Raises:
-        ValueError: `wanted.sort` is not in SORTS.
-    """
-    if wanted.sort not in SORTS:
-        raise ValueError(f"sort {wanted.sort!r} is none of {', '.join(SORTS)}")
-    order = SORTS[wanted.sort]
-    where, params = _where(org_id, wanted)
-    counted = conn.one(f"SELECT count(*) FROM monitors m WHERE {where}", params)
-    # First only the keys: sorting must not drag every configuration along.
-    keys = (
-        f"SELECT m.key FROM monitors m{_WATCH if 'w.' in order else ''} WHERE {where}"
-        f" ORDER BY {order} LIMIT ? OFFSET ?"
-    )
-    rows = conn.all(f"{JOINED} WHERE m.key IN ({keys}) ORDER BY {order}", (*params, limit, offset))
-    return Page([joined(conn, row) for row in rows], int(counted[0]) if counted else 0)
-
-
-def page_by(
-    conn: Conn,
-    org_id: Id,
-    wanted: MonitorFilter,
-    figures: Mapping[Id, float],
-    offset: int = 0,
-    limit: int = 20,
-    *,
-    largest_first: bool = False,
-) -> Page[MonitorRow]:
-    """Return a page in the order of a figure that is not in the table; those without one are last,
-    and the same figures go by name. `wanted.sort` is not looked at."""
-    ids = matching(conn, org_id, wanted)
-    sign = -1 if largest_first else 1
-    last = float("inf")
-    ids.sort(key=lambda id_: sign * figures[id_] if id_ in figures else last)
-    return Page(rows_of(conn, org_id, ids[offset : offset + limit]), len(ids))
-
-
-def rows_of(conn: Conn, org_id: Id, ids: Sequence[Id]) -> list[MonitorRow]:
-    """Return those of `ids` that are monitors of the organization, in that order."""
-    wanted = tuple(ids)
-    found = conn.all(
-        f"{JOINED} WHERE m.org_id = ? AND m.id IN ({_marks(wanted)}) AND m.deleted_at IS NULL",
-        (org_id, *wanted),
-    )
-    by_id = {row.monitor.id: row for row in (joined(conn, each) for each in found)}
-    return [by_id[id_] for id_ in ids if id_ in by_id]
-
-
-def matching(conn: Conn, org_id: Id, wanted: MonitorFilter) -> list[Id]:
-    """Return the ids of all monitors that fit the filter, by name."""
-    where, params = _where(org_id, wanted)
-    rows = conn.all(f"SELECT m.id FROM monitors m WHERE {where} ORDER BY {_NAME}", params)
-    return [row[0] for row in rows]
 
 
 def bound_to(conn: Conn, org_id: Id, ids: Sequence[Id]) -> tuple[int, int]:
@@ -371,16 +239,6 @@ def set_deleted(conn: Conn, key: int, now: Millis) -> None:
         maintenance_spans.leave(conn, row[0], now)
 
 
-def status_counts(conn: Conn, org_id: Id) -> dict[Status, int]:
-    """Return how many monitors are in each state; states without one are left out."""
-    rows = conn.all(
-        f"SELECT {_SHOWN}, count(*) FROM watches w JOIN monitors m ON m.id = w.monitor_id"
-        " WHERE w.org_id = ? AND w.region = ? GROUP BY 1",
-        (org_id, LOCAL),
-    )
-    return {Status(row[0]): int(row[1]) for row in rows}
-
-
 def count(conn: Conn, org_id: Id | None = None) -> int:
     """Return how many monitors there are, in one organization or in all."""
     row = conn.one(
@@ -399,7 +257,7 @@ def covered(conn: Conn, org_id: Id, monitor_ids: Collection[Id]) -> set[Id]:
     rules = alert_rules.telling_of_down(conn, org_id)
     if any(rule.monitor_id is None and rule.tag is None for rule in rules):
         rows = conn.all(
-            f"SELECT id FROM monitors WHERE org_id = ? AND id IN ({_marks(wanted)})",
+            f"SELECT id FROM monitors WHERE org_id = ? AND id IN ({marks(wanted)})",
             (org_id, *wanted),
         )
         return {row[0] for row in rows}
@@ -407,57 +265,7 @@ def covered(conn: Conn, org_id: Id, monitor_ids: Collection[Id]) -> set[Id]:
     tags = tuple({rule.tag for rule in rules if rule.tag is not None and rule.monitor_id is None})
     rows = conn.all(
         "SELECT DISTINCT m.id FROM monitor_tags t JOIN monitors m ON m.key = t.monitor_key"
-        f" WHERE t.org_id = ? AND t.tag IN ({_marks(tags)}) AND m.id IN ({_marks(wanted)})",
+        f" WHERE t.org_id = ? AND t.tag IN ({marks(tags)}) AND m.id IN ({marks(wanted)})",
         (org_id, *tags, *wanted),
     )
     return found | {row[0] for row in rows}
-
-
-def tags(conn: Conn, org_id: Id) -> list[str]:
-    """Return the tags that monitors of the organization have, by name."""
-    rows = conn.all("SELECT DISTINCT tag FROM monitor_tags WHERE org_id = ?", (org_id,))
-    return sorted((row[0] for row in rows), key=str.casefold)
-
-
-def groups(conn: Conn, org_id: Id) -> list[str]:
-    """Return the groups that monitors of the organization are in, by name."""
-    rows = conn.all(
-        "SELECT DISTINCT group_name FROM monitors"
-        " WHERE org_id = ? AND deleted_at IS NULL AND group_name <> ''",
-        (org_id,),
-    )
-    return sorted((row[0] for row in rows), key=str.casefold)
-
-
-def _where(org_id: Id, wanted: MonitorFilter) -> tuple[str, list[str]]:
-    parts, params = ["m.org_id = ?", "m.deleted_at IS NULL"], [org_id]
-    if wanted.status is not None:
-        state = (
-            "(SELECT monitor_id FROM watches"
-            f" WHERE org_id = ? AND status = ? AND region = '{LOCAL}')"
-        )
-        if wanted.status is Status.MAINTENANCE:
-            parts.append(f"m.maintained_until IS NOT NULL AND m.id NOT IN {state}")
-            params += [org_id, Status.PAUSED.value]
-        else:
-            parts.append(f"m.id IN {state}")
-            params += [org_id, wanted.status.value]
-            if wanted.status is not Status.PAUSED:
-                parts.append("m.maintained_until IS NULL")
-    if wanted.type is not None:
-        parts.append("m.type = ?")
-        params.append(wanted.type)
-    if wanted.group is not None:
-        parts.append("m.group_name = ?")
-        params.append(wanted.group)
-    if wanted.tag is not None:
-        parts.append("m.key IN (SELECT monitor_key FROM monitor_tags WHERE org_id = ? AND tag = ?)")
-        params += [org_id, wanted.tag]
-    if wanted.q is not None and wanted.q.strip():
-        parts.append("m.search LIKE ? ESCAPE '\\'")
-        params.append(like(wanted.q.strip().casefold()))
-    return " AND ".join(parts), params
-
-
-def _marks(values: tuple[str, ...]) -> str:
-    return ", ".join("?" * len(values))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Generic, TypeVar
 
 from msgspec import Struct
@@ -90,8 +90,9 @@ class Table(Generic[T]):
         """
         values = self._write(conn, item)
         names = ", ".join(values)
-        marks = ", ".join("?" * len(values))
-        conn.execute(f"INSERT INTO {self._name} ({names}) VALUES ({marks})", tuple(values.values()))
+        conn.execute(
+            f"INSERT INTO {self._name} ({names}) VALUES ({marks(values)})", tuple(values.values())
+        )
 
     def update(self, conn: Conn, item: T, expected_version: int | None) -> T:
         """Replace what `item` says, and count its version up; returns it as it is stored now.
@@ -142,6 +143,11 @@ class Table(Generic[T]):
             raise Missing(self._noun)
         if version is not None and row[0] != version:
             raise VersionConflict(version, int(row[0]))
+
+
+def marks(values: Collection[object]) -> str:
+    """Return the question marks that `IN (…)` needs for these values."""
+    return ", ".join("?" * len(values))
 
 
 def like(text: str) -> str:

@@ -24,13 +24,14 @@ from netpulse.storage import (
     incidents,
     maintenance_spans,
     maintenances,
+    monitor_list,
     monitors,
     runs,
     spans,
 )
 from netpulse.storage.conn import Conn
 from netpulse.storage.maintenances import MaintenanceFilter
-from netpulse.storage.monitors import MonitorFilter
+from netpulse.storage.monitor_list import MonitorFilter
 from tests.clock import START, FakeClock
 from tests.home import home, spec
 from tests.world import Story, World
@@ -123,9 +124,9 @@ async def status(story: Story, monitor: Monitor) -> Status:
     assert row is not None
     seen = row.shown.status
     wanted = MonitorFilter(status=seen, sort="status")
-    listed = await story.at.db.read(monitors.page, org_id, wanted)
+    listed = await story.at.db.read(monitor_list.page, org_id, wanted)
     assert monitor.id in [one.monitor.id for one in listed.rows]
-    counts = await story.at.db.read(monitors.status_counts, org_id)
+    counts = await story.at.db.read(monitor_list.status_counts, org_id)
     assert counts == {key: n for key, n in story.engine.roster.counts(org_id).items() if n}
     assert listed.total == counts[seen]
     on_duty = story.engine.roster.get(monitor.id)
@@ -308,7 +309,7 @@ async def test_a_restart_changes_nothing(opened: Opener, clock: FakeClock) -> No
 async def test_many_monitors_enter_and_leave_in_pieces(
     story: Story, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(maintenances, "ROWS_AT_ONCE", 2)
+    monkeypatch.setattr(maintenance_spans, "ROWS_AT_ONCE", 2)
     db, now = story.at.db, story.clock.now()
     made = [await watched(story, f"Monitor {number}") for number in range(7)]
 

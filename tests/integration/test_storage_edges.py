@@ -24,6 +24,7 @@ from netpulse.storage import (
     edges,
     incident_story,
     incidents,
+    monitor_list,
     monitors,
     notices,
     spans,
@@ -244,7 +245,7 @@ async def test_pause_ends_the_incident_and_tells_nobody(tmp_path: Path) -> None:
         assert [event for event, _, _ in scene.told()] == [Event.MONITOR_DOWN]
         assert scene.reload().spec.is_paused
         assert scene.monitor.version == 2
-        assert monitors.status_counts(conn, scene.org.id) == {Status.PAUSED: 1}
+        assert monitor_list.status_counts(conn, scene.org.id) == {Status.PAUSED: 1}
         again = edges.pause(conn, scene.org.id, scene.monitor.id, scene.at + 2 * MINUTE)
         assert again.incident is None
         assert scene.reload().version == 2
@@ -278,7 +279,7 @@ async def test_retiring_keeps_history_and_removes_the_rest(tmp_path: Path) -> No
         assert monitors.get(conn, scene.org.id, scene.monitor.id) is None
         assert monitors.load_one(conn, scene.monitor.id) is None
         assert monitors.load_all(conn) == []
-        assert monitors.status_counts(conn, scene.org.id) == {}
+        assert monitor_list.status_counts(conn, scene.org.id) == {}
         assert alert_rules.get(conn, scene.org.id, rule.id) is None
         assert monitors.names(conn, scene.org.id, [scene.monitor.id]) == {scene.monitor.id: "Shop"}
         assert incidents.page(conn, scene.org.id, IncidentFilter()).total == 1

@@ -26,6 +26,7 @@ from netpulse.storage import (
     incident_story,
     incidents,
     login_attempts,
+    monitor_list,
     monitors,
     orgs,
     rollups,
@@ -40,7 +41,7 @@ from netpulse.storage import (
 from netpulse.storage.conn import Conn
 from netpulse.storage.db import AlreadySetUp, Missing, UniqueConflict, VersionConflict
 from netpulse.storage.incidents import IncidentFilter
-from netpulse.storage.monitors import MonitorFilter
+from netpulse.storage.monitor_list import MonitorFilter
 from netpulse.storage.rollups import Rollup
 from netpulse.storage.sessions import Rotated
 from netpulse.storage.table import like
@@ -334,7 +335,7 @@ async def test_replace_counts_versions_and_refuses_stale_ones(tmp_path: Path) ->
         assert stored.version == 2
         assert stored.key == monitor.key
         assert stored.spec == replace(spec, is_paused=False), "pausing is not replace's"
-        assert monitors.tags(conn, org.id) == ["mail"]
+        assert monitor_list.tags(conn, org.id) == ["mail"]
         with pytest.raises(VersionConflict) as stale:
             monitors.replace(conn, org.id, monitor.id, spec, 1, now=NOW)
         assert (stale.value.expected, stale.value.actual) == (1, 2)
@@ -364,7 +365,7 @@ async def test_a_broken_seal_or_row_costs_one_monitor(tmp_path: Path) -> None:
         loaded = monitors.load_all(conn)
         assert [one.id for one, _ in loaded] == [broken.id, fine.id, poison.id]
         assert [one.damage is None for one, _ in loaded] == [False, True, False]
-        listed = monitors.page(conn, org.id, MonitorFilter())
+        listed = monitor_list.page(conn, org.id, MonitorFilter())
         assert (listed.total, len(listed.rows)) == (3, 3)
 
     await play(tmp_path, act)
@@ -393,7 +394,7 @@ async def test_filters_sorts_and_pages(tmp_path: Path) -> None:
         add_monitor(conn, other.id)
 
         def found(**wanted: object) -> list[str]:
-            page = monitors.page(conn, org.id, MonitorFilter(**wanted), limit=100)  # type: ignore[arg-type]
+            page = monitor_list.page(conn, org.id, MonitorFilter(**wanted), limit=100)  # type: ignore[arg-type]
             assert page.total == len(page.rows)
             return [row.monitor.spec.name for row in page.rows]
 
@@ -415,8 +416,8 @@ async def test_filters_sorts_and_pages(tmp_path: Path) -> None:
         assert found(group="Left", sort="created_at") == names[:3]
         assert found(type="tcp") == ["tcp"]
         assert found(type="tcp", tag="even") == []
-        assert monitors.tags(conn, org.id) == ["even", "odd", "Rare%"]
-        assert monitors.groups(conn, org.id) == ["Left"]
+        assert monitor_list.tags(conn, org.id) == ["even", "odd", "Rare%"]
+        assert monitor_list.groups(conn, org.id) == ["Left"]
 
         for name, status in (("beta", Status.UP), ("1000", Status.DOWN), ("a_b", Status.DEGRADED)):
             watches.save(conn, org.id, made[name].id, Watch(status=status, since=NOW))
@@ -428,25 +429,25 @@ async def test_filters_sorts_and_pages(tmp_path: Path) -> None:
         ranked = found(sort="status")
         assert ranked[:2] == ["1000", "a_b"]
         assert ranked[-2:] == ["beta", "tcp"]
-        assert monitors.status_counts(conn, org.id) == {
+        assert monitor_list.status_counts(conn, org.id) == {
             Status.UP: 1,
             Status.DOWN: 1,
             Status.DEGRADED: 1,
             Status.PAUSED: 1,
             Status.PENDING: 4,
         }
-        page = monitors.page(conn, org.id, MonitorFilter(sort="created_at"), 2, 3)
+        page = monitor_list.page(conn, org.id, MonitorFilter(sort="created_at"), 2, 3)
         assert [row.monitor.spec.name for row in page.rows] == names[2:5]
         assert page.total == 8
         assert page.rows[1].watch.status is Status.DOWN
-        assert monitors.page(conn, org.id, MonitorFilter(), 100, 10).rows == []
+        assert monitor_list.page(conn, org.id, MonitorFilter(), 100, 10).rows == []
         with pytest.raises(ValueError, match="sort 'key; DROP' is none of name, -name"):
             found(sort="key; DROP")
         assert monitors.count(conn, org.id) == 8
         assert monitors.count(conn) == 9
         edges.retire(conn, org.id, tcp.id, NOW + 2 * MINUTE)
         assert len(found()) == 7
-        for sort in monitors.SORTS:
+        for sort in monitor_list.SORTS:
             assert len(found(sort=sort)) == 7, sort
 
     await play(tmp_path, act)
@@ -478,7 +479,7 @@ async def test_ten_thousand_monitors_page_quickly(tmp_path: Path) -> None:
             best = float("inf")
             for _ in range(5):
                 begun = time.perf_counter()
-                page = await db.read(monitors.page, org.id, wanted, 50, 100)
+                page = await db.read(monitor_list.page, org.id, wanted, 50, 100)
                 best = min(best, time.perf_counter() - begun)
             assert page.total in (10_000, 100)
             # 1 to 17 ms on idle cores; this only catches a lost index.

@@ -16,9 +16,10 @@ from netpulse.model.ids import Id, new_id
 from netpulse.model.monitor import MOST_TAGS, MonitorSpec
 from netpulse.model.time import rfc3339
 from netpulse.model.watch import Status
-from netpulse.storage import monitors
+from netpulse.storage import monitor_list, monitors
 from netpulse.storage.db import StorageTrouble
-from netpulse.storage.monitors import MonitorFilter, MonitorRow
+from netpulse.storage.monitor_list import MonitorFilter
+from netpulse.storage.monitor_rows import MonitorRow
 from netpulse.web.api import monitors as api
 from netpulse.web.bulk import Job, Left, Step, Stopped
 from netpulse.web.call import Call
@@ -130,7 +131,7 @@ async def begin(call: Call, spec: BulkSpec) -> Job:
             raise invalid([Problem(path, "there is no monitor with this id")])
     else:
         assert spec.filter is not None, "one of the two is there"
-        ids = await session.read(monitors.matching, spec.filter.wanted)
+        ids = await session.read(monitor_list.matching, spec.filter.wanted)
     # Nothing is awaited between this and the beginning: no two begin at once.
     if house.jobs.busy(session.org_id) is not None:
         raise conflict(
@@ -256,7 +257,7 @@ def _tagged(spec: MonitorSpec, action: str, tag: str) -> MonitorSpec | None:
 
 async def _check(house: House, session: OrgSession, some: Sequence[Id]) -> Step:
     """Check some monitors by hand, as many as may be in a minute."""
-    rows = await session.read(monitors.rows_of, some)
+    rows = await session.read(monitor_list.rows_of, some)
     left: list[Left] = []
     taken = []
     for row in rows:

@@ -13,7 +13,7 @@ from netpulse.rules import quotas as quota_rules
 from netpulse.rules.pasted import HostType, Line
 from netpulse.storage import quotas
 from netpulse.storage.db import Conn
-from netpulse.storage.monitors import MonitorRow
+from netpulse.storage.monitor_rows import MonitorRow
 from netpulse.web import reading
 from netpulse.web.api import monitors as api
 from netpulse.web.call import Call

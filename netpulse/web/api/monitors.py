@@ -16,9 +16,10 @@ from netpulse.model.user import Role
 from netpulse.model.watch import Status
 from netpulse.rules import monitors as rules
 from netpulse.rules import quotas as quota_rules
-from netpulse.storage import alert_rules, edges, monitors, overview, parents, quotas
+from netpulse.storage import alert_rules, edges, monitor_list, monitors, overview, parents, quotas
 from netpulse.storage.db import Conn
-from netpulse.storage.monitors import MonitorFilter, MonitorRow
+from netpulse.storage.monitor_list import MonitorFilter
+from netpulse.storage.monitor_rows import MonitorRow
 from netpulse.storage.table import Page
 from netpulse.web import reading
 from netpulse.web.api import checks
@@ -160,7 +161,7 @@ class Monitors(Noun[MonitorSpec, MonitorRow, MonitorRow, MonitorQuery]):
 
     def page(self, conn: Conn, org_id: Id, query: MonitorQuery) -> Page[MonitorRow]:
         """Return a page of them."""
-        return monitors.page(conn, org_id, _wanted(query), query.offset, query.limit)
+        return monitor_list.page(conn, org_id, _wanted(query), query.offset, query.limit)
 
     async def find(
         self, house: House, session: OrgSession, query: MonitorQuery
@@ -252,7 +253,7 @@ async def found(
     """Return a page of the organization's monitors; `wanted.sort` is one of SORTS."""
     word = wanted.sort.removeprefix("-")
     if word not in FIGURES:
-        return await session.read(monitors.page, wanted, offset, limit)
+        return await session.read(monitor_list.page, wanted, offset, limit)
     known: Mapping[Id, float]
     if word == "uptime_24h":
         known = await uptimes_of_a_day(house, session)
@@ -261,7 +262,7 @@ async def found(
         known = await asyncio.to_thread(glance.response_times, roster, session.org_id)
     largest_first = wanted.sort.startswith("-")
     return await session.read(
-        monitors.page_by, wanted, known, offset, limit, largest_first=largest_first
+        monitor_list.page_by, wanted, known, offset, limit, largest_first=largest_first
     )
 
 

@@ -12,9 +12,9 @@ from netpulse.model.channel import Channel
 from netpulse.model.ids import Id, is_id
 from netpulse.model.org import Org
 from netpulse.rules import templates
-from netpulse.storage import channels, monitors, orgs
+from netpulse.storage import channels, monitor_list, monitors, orgs
 from netpulse.storage.db import Conn
-from netpulse.storage.monitors import MonitorFilter
+from netpulse.storage.monitor_list import MonitorFilter
 from netpulse.web import resource
 from netpulse.web.api import alert_rules as api
 from netpulse.web.api.alert_rules import DAYS
@@ -162,7 +162,7 @@ class _Choices(Struct, frozen=True):
 
 def _choices(conn: Conn, org_id: Id, chosen: Id) -> _Choices:
     ways = channels.page(conn, org_id, limit=MOST_CHANNELS).rows
-    found = monitors.page(conn, org_id, MonitorFilter(), 0, MOST_MONITORS)
+    found = monitor_list.page(conn, org_id, MonitorFilter(), 0, MOST_MONITORS)
     listed = {row.monitor.id: row.monitor.spec.name for row in found.rows}
     if chosen:
         listed |= monitors.names(conn, org_id, [chosen])
@@ -174,7 +174,7 @@ def _choices(conn: Conn, org_id: Id, chosen: Id) -> _Choices:
         ],
         monitors=[{"value": id_, "label": name} for id_, name in listed.items()],
         truncated=found.total > MOST_MONITORS,
-        tags=monitors.tags(conn, org_id),
+        tags=monitor_list.tags(conn, org_id),
     )
 
 

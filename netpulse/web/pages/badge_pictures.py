@@ -9,7 +9,7 @@ from typing import Any
 
 from netpulse.model.badge import Badge
 from netpulse.rules import badges as rules
-from netpulse.storage.monitors import MonitorRow
+from netpulse.storage.monitor_rows import MonitorRow
 from netpulse.web.api import badges as api
 from netpulse.web.languages import mark, say
 

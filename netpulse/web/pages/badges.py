@@ -6,7 +6,7 @@ from typing import Any
 
 from litestar import Response
 
-from netpulse.storage.monitors import MonitorRow
+from netpulse.storage.monitor_rows import MonitorRow
 from netpulse.web.api import badges as api
 from netpulse.web.call import Call
 from netpulse.web.endpoint import ADMIN, VIEWER, page

@@ -13,10 +13,11 @@ from netpulse.engine.glance import Ending, Responses
 from netpulse.model.ids import Id
 from netpulse.model.time import DAY, SECOND, Millis, rfc3339
 from netpulse.model.watch import Status
-from netpulse.storage import incidents, monitors, overview
+from netpulse.storage import incidents, monitor_list, monitors, overview
 from netpulse.storage.db import Conn
 from netpulse.storage.incidents import IncidentFilter
-from netpulse.storage.monitors import MonitorFilter, MonitorRow
+from netpulse.storage.monitor_list import MonitorFilter
+from netpulse.storage.monitor_rows import MonitorRow
 from netpulse.storage.overview import Looked
 from netpulse.web.call import Call
 from netpulse.web.endpoint import VIEWER, page
@@ -50,7 +51,7 @@ def _problems(conn: Conn, org_id: Id) -> _Seen:
     total = 0
     for status in overview.TROUBLE:
         wanted = MonitorFilter(status=status)
-        some = monitors.page(conn, org_id, wanted, 0, max(1, PROBLEMS - len(found)))
+        some = monitor_list.page(conn, org_id, wanted, 0, max(1, PROBLEMS - len(found)))
         total += some.total
         found += some.rows
     found = found[:PROBLEMS]

@@ -9,9 +9,9 @@ from msgspec import Struct
 
 from netpulse.model.ids import Id
 from netpulse.model.incident import Impact, IncidentStatus
-from netpulse.storage import monitors, status_pages
+from netpulse.storage import monitor_list, status_pages
 from netpulse.storage.db import Conn
-from netpulse.storage.monitors import MonitorFilter
+from netpulse.storage.monitor_list import MonitorFilter
 from netpulse.web import reading
 from netpulse.web.api import incidents as api
 from netpulse.web.call import Call
@@ -48,7 +48,7 @@ class _Choices(Struct, frozen=True):
 
 
 def _choices(conn: Conn, org_id: Id) -> _Choices:
-    found = monitors.page(conn, org_id, MonitorFilter(), offset=0, limit=MOST)
+    found = monitor_list.page(conn, org_id, MonitorFilter(), offset=0, limit=MOST)
     pages = status_pages.page(conn, org_id, limit=MOST_PAGES).rows
     return _Choices(
         [{"value": row.monitor.id, "label": row.monitor.spec.name} for row in found.rows],

@@ -16,10 +16,10 @@ from netpulse.model.maintenance import Maintenance, Schedule, State
 from netpulse.model.time import MINUTE, Millis, rfc3339
 from netpulse.rules import maintenance as rules
 from netpulse.rules.push import ScheduleError
-from netpulse.storage import maintenances, monitors
+from netpulse.storage import maintenances, monitor_list, monitors
 from netpulse.storage.db import Conn
 from netpulse.storage.maintenances import MaintenanceFilter
-from netpulse.storage.monitors import MonitorFilter
+from netpulse.storage.monitor_list import MonitorFilter
 from netpulse.web import reading, resource
 from netpulse.web.api import maintenance as api
 from netpulse.web.call import Call
@@ -402,14 +402,14 @@ class _Choices(Struct, frozen=True):
 
 
 def _choices(conn: Conn, org_id: Id, chosen: frozenset[Id]) -> _Choices:
-    found = monitors.page(conn, org_id, MonitorFilter(), 0, MOST_MONITORS)
+    found = monitor_list.page(conn, org_id, MonitorFilter(), 0, MOST_MONITORS)
     listed = {row.monitor.id: row.monitor.spec.name for row in found.rows}
     there = monitors.present(conn, org_id, chosen)
     listed |= monitors.names(conn, org_id, there)
     return _Choices(
         monitors=[{"value": id_, "label": name} for id_, name in listed.items()],
         truncated=found.total > MOST_MONITORS,
-        tags=monitors.tags(conn, org_id),
+        tags=monitor_list.tags(conn, org_id),
     )
 
 

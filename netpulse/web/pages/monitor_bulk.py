@@ -11,7 +11,7 @@ from litestar import Response
 from msgspec import Struct
 
 from netpulse.model.ids import Id
-from netpulse.storage import monitors
+from netpulse.storage import monitor_list, monitors
 from netpulse.storage.db import Conn
 from netpulse.web import reading
 from netpulse.web.api import monitor_bulk as api
@@ -87,11 +87,11 @@ def _asked(
 ) -> _Asked:
     if everything:
         picked = reading.into(BulkFilter, chosen["filter"])
-        ids = monitors.matching(conn, org_id, picked.wanted)
+        ids = monitor_list.matching(conn, org_id, picked.wanted)
     else:
         there = monitors.present(conn, org_id, chosen["monitor_ids"][: api.MOST_IDS])
         ids = [each for each in chosen["monitor_ids"] if each in there]
-    names = [row.monitor.spec.name for row in monitors.rows_of(conn, org_id, ids[:NAMED])]
+    names = [row.monitor.spec.name for row in monitor_list.rows_of(conn, org_id, ids[:NAMED])]
     return _Asked(len(ids), names, *monitors.bound_to(conn, org_id, ids))
 
 

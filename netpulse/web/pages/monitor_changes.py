@@ -8,9 +8,9 @@ from litestar import Response
 
 from netpulse.model.ids import Id, is_id
 from netpulse.model.monitor import MonitorSpec
-from netpulse.storage import alert_rules, monitors, parents
+from netpulse.storage import alert_rules, monitor_list, parents
 from netpulse.storage.db import Conn
-from netpulse.storage.monitors import MonitorRow
+from netpulse.storage.monitor_rows import MonitorRow
 from netpulse.web import limits, resource
 from netpulse.web.api import monitors as api
 from netpulse.web.call import Call
@@ -141,7 +141,7 @@ async def _form(
         types=forms.options(monitor_form.TYPES),
         methods=monitor_form.METHODS,
         records=monitor_form.RECORDS,
-        groups=await call.session.read(monitors.groups),
+        groups=await call.session.read(monitor_list.groups),
         parents=await _parents(call, row, shown),
         tested=result,
         advanced_open=monitor_form.advanced_open(shown, errors or {}),

@@ -6,7 +6,7 @@ from typing import Any
 
 from litestar import Response
 
-from netpulse.storage import monitors
+from netpulse.storage import monitor_list
 from netpulse.web import reading
 from netpulse.web.api import monitor_import as api
 from netpulse.web.api.monitor_import import ImportListAnswer, ImportListSpec
@@ -99,7 +99,7 @@ async def _form(
         status=status,
         form=forms.view(entered, errors),
         host_types=forms.options(HOST_TYPES),
-        groups=await call.session.read(monitors.groups),
+        groups=await call.session.read(monitor_list.groups),
         lines=[
             {
                 "line": each.line,

@@ -12,9 +12,10 @@ from msgspec import Struct
 from netpulse.model.ids import Id
 from netpulse.model.time import Millis
 from netpulse.model.watch import Status
-from netpulse.storage import monitors
+from netpulse.storage import monitor_list, monitors
 from netpulse.storage.db import Conn
-from netpulse.storage.monitors import MonitorFilter, MonitorRow
+from netpulse.storage.monitor_list import MonitorFilter
+from netpulse.storage.monitor_rows import MonitorRow
 from netpulse.web.api import monitors as api
 from netpulse.web.call import Call
 from netpulse.web.endpoint import VIEWER, page
@@ -53,8 +54,8 @@ def _listed(conn: Conn, org_id: Id, rows: list[MonitorRow], now: Millis) -> _Lis
         total=monitors.count(conn, org_id),
         covered=monitors.covered(conn, org_id, [id_ for id_, _ in ids]),
         bars=bars(conn, org_id, ids, now),
-        tags=monitors.tags(conn, org_id),
-        groups=monitors.groups(conn, org_id),
+        tags=monitor_list.tags(conn, org_id),
+        groups=monitor_list.groups(conn, org_id),
     )
 
 

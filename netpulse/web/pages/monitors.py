@@ -29,7 +29,7 @@ from netpulse.storage import (
 from netpulse.storage.db import Conn
 from netpulse.storage.incidents import IncidentFilter
 from netpulse.storage.maintenances import MaintenanceFilter
-from netpulse.storage.monitors import MonitorRow
+from netpulse.storage.monitor_rows import MonitorRow
 from netpulse.storage.table import Page
 from netpulse.web.api import checks as checks_api
 from netpulse.web.api import monitors as api

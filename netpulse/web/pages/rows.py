@@ -18,7 +18,7 @@ from netpulse.rules.days import Day, clipped, days, runs
 from netpulse.storage import alert_rules, channels, maintenance_spans, monitors, quotas, spans
 from netpulse.storage import runs as running
 from netpulse.storage.db import Conn
-from netpulse.storage.monitors import MonitorRow
+from netpulse.storage.monitor_rows import MonitorRow
 from netpulse.web.figures import duration, outages
 from netpulse.web.house import House
 from netpulse.web.languages import mark, say

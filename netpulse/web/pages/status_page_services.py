@@ -15,9 +15,10 @@ from netpulse.model.monitor import type_of
 from netpulse.model.status_page import StatusPage
 from netpulse.rules import status_pages as rules
 from netpulse.rules import targets
-from netpulse.storage import monitors, status_pages
+from netpulse.storage import monitor_list, monitors, status_pages
 from netpulse.storage.db import Conn
-from netpulse.storage.monitors import MonitorFilter, MonitorRow
+from netpulse.storage.monitor_list import MonitorFilter
+from netpulse.storage.monitor_rows import MonitorRow
 from netpulse.storage.table import Page
 from netpulse.web.call import Call
 from netpulse.web.endpoint import ADMIN, page
@@ -51,7 +52,7 @@ def _seen(conn: Conn, org_id: Id, page_id: Id, q: str, offset: int) -> _Seen | N
     return _Seen(
         item,
         monitors.names(conn, org_id, item.monitor_ids),
-        monitors.page(conn, org_id, wanted, offset, FOUND),
+        monitor_list.page(conn, org_id, wanted, offset, FOUND),
     )
 
 
