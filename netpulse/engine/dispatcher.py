@@ -28,7 +28,7 @@ from netpulse.engine.clock import Clock
 from netpulse.engine.figures import Figures
 from netpulse.engine.live import Hub
 from netpulse.engine.unwritten import NotStored, Unwritten, of_stored
-from netpulse.model.alert import Attempt, Event, Notice, NoticeStatus
+from netpulse.model.alert import PROBLEMS, Attempt, Notice, NoticeStatus
 from netpulse.model.ids import Id
 from netpulse.model.time import SECOND, Millis
 from netpulse.rules import messages, outbox
@@ -46,8 +46,6 @@ T = TypeVar("T")
 
 Lane = tuple[Id, Id | None]
 """A channel and a monitor."""
-
-_PROBLEMS = frozenset({Event.MONITOR_DOWN, Event.MONITOR_DEGRADED})
 
 IN_FLIGHT = 256
 CLAIM_SECONDS = 120
@@ -317,7 +315,7 @@ class Dispatcher:
         page_url = acknowledge_url = None
         if notice.incident_id is not None:
             page_url = self._links.page(f"/incidents/{notice.incident_id}")
-            if notice.event in _PROBLEMS and notice.incident_id in claim.unacknowledged:
+            if notice.event in PROBLEMS and notice.incident_id in claim.unacknowledged:
                 acknowledge_url = self._links.acknowledge(
                     notice.incident_id, notice.channel_id, now=now
                 )

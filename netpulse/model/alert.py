@@ -26,6 +26,10 @@ class Event(StrEnum):
     TEST = "test"
 
 
+PROBLEMS = frozenset({Event.MONITOR_DOWN, Event.MONITOR_DEGRADED})
+"""Events that say something is wrong with a monitor's state, and that have a recovery."""
+
+
 class NoticeStatus(StrEnum):
     """Where a notice stands."""
 

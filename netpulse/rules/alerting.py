@@ -1,31 +1,29 @@
 """Who is told what of a flip: every notice, the suppressed ones with their reason.
 
-The law is "Alerts: Rule" of the contract: one notice per (incident, transition, channel) however
-many rules ask; a problem that something holds back (`rules.holding`) waits and is told when that
-ends, if it still holds; a recovery is told exactly when its problem was.
+One notice per (incident, transition, channel), however many rules ask; a problem that something
+holds back (`rules.holding`) waits and is told when that ends, if it still holds; a recovery is told
+exactly when its problem was.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from msgspec import Struct
 from msgspec.structs import replace
 
-from netpulse.model.alert import Cause, Considered, Event, NoticeStatus, Rule, Suppressed
+from netpulse.model.alert import Cause, Event, NoticeStatus, Rule, Suppressed
 from netpulse.model.ids import Id
-from netpulse.model.time import MINUTE, Millis
+from netpulse.model.time import Millis
 from netpulse.model.watch import Flip, Status
 from netpulse.rules import condition, holding
 from netpulse.rules.holding import NOTHING, Holds
 from netpulse.rules.payload import payload, reason_of
 
 __all__ = [
-    "PROBLEMS",
     "Facts",
     "NoticeDraft",
     "ProblemNotice",
-    "considered",
     "due",
     "due_for_rules",
     "due_of_system",
@@ -35,9 +33,6 @@ __all__ = [
     "still_holds",
     "withdrawn",
 ]
-
-PROBLEMS = frozenset({Event.MONITOR_DOWN, Event.MONITOR_DEGRADED})
-"""Events that say something is wrong with a monitor's state, and that have a recovery."""
 
 
 class ProblemNotice(Struct, frozen=True, kw_only=True):
@@ -115,7 +110,7 @@ def due(flip: Flip, rules: Sequence[Rule], facts: Facts) -> list[NoticeDraft]:
     they were saved. At most one draft of a change a channel is not suppressed, and one that says
     that the monitor has begun to flap.
     """
-    ordered = sorted(rules, key=_age)
+    ordered = sorted(rules, key=age)
     flaps = _one_a_channel([wish for rule in ordered for wish in _flaps(flip, rule, facts)])
     begun = {one.channel_id for one in flaps if one.status is NoticeStatus.PENDING}
     facts = replace(facts, announced=facts.announced | begun)
@@ -128,7 +123,7 @@ def due_for_rules(
     event: Event, cause: Cause, rules: Sequence[Rule], facts: Facts, *, now: Millis
 ) -> list[NoticeDraft]:
     """Return every notice of something that these rules ask for, the older rules first."""
-    wishes = [_tell(event, cause, rule, facts, now) for rule in sorted(rules, key=_age)]
+    wishes = [_tell(event, cause, rule, facts, now) for rule in sorted(rules, key=age)]
     return _one_a_channel([_to(facts.active_channels, wish) for wish in wishes])
 
 
@@ -140,7 +135,7 @@ def due_of_system(
     Nothing holds these back: they are rare, and each says something of its own.
     """
     wishes: list[_Wish] = []
-    for rule in sorted(rules, key=_age):
+    for rule in sorted(rules, key=age):
         if event in condition.parse(rule.condition).events:
             draft = _draft(rule, event, NoticeStatus.PENDING)
             wishes.append(_to(active_channels, _Wish(replace(draft, next_attempt_at=at), 0)))
@@ -182,68 +177,6 @@ def speaks_later(rule: Rule) -> bool:
         return "down" in condition.parse(rule.condition).words
     except ValueError:
         return False
-
-
-def considered(
-    flip: Flip, rules: Sequence[Rule], drafts: Iterable[NoticeDraft]
-) -> tuple[Considered, ...]:
-    """Return what each rule that covers the monitor made of a flip, inactive ones too.
-
-    `drafts` are what `due` returned for the active ones. A rule has a line for each channel that
-    it has something to say to: its fallback may have been told of the problem.
-    """
-    best: dict[tuple[Id, Id], NoticeDraft] = {}
-    for draft in drafts:
-        key = draft.rule_id, draft.channel_id
-        # What says that it flaps comes first, and is what was told.
-        if key not in best or _weight(draft) < _weight(best[key]):
-            best[key] = draft
-    found: list[Considered] = []
-    for rule in sorted(rules, key=_age):
-        mine = [draft for (rule_id, _), draft in best.items() if rule_id == rule.id]
-        found += [_considered(rule, draft) for draft in mine]
-        if not mine:
-            found.append(_silent(flip, rule))
-    return tuple(found)
-
-
-def _considered(rule: Rule, draft: NoticeDraft) -> Considered:
-    verdict = "told"
-    if draft.status is NoticeStatus.SUPPRESSED:
-        verdict = "suppressed"
-    elif draft.held_for is not None:
-        verdict = "held"
-    reason = draft.held_for or draft.reason
-    return Considered(
-        rule_id=rule.id,
-        rule_name=rule.name,
-        channel_id=draft.channel_id,
-        verdict=verdict,
-        reason=None if reason is None else reason.value,
-        until=draft.next_attempt_at if draft.held_for is not None else None,
-    )
-
-
-def _silent(flip: Flip, rule: Rule) -> Considered:
-    """Return why a rule has written nothing."""
-    verdict, until = "not_asked", None
-    if not rule.is_active:
-        verdict = "inactive"
-    elif flip.opens and rule.escalation_minutes is not None and speaks_later(rule):
-        verdict, until = "later", flip.at + rule.escalation_minutes * MINUTE
-    return Considered(
-        rule_id=rule.id,
-        rule_name=rule.name,
-        channel_id=rule.channel_id,
-        verdict=verdict,
-        until=until,
-    )
-
-
-def _weight(draft: NoticeDraft) -> int:
-    if draft.status is NoticeStatus.SUPPRESSED:
-        return 2
-    return 0 if draft.held_for is None else 1
 
 
 def _events(flip: Flip) -> Iterator[tuple[str, Event]]:
@@ -411,5 +344,6 @@ def _order(wish: _Wish) -> tuple[int, Millis]:
     return wish.rank, wish.draft.next_attempt_at or 0
 
 
-def _age(rule: Rule) -> tuple[Millis, Id]:
+def age(rule: Rule) -> tuple[Millis, Id]:
+    """Return what rules are ordered by: the older ones first."""
     return rule.created_at, rule.id

@@ -7,16 +7,15 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from netpulse.model.alert import Cause, Event, Rule, Suppressed
+from netpulse.model.alert import PROBLEMS, Cause, Event, Rule, Suppressed
 from netpulse.model.time import MINUTE, SECOND, Millis
 from netpulse.rules import quiet
 
 LOOK_AGAIN: Millis = 15 * MINUTE
 """How often a notice is looked at that waits for something nobody knows the end of."""
 
-_STATES = frozenset({Event.MONITOR_DOWN, Event.MONITOR_DEGRADED})
 _MEASURES = frozenset({Event.MONITOR_THRESHOLD, Event.CERTIFICATE_EXPIRING})
-_OF_STATES = _STATES | {Event.MONITOR_UP, Event.MONITOR_FLAPPING}
+_OF_STATES = PROBLEMS | {Event.MONITOR_UP, Event.MONITOR_FLAPPING}
 
 
 class Hold(Struct, frozen=True):
@@ -44,7 +43,7 @@ def is_problem(event: Event, cause: Cause) -> bool:
     """Tell whether a notice says that something is wrong."""
     if event in _MEASURES:
         return cause is not Cause.RECOVERY
-    return event in _STATES or event is Event.MONITOR_FLAPPING
+    return event in PROBLEMS or event is Event.MONITOR_FLAPPING
 
 
 def hold(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from netpulse.model.alert import Cause, Event, Notice, NoticeStatus
+from netpulse.model.alert import PROBLEMS, Cause, Event, Notice, NoticeStatus
 from netpulse.model.ids import Id, new_id
 from netpulse.model.incident import Incident
 from netpulse.model.time import Millis
@@ -14,7 +14,7 @@ from netpulse.storage.conn import Conn
 from netpulse.storage.errors import Missing
 from netpulse.storage.incidents import AlreadyOver
 
-_PROBLEMS = (Event.MONITOR_DOWN.value, Event.MONITOR_DEGRADED.value)
+_PROBLEMS = tuple(event.value for event in PROBLEMS)
 
 
 class Acknowledged(Struct, frozen=True):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 from msgspec import Raw
 
-from netpulse.model.alert import Cause, Event, Notice, NoticeStatus, Suppressed
+from netpulse.model.alert import PROBLEMS, Cause, Event, Notice, NoticeStatus, Suppressed
 from netpulse.model.ids import Id, derived_id
 from netpulse.model.time import Millis
 from netpulse.model.watch import Status
@@ -14,7 +14,6 @@ from netpulse.storage import notice_rows
 from netpulse.storage.conn import Conn
 from netpulse.storage.notice_rows import COLUMNS, of_row
 
-_PROBLEMS = frozenset({Event.MONITOR_DOWN, Event.MONITOR_DEGRADED})
 _AT_ONCE = 1000
 """Notices whose fallback is told in one transaction."""
 
@@ -64,7 +63,7 @@ def tell(conn: Conn, notice_id: Id, now: Millis) -> None:
         return
     notice, (seq, transition_id, channel_id, is_active) = of_row(found[:-4]), found[-4:]
     recovery = None
-    if notice.event in _PROBLEMS and notice.held_for is None:
+    if notice.event in PROBLEMS and notice.held_for is None:
         recovery = conn.one(
             "SELECT id FROM alert_events WHERE channel_id = ? AND monitor_id = ? AND seq > ?"
             " AND event = ? AND status = 'pending' AND held_for IS NULL"

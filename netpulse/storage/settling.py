@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import msgspec
 
-from netpulse.model.alert import Attempt, Cause, Event, Suppressed
+from netpulse.model.alert import PROBLEMS, Attempt, Cause, Event, Suppressed
 from netpulse.model.ids import Id
 from netpulse.model.time import Millis
 from netpulse.rules import outbox
@@ -14,7 +14,7 @@ from netpulse.storage import alert_rules, fallbacks, incident_story
 from netpulse.storage.conn import Conn
 from netpulse.storage.notice_rows import COLUMNS, of_row
 
-_PROBLEMS = (Event.MONITOR_DOWN.value, Event.MONITOR_DEGRADED.value)
+_PROBLEMS = tuple(event.value for event in PROBLEMS)
 
 _UNCLAIM = "claimed_by = NULL, claimed_until = NULL"
 

@@ -17,7 +17,7 @@ from netpulse.model.monitor import Monitor
 from netpulse.model.org import Org
 from netpulse.model.time import Millis
 from netpulse.model.watch import Flip, Status
-from netpulse.rules import alerting, flapping, outbox
+from netpulse.rules import alerting, considered, flapping, outbox
 from netpulse.rules.alerting import Facts, NoticeDraft, ProblemNotice
 from netpulse.rules.holding import Holds
 from netpulse.rules.payload import payload, reason_of
@@ -105,7 +105,7 @@ def write(
         written.append(writer.write(draft, reason_of(flip, draft.event, about), about))
     return Told(
         notice_ids=_waiting(written),
-        considered=alerting.considered(flip, covering, drafts),
+        considered=considered.of_flip(flip, covering, drafts),
         rules=tuple(rules),
         waits_for_parent=any(one.held_for is Suppressed.PARENT_DOWN for one in drafts),
     )

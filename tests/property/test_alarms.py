@@ -16,7 +16,7 @@ from typing import Any
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from netpulse.model.alert import Cause, Event, Notice, NoticeStatus, QuietHours
+from netpulse.model.alert import PROBLEMS, Cause, Event, Notice, NoticeStatus, QuietHours
 from netpulse.model.ids import new_id
 from netpulse.model.maintenance import Coverage, Maintenance, Schedule
 from netpulse.model.monitor import Monitor
@@ -26,7 +26,6 @@ from netpulse.storage import monitors as stored
 from netpulse.storage.conn import Conn
 from tests.alarms import DOWN, SLOW, UP, Alarms, play, with_parent
 
-PROBLEMS = frozenset({Event.MONITOR_DOWN, Event.MONITOR_DEGRADED})
 NAMES = ("Router", "Shop", "Cart")
 
 rules = st.lists(

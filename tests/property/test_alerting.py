@@ -11,14 +11,13 @@ from hypothesis import strategies as st
 from msgspec import Struct
 from msgspec.structs import replace
 
-from netpulse.model.alert import Event, NoticeStatus, Rule, Suppressed
+from netpulse.model.alert import PROBLEMS, Event, NoticeStatus, Rule, Suppressed
 from netpulse.model.check import Check, Result
 from netpulse.model.ids import Id
 from netpulse.model.monitor import TcpSpec
 from netpulse.model.time import SECOND, Millis
 from netpulse.model.watch import Flip, Status, UnknownReason, Watch
 from netpulse.rules.alerting import (
-    PROBLEMS,
     Facts,
     NoticeDraft,
     ProblemNotice,

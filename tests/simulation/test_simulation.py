@@ -13,7 +13,7 @@ import pytest
 
 from netpulse.crypto.vault import Vault
 from netpulse.model import ids
-from netpulse.model.alert import Cause, Event, Notice, NoticeStatus
+from netpulse.model.alert import PROBLEMS, Cause, Event, Notice, NoticeStatus
 from netpulse.model.channel import MACHINES
 from netpulse.model.ids import Id
 from netpulse.model.time import DAY, HOUR, Millis
@@ -29,7 +29,6 @@ from tests.store import MASTER, NOW
 HOURS = float(os.environ.get("NETPULSE_SIMULATED_HOURS", "100"))
 """Of each life; a life has eight monitors."""
 LIVES = 4
-PROBLEMS = {Event.MONITOR_DOWN, Event.MONITOR_DEGRADED}
 LONGEST_WAIT = 26 * HOUR
 """Until the next look at a notice: a day of attempts, or quiet hours, and an hour of the clock."""
 
