@@ -42,10 +42,11 @@ OURS = {
     ("closing.py", "table"): "a table, named in the caller",
     ("maintenances.py", "_COVERED.format(all=2, ids=3, tags=4)"): "numbers of parameters",
     ("migrations/__init__.py", "number"): "the number of a migration",
-    ("monitors.py", "_marks(tags)"): _MARKS,
-    ("monitors.py", "_marks(wanted)"): _MARKS,
-    ("monitors.py", "keys"): "a query made of the condition below",
-    ("monitors.py", "where"): _CONDITION,
+    ("monitor_list.py", "keys"): "a query made of the condition below",
+    ("monitor_list.py", "marks(wanted)"): _MARKS,
+    ("monitor_list.py", "where"): _CONDITION,
+    ("monitors.py", "marks(tags)"): _MARKS,
+    ("monitors.py", "marks(wanted)"): _MARKS,
     ("places.py", "role"): "a word of the closed list of roles, or a column",
     ("raw/files.py", "schema"): "a layout, written in the source",
     ("raw/files.py", "version"): "the number of a layout",
@@ -65,6 +66,7 @@ OURS = {
     ("status_pages.py", "condition"): _CONDITION,
     ("table.py", "changes"): "columns of a Table, each with a question mark",
     ("table.py", "condition"): _CONDITION,
+    ("table.py", "marks(values)"): _MARKS,
     ("table.py", "names"): "columns of a Table",
 }
 """What else is put into SQL, and why nobody outside can say what it is."""

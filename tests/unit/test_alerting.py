@@ -1,4 +1,4 @@
-"""Who is told what: the rules of the contract, case by case."""
+"""Who is told what, case by case."""
 
 from __future__ import annotations
 
