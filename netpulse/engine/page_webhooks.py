@@ -4,6 +4,9 @@ sends the news to those who do.
 Strangers chose where these lead, so they go to public addresses only, whatever the organization of
 the page may reach itself. At least once: a message is sent and only then marked so, under an id
 that is the same at every attempt.
+
+Nor do strangers hold up others by answering slowly: one host has a few attempts at the same time,
+and all that are asked for the first time, fail, or took long the last time share half of the room.
 """
 
 from __future__ import annotations
@@ -14,6 +17,7 @@ import random
 from collections.abc import Callable
 from functools import partial
 from typing import Any
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -37,7 +41,17 @@ from netpulse.storage.errors import StorageTrouble
 log = logging.getLogger(__name__)
 
 AT_ONCE = 8
-"""Messages under way at the same time."""
+"""Messages under way at the same time; each takes `channels.base.SEND_SECONDS` at most."""
+HOST_AT_ONCE = 2
+"""Of those to the same host."""
+SLOW_AT_ONCE = 4
+"""Of those to whoever may be slow."""
+SLOW_SECONDS = 2.0
+"""A host that took so long for its last answer is slow."""
+MOST_SLOW = 10_000
+"""Slow hosts that are remembered; who is forgotten has to be slow once more."""
+WINDOW = 200
+"""Due ones that are looked at in one piece."""
 POLL_SECONDS = 30.0
 TROUBLE_SECONDS = 1.0
 STOP_SECONDS = 2.0
@@ -70,6 +84,12 @@ class PageWebhooks:
         self._chance = chance
         self._rounds = Rounds(self._round, name="webhooks of status pages")
         self._sending: dict[Id, asyncio.Task[None]] = {}
+        self._under_way: dict[Id, tuple[str, bool]] = {}
+        """Of each that is being sent: to which host, and whether that may be slow."""
+        self._passed_over: tuple[Id, ...] = ()
+        """Those that are due and wait for room; the end of an attempt makes some."""
+        self._slow: set[str] = set()
+        """Hosts that took long for their last answer."""
 
     @property
     def policy(self) -> AddressPolicy:
@@ -101,19 +121,42 @@ class PageWebhooks:
 
     async def _begin(self) -> bool:
         """Begin as many attempts as there is room for; tell whether there was any."""
-        room = AT_ONCE - len(self._sending)
-        if room <= 0:
-            return False
-        now = self._clock.now()
-        due = await self._db.read(subscribers.due, now, room, tuple(self._sending))
-        for one in due:
-            task = asyncio.get_running_loop().create_task(self._try(one))
-            self._sending[one.id] = task
-            task.add_done_callback(partial(self._ended, one))
-        return bool(due)
+        passed_over: list[Id] = []
+        begun = False
+        while len(self._sending) < AT_ONCE:
+            now, busy = self._clock.now(), (*self._sending, *passed_over)
+            due = await self._db.read(subscribers.due, now, WINDOW, busy)
+            for one in due:
+                host = _host(one)
+                may_be_slow = (
+                    one.confirmed_at is None or one.error is not None or host in self._slow
+                )
+                if self._has_room(host, may_be_slow):
+                    self._send(one, host, may_be_slow)
+                    begun = True
+                else:
+                    passed_over.append(one.id)
+            if len(due) < WINDOW:
+                break
+        self._passed_over = tuple(passed_over)
+        return begun
+
+    def _has_room(self, host: str, may_be_slow: bool) -> bool:
+        under_way = self._under_way.values()
+        return (
+            len(under_way) < AT_ONCE
+            and sum(each == host for each, _ in under_way) < HOST_AT_ONCE
+            and not (may_be_slow and sum(slow for _, slow in under_way) >= SLOW_AT_ONCE)
+        )
+
+    def _send(self, one: Subscriber, host: str, may_be_slow: bool) -> None:
+        self._under_way[one.id] = host, may_be_slow
+        task = asyncio.get_running_loop().create_task(self._try(one))
+        self._sending[one.id] = task
+        task.add_done_callback(partial(self._ended, one))
 
     def _ended(self, subscriber: Subscriber, task: asyncio.Task[None]) -> None:
-        del self._sending[subscriber.id]
+        del self._sending[subscriber.id], self._under_way[subscriber.id]
         self._rounds.wake()
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error("a webhook of a status page broke", exc_info=error, extra=_where(subscriber))
@@ -139,14 +182,26 @@ class PageWebhooks:
             "webhook-timestamp": str(now // SECOND),
         }
         body = msgspec.json.encode(fields)
+        began = self._clock.monotonic()
         try:
             if one.damage is not None:
                 raise DeliveryError(f"its address cannot be read: {one.damage}", permanent=True)
             await post(self._carrier, one.address, body, headers)
         except DeliveryError as error:
+            self._took(one, began)
             await self._record(self._failure(one, error))
         else:
+            self._took(one, began)
             await self._record(lambda conn: subscribers.taken(conn, one))
+
+    def _took(self, one: Subscriber, began: float) -> None:
+        """Remember whether a host was slow."""
+        if self._clock.monotonic() - began < SLOW_SECONDS:
+            self._slow.discard(_host(one))
+            return
+        if len(self._slow) >= MOST_SLOW:
+            self._slow.clear()
+        self._slow.add(_host(one))
 
     def _fields(self, conn: Conn, one: Subscriber) -> dict[str, Any] | None:
         """Return what is to be sent to a webhook, or None where there is nothing."""
@@ -192,7 +247,8 @@ class PageWebhooks:
         """Return the seconds until something is due."""
         if len(self._sending) >= AT_ONCE:
             return POLL_SECONDS  # the end of an attempt wakes us
-        at = await self._db.read(subscribers.next_due, tuple(self._sending))
+        busy = (*self._sending, *self._passed_over)
+        at = await self._db.read(subscribers.next_due, busy)
         wait = POLL_SECONDS if at is None else (at - self._clock.now()) / SECOND
         return min(max(wait, 0.001), POLL_SECONDS)
 
@@ -205,6 +261,11 @@ class PageWebhooks:
                 await asyncio.sleep(TROUBLE_SECONDS)
             else:
                 return
+
+
+def _host(subscriber: Subscriber) -> str:
+    """Return where a webhook leads; what cannot be read leads nowhere."""
+    return urlsplit(subscriber.address).hostname or ""
 
 
 def _where(subscriber: Subscriber) -> dict[str, str]:

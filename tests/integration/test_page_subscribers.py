@@ -23,7 +23,7 @@ from tests.api.test_status_pages import make, monitor, of
 from tests.clock import START, FakeClock
 from tests.conftest import Opener, Stage
 from tests.mailbox import Mailbox
-from tests.receiver import Receiver
+from tests.receiver import Delivery, Receiver
 from tests.subscribed import (
     PUBLIC_URL,
     READER,
@@ -408,6 +408,68 @@ async def test_questions_hold_up_no_news(stage: Stage) -> None:
         await turn(stage)
         due = await stage.house.db.read(subscribers.due, clock_of(stage).now(), 2, ())
         assert [one.confirmed_at is None for one in due] == [False, True]
+
+
+async def test_who_may_be_slow_leaves_room_for_the_others(stage: Stage) -> None:
+    """Questions to many hosts that never answer share half of the room."""
+    let_go = asyncio.Event()
+
+    async def silent(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await let_go.wait()
+        writer.close()
+
+    webhooks = stage.house.engine.page_webhooks
+    async with Receiver() as receiver, await asyncio.start_server(silent, "0.0.0.0", 0) as server:
+        alice = await subscribed(stage, receiver)
+        shop = await shop_of(alice)
+        port = server.sockets[0].getsockname()[1]
+        for n in range(2, 9):
+            url = f"http://127.0.0.{n}:{port}/"
+            assert (await ask(stage.client(), url, kind="webhook")).status_code == 200
+        await fail(stage, shop, START)
+        stage.house.engine.live.stir(stage.cast.acme.id)
+        await turn(stage)
+        assert await webhooks._begin()
+        assert len(webhooks._sending) == 4
+        clock_of(stage).advance(30)
+        await turn(stage)
+        assert await webhooks._begin()
+        assert len(webhooks._sending) == 5
+        assert [one.path for one in await receiver.wait_for(2)] == ["/hook", "/hook"]
+        # Those that wait are no reason to look again before an attempt has ended.
+        assert not await webhooks._begin()
+        assert await webhooks._next() == 30
+        let_go.set()
+        await webhooks.turn()
+
+
+async def test_one_host_has_little_room(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And whoever took long the last time is slow, until it was quick once more."""
+    monkeypatch.setattr(page_webhooks, "WINDOW", 2)
+    webhooks = stage.house.engine.page_webhooks
+    async with Receiver() as receiver:
+        alice = await subscribed(stage, receiver)
+        shop = await shop_of(alice)
+        for n in range(4):
+            await ask(stage.client(), f"{receiver.url}?{n}", kind="webhook")
+        await webhooks.turn()
+        assert len(receiver.ledger) == 5
+        assert receiver.most_at_once <= 2
+
+        def slowly(_: Delivery) -> int:
+            clock_of(stage).advance(2)
+            return 200
+
+        receiver.answer = slowly
+        await fail(stage, shop, START)
+        stage.house.engine.live.stir(stage.cast.acme.id)
+        await tell(stage)
+        assert webhooks._slow == {"127.0.0.1"}
+        receiver.answer = lambda _: 200
+        await mend(stage, shop, clock_of(stage).now())
+        await tell(stage, HOUR / SECOND)
+        assert len(receiver.ledger) == 7
+        assert webhooks._slow == set()
 
 
 async def test_410_ends_it(stage: Stage) -> None:
