@@ -67,6 +67,8 @@ class BoardUpdate(Struct, frozen=True, kw_only=True, gc=False):
     at: Millis
     status: IncidentStatus | None
     text: str
+    is_ours: bool = False
+    """Whether these are the product's own words (`rules.boards`), and nobody's."""
 
 
 class BoardIncident(Struct, frozen=True, kw_only=True):

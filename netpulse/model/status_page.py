@@ -107,6 +107,8 @@ class StatusPage(Struct, frozen=True, kw_only=True):
     title: str
     text: str = ""
     """Plain text below the title."""
+    language: str | None = None
+    """The code (BCP 47) of the one language it speaks; None: each reader's."""
     branding: Branding = Branding()
     domain: Domain | None = None
     password_hash: str | None = None

@@ -177,12 +177,16 @@ def _line(
     if entry.kind == "opened":
         status = entry.status or incident.status
         text = entry.message if is_manual else f"{about} does not work as it should."
-        if is_manual and text == incident.title:  # nothing more was said
+        is_said = is_manual and text != incident.title
+        if is_manual and not is_said:  # nothing more was said
             text = _STATUS_TEXTS[status]
-        return BoardUpdate(at=entry.at, status=status, text=text)
+        return BoardUpdate(at=entry.at, status=status, text=text, is_ours=not is_said)
     if entry.kind == "resolved":
         return BoardUpdate(
-            at=entry.at, status=IncidentStatus.RESOLVED, text=_end(incident.resolution, about)
+            at=entry.at,
+            status=IncidentStatus.RESOLVED,
+            text=_end(incident.resolution, about),
+            is_ours=True,
         )
     if entry.kind not in {"status", "update"}:
         return None
@@ -193,6 +197,7 @@ def _line(
         at=entry.at,
         status=entry.status,
         text=text or _STATUS_TEXTS[entry.status or incident.status],
+        is_ours=not text,
     )
 
 

@@ -35,7 +35,7 @@ _COLUMNS = (
     " domain, domain_token, domain_claimed_at, domain_verified_at, domain_verified_by,"
     " domain_checked_at, domain_problem, password_hash, is_indexed, shows_uptime,"
     " shows_response_times, groups, created_by, created_at, updated_at, version,"
-    " takes_subscribers"
+    " takes_subscribers, language"
 )
 _names = msgspec.json.Decoder(tuple[str, ...])
 
@@ -74,6 +74,7 @@ def _read(conn: Conn, row: Row) -> StatusPage:
         updated_at=row[25],
         version=row[26],
         takes_subscribers=bool(row[27]),
+        language=row[28],
     )
 
 
@@ -99,6 +100,7 @@ def _values(conn: Conn, page: StatusPage) -> Values:
         "slug": page.slug,
         "title": page.title,
         "text": page.text,
+        "language": page.language,
         "theme": page.branding.theme.value,
         "accent": colors.accent,
         "header": colors.header,

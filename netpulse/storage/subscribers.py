@@ -90,10 +90,22 @@ def end(conn: Conn, subscriber_id: Id) -> None:
 
 
 def end_all(conn: Conn, page_id: Id) -> None:
-    """Remove the subscribers of a page."""
-    rows = conn.all("SELECT id FROM status_page_subscribers WHERE page_id = ?", (page_id,))
+    """Remove the subscribers of a page, and whoever was asked."""
+    _end_those(conn, page_id, confirmed_too=True)
+
+
+def end_asked(conn: Conn, page_id: Id) -> None:
+    """Forget whoever was asked and has not answered; the question is of no use any more."""
+    _end_those(conn, page_id, confirmed_too=False)
+
+
+def _end_those(conn: Conn, page_id: Id, *, confirmed_too: bool) -> None:
+    rows = conn.all(
+        "DELETE FROM status_page_subscribers"
+        " WHERE page_id = ? AND (? OR confirmed_at IS NULL) RETURNING id",
+        (page_id, int(confirmed_too)),
+    )
     letters.recall_from(conn, [row[0] for row in rows], ENDED)
-    conn.execute("DELETE FROM status_page_subscribers WHERE page_id = ?", (page_id,))
 
 
 def count(conn: Conn, page_id: Id) -> tuple[int, int]:

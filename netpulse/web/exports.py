@@ -31,7 +31,8 @@ MEDIA = {"csv": "text/csv", "jsonl": "application/jsonl"}
 
 
 class BrokenOff(Exception):
-    """An export that is not sent to its end: the process stops, or the reader's right has ended."""
+    """An export that is not sent to its end: the process stops, the reader's right has ended, or
+    what it is of is gone."""
 
 
 def answer(call: Call, piece: Piece[C], name: str, kind: str) -> Stream:

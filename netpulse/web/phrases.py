@@ -136,6 +136,7 @@ PHRASES = (
     mark("must be a domain of your own, such as status.example.com"),
     mark("a colour is written #rrggbb, such as #1660b8"),
     mark("a page shows at most %(n)s monitors"),
+    mark("keep or remove those there are (%(n)s): they were not asked for this password"),
     mark("this is another server: enter the secret again"),
     mark("%(text)s is no address or network such as 192.0.2.7 or 192.0.2.0/24"),
     mark("%(address)s is %(what)s: this organization may only reach public addresses"),
@@ -145,6 +146,18 @@ PHRASES = (
     mark("could not be sent: %(error)s"),
     mark("not sent yet: %(why)s; it is tried again"),
 )
+
+TOLD = (
+    mark("Outage of %(name)s"),
+    mark("%(name)s does not work as it should."),
+    mark("%(name)s works again."),
+    mark("%(name)s is not watched any more."),
+    mark("We are looking into it."),
+    mark("The cause is known."),
+    mark("It should work again; we are watching whether it stays so."),
+    mark("Resolved."),
+)
+"""What `rules.boards` tells of an incident where nobody has written anything."""
 
 PLACEHOLDERS = (
     mark("the monitor's name"),
@@ -164,12 +177,22 @@ PLACEHOLDERS = (
 
 def phrase(message: str) -> str:
     """Return a message of the API in the language of the request."""
+    return _found(PHRASES, message)
+
+
+def told(text: str) -> str:
+    """Return the product's own words about an incident in the language of the request. What people
+    wrote is not to be asked for: it may be the same by chance."""
+    return _found(TOLD, text)
+
+
+def _found(known: tuple[str, ...], message: str) -> str:
     if code() == SOURCE:
         return message
     said = say(message)
     if said != message:
         return said
-    for text, pieces in _forms():
+    for text, pieces in _forms(known):
         values = _filled(pieces, message)
         if values is not None:
             return say(text, **values)
@@ -177,9 +200,9 @@ def phrase(message: str) -> str:
 
 
 @cache
-def _forms() -> tuple[tuple[str, tuple[str, ...]], ...]:
+def _forms(known: tuple[str, ...]) -> tuple[tuple[str, tuple[str, ...]], ...]:
     """Return those with placeholders, each with its pieces: text, name, text, …, text."""
-    return tuple((text, tuple(_PLACE.split(text))) for text in PHRASES if "%(" in text)
+    return tuple((text, tuple(_PLACE.split(text))) for text in known if "%(" in text)
 
 
 _PLACE = re.compile(r"%\((\w+)\)s")

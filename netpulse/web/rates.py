@@ -30,6 +30,9 @@ MOST_NAMES = 20_000
 when it is full shares one of `SHARED` counts with others, until names that went quiet make room."""
 SHARED = 1_024
 
+MOST_NOTED = 60
+"""Of who subscribes to a status page or leaves, so many an hour are written into the audit log."""
+
 
 class Taken(Struct, frozen=True, gc=False):
     """What came of asking for one."""
@@ -156,7 +159,9 @@ class Rates:
         "stray_links",
         "stray_pings",
         "subscribed_addresses",
+        "subscription_notes",
         "subscriptions",
+        "unnoted_subscriptions",
     )
 
     def __init__(self, limits: Limits) -> None:
@@ -187,3 +192,8 @@ class Rates:
         """The same, by status page."""
         self.subscribed_addresses = Rate(3, seconds=3600)
         """Questions whether somebody wants the news of a page, by whom they go to."""
+        self.subscription_notes = Rate(MOST_NOTED, seconds=3600)
+        """Rows of the audit log about who subscribes or leaves, by status page, in an hour:
+        strangers write them, and nothing is ever taken out of it."""
+        self.unnoted_subscriptions = Rate(1, seconds=3600)
+        """Rows that say that there are more of them."""

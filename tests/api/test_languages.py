@@ -11,6 +11,9 @@ import pytest
 
 from netpulse.config import Config, Server
 from netpulse.web import figures, languages, phrases
+from tests.api.test_monitors import fail
+from tests.api.test_status_pages import make, monitor, of
+from tests.clock import START
 from tests.conftest import Opener, Stage
 
 GERMAN = {"Accept-Language": "de-AT,de;q=0.9,en;q=0.5"}
@@ -226,6 +229,48 @@ class TestStatusPages:
         await self.make(alice)
         page = await house.client().get("/status/acme", headers={"Cookie": "np_language=de"})
         assert "No services yet" in page.text
+
+    async def test_one_language_for_everybody(self, house: Stage, alice: httpx.AsyncClient) -> None:
+        body = {"slug": "acme", "title": "Acme", "language": "de"}
+        made = await alice.post("/v1/status-pages", json=body)
+        assert made.json()["data"]["language"] == "de"
+        url = f"/v1/status-pages/{made.json()['data']['id']}"
+        german, english = [
+            await house.client().get("/status/acme", headers=headers) for headers in (GERMAN, {})
+        ]
+        assert "Noch keine Dienste" in english.text
+        assert english.text == german.text
+        assert english.headers["vary"] == "Accept-Encoding"
+        for path in ("/history", "/subscribe"):
+            assert '<html lang="de"' in (await house.client().get(f"/status/acme{path}")).text
+        wrong = await alice.put(url, json=body | {"language": "fr"})
+        assert wrong.json()["error"]["details"]["errors"] == [
+            {"path": "$.language", "message": "is none of en, de, or null"}
+        ]
+        assert (await alice.put(url, json=body | {"language": None})).status_code == 200
+        assert "No services yet" in (await house.client().get("/status/acme")).text
+        # Nor does a preview in one language show up in another.
+        preview = f"/status-pages/{made.json()['data']['id']}/preview"
+        assert "Noch keine Dienste" in (await alice.get(preview, headers=GERMAN)).text
+        assert "No services yet" in (await alice.get(preview)).text
+
+    async def test_own_words_of_incidents_and_nobody_elses(
+        self, house: Stage, alice: httpx.AsyncClient
+    ) -> None:
+        """What people wrote stays as it is, though NetPulse might have said the same."""
+        shop = await monitor(alice)
+        await make(alice, groups=of(shop))
+        await fail(house, shop, START)
+        body = {"title": "Outage of everything", "message": "Shop works again."}
+        manual = await alice.post("/v1/incidents", json=body | {"monitor_ids": [shop]})
+        assert manual.status_code == 201
+        page = (await house.client().get("/status/acme", headers=GERMAN)).text
+        assert "Ausfall: Shop" in page
+        assert "Shop funktioniert nicht, wie es soll." in page
+        assert "Outage of everything" in page
+        assert "Shop works again." in page
+        english = (await house.client().get("/status/acme")).text
+        assert "Outage of Shop" in english
 
     async def test_feeds_say_the_same_to_everybody(
         self, house: Stage, alice: httpx.AsyncClient

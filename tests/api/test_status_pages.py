@@ -54,6 +54,7 @@ class TestVerbs:
             "path": "/status/acme",
             "title": "Acme",
             "text": "Hello",
+            "language": None,
             "branding": {
                 "logo": None,
                 "colors": {"accent": None, "header": None},

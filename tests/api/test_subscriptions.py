@@ -6,18 +6,22 @@ import asyncio
 import csv
 import io
 import json
+from concurrent.futures import Future
 
 import httpx
 import pytest
+from litestar.exceptions import LitestarException
 from msgspec.structs import replace
 
 from netpulse.config import Config, Server
 from netpulse.model.letter import LetterKind
+from netpulse.model.subscriber import Subscriber
 from netpulse.model.time import DAY, HOUR, MINUTE, SECOND, rfc3339
 from netpulse.rules.addresses import AddressPolicy
 from netpulse.storage import letters, subscribers
 from netpulse.storage.db import Conn
 from netpulse.web.api import subscribers as api
+from netpulse.web.rates import Rate
 from netpulse.web.status import subscribing
 from tests.api.test_monitors import sent
 from tests.api.test_pages import led_to
@@ -264,6 +268,57 @@ class TestAsking:
         assert (await ask(client, slug="inside")).status_code == 200
         assert len(await stage.letters()) == 1
 
+    @pytest.mark.parametrize(("said", "left"), [("keep", [READER]), ("remove", [])])
+    async def test_who_came_before_the_password(
+        self, stage: Stage, said: str, left: list[str]
+    ) -> None:
+        await subscribe(stage)
+        await ask(stage.client(), "asked@mail.example")
+        (letter,) = await stage.letters()
+        (page,) = sent(await admin(stage).get("/v1/status-pages"))
+        url = f"/v1/status-pages/{page['id']}"
+        refused = await admin(stage).put(url, json=page | {"password": "open sesame"})
+        assert refused.status_code == 400
+        assert refused.json()["error"]["details"]["errors"] == [
+            {
+                "path": "$.subscribers",
+                "message": "keep or remove those there are (1): they were not asked for this"
+                " password",
+            }
+        ]
+        assert (await stage.client().get("/status/acme")).status_code == 200
+        body = page | {"password": "open sesame", "subscribers": said}
+        assert sent(await admin(stage).put(url, json=body))["password_set"] is True
+        assert await addresses(stage) == left
+        # Who was asked may ask again, and needs the password for it.
+        confirm = await stage.client().post(link_in(letter.text))
+        assert "The subscription has ended" in confirm.text
+        assert await stage.letters() == []
+        audit = await stage.actions(stage.cast.acme.id)
+        removed = ["status_page.subscribers_removed"] if said == "remove" else []
+        assert audit[2:] == [*removed, "status_page.updated"]
+        if removed:
+            assert (await stage.payloads(stage.cast.acme.id))[-2]["before"] == {"subscribers": 1}
+
+    async def test_the_form_asks_what_becomes_of_them(self, stage: Stage) -> None:
+        (page,) = sent(await admin(stage).get("/v1/status-pages"))
+        here = f"/status-pages/{page['id']}"
+        client = await browser(stage)
+        assert "Present subscribers" not in (await client.get(here)).text
+        await subscribe(stage)
+        form = {"title": "Acme", "slug": "acme", "takes_subscribers": "true"}
+        assert (
+            "1 reader is subscribed. Choose when you set a password"
+            in (await client.get(here)).text
+        )
+        refused = await client.post(here, data=form | {"password": "open sesame"})
+        why = "Present subscribers: keep or remove those there are (1): they were not asked for"
+        assert (refused.status_code, why in refused.text) == (400, True)
+        assert "open sesame" not in refused.text
+        done = await client.post(here, data=form | {"subscribers": "remove"})
+        assert done.status_code == 303
+        assert await addresses(stage) == []
+
     async def test_no_such_page(self, stage: Stage) -> None:
         assert (await ask(stage.client(), slug="nobody")).status_code == 404
 
@@ -353,6 +408,22 @@ class TestTheLinks:
             "status_page.subscribed",
             "status_page.unsubscribed",
         ]
+
+    async def test_strangers_fill_no_audit_log(
+        self, stage: Stage, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(stage.house.rates, "subscription_notes", Rate(3, seconds=3600))
+        for n in range(4):
+            path = await subscribe(stage, f"reader{n}@mail.example")
+            await stage.client().post(path)
+        each = ["status_page.subscribed", "status_page.unsubscribed"]
+        noted = [*each, each[0], "status_page.subscriptions_unnoted"]
+        assert (await stage.actions(stage.cast.acme.id))[1:] == noted
+        (*_, last) = await stage.payloads(stage.cast.acme.id)
+        assert last["after"] == {"noted_an_hour": 60}
+        clock_of(stage).advance(2 * HOUR / SECOND)
+        await subscribe(stage)
+        assert (await stage.actions(stage.cast.acme.id))[1:] == [*noted, each[0]]
 
     async def test_the_button_of_a_mail_program(self, stage: Stage) -> None:
         """RFC 8058: no cookie, no origin of ours, and the one field."""
@@ -509,6 +580,36 @@ class TestWhoSeesThem:
         assert (await stage.client(headers=stage.cast.bob.headers).get(url)).status_code == 403
         charlie = stage.client(headers=stage.cast.charlie.headers)
         assert (await charlie.get(url, params={"format": "csv"})).status_code == 404
+
+    async def test_an_export_of_a_page_that_is_deleted_breaks_off(
+        self, stage: Stage, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Not a short file that looks whole."""
+        monkeypatch.setattr(api, "AT_ONCE", 1)
+        for reader in (READER, "second@mail.example"):
+            await subscribe(stage, reader)
+        page_id = str((await listed(stage))[0]["status_page_id"])
+        really = subscribers.following
+        read: list[str] = []
+
+        def following(conn: Conn, of: str, after: str, limit: int) -> list[Subscriber]:
+            read.append(after)
+            found = really(conn, of, after, limit)
+            deleting.append(asyncio.run_coroutine_threadsafe(delete(), loop))
+            deleting[-1].result(10)
+            return found
+
+        async def delete() -> None:
+            answer = await admin(stage).delete(f"/v1/status-pages/{page_id}")
+            assert answer.status_code == 200
+
+        loop = asyncio.get_running_loop()
+        deleting: list[Future[None]] = []
+        monkeypatch.setattr(subscribers, "following", following)
+        with pytest.raises(LitestarException) as broken:
+            await admin(stage).get(f"/v1/status-pages/{page_id}/subscribers/export")
+        assert "BrokenOff" in repr(broken.value.__cause__)
+        assert read == [""]
 
     async def test_a_webhook_shows_no_more_than_its_host(self, stage: Stage) -> None:
         secret = "https://hooks.example/services/T000/B000/s3cr3t"

@@ -27,6 +27,7 @@ from netpulse.storage.migrations import (
     m0013_badges,
     m0014_subscribers,
     m0015_shares,
+    m0016_page_language,
 )
 
 Step = Callable[[Database], None]
@@ -55,6 +56,7 @@ STEPS: tuple[tuple[str, Step], ...] = (
     ("0013_badges", _script(m0013_badges.SQL)),
     ("0014_subscribers", _script(m0014_subscribers.SQL)),
     ("0015_shares", _script(m0015_shares.SQL)),
+    ("0016_page_language", _script(m0016_page_language.SQL)),
 )
 
 LATEST = len(STEPS)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct
 
@@ -69,6 +69,8 @@ class StatusPageSpec(Struct, frozen=True, kw_only=True):
     title: Annotated[str, Meta(min_length=1, max_length=200)]
     text: Annotated[str, Meta(max_length=5000)] = ""
     """Plain text below the title."""
+    language: Annotated[str, Meta(max_length=20)] | None = None
+    """The one language that it speaks to everybody, en or de; null: each reader's."""
     branding: BrandingSpec = BrandingSpec()
     custom_domain: Annotated[str, Meta(max_length=300)] | None = None
     """A domain of your own that leads to the page; see `domain` for how it is proved."""
@@ -79,6 +81,9 @@ class StatusPageSpec(Struct, frozen=True, kw_only=True):
     figures: FiguresSpec = FiguresSpec()
     takes_subscribers: bool = True
     """Whether readers may ask to be told what it tells; those who have asked stay subscribed."""
+    subscribers: Literal["keep", "remove"] | None = None
+    """Write-only: what becomes of those there are. It must be said when a password is set, for they
+    did not need it; remove does so without one, too."""
     groups: Annotated[list[GroupSpec], Meta(max_length=rules.MOST_GROUPS)] = []
 
 
@@ -119,6 +124,7 @@ class StatusPageAnswer(Struct, frozen=True, kw_only=True):
     """Where it is, below this server's address."""
     title: str
     text: str
+    language: str | None
     branding: BrandingAnswer
     custom_domain: str | None
     domain: DomainAnswer | None
@@ -157,6 +163,7 @@ def entered(page: StatusPage) -> dict[str, Any]:
         "slug": page.slug,
         "title": page.title,
         "text": page.text,
+        "language": page.language,
         "branding": BrandingAnswer(
             logo=None if path is None else page_path(page) + path,
             colors=ColorsSpec(

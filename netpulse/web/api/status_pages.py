@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 from urllib.parse import urlsplit
 
 from msgspec import Struct
@@ -29,7 +29,7 @@ from netpulse.model.user import Actor
 from netpulse.rules import colors, logos
 from netpulse.rules import status_pages as rules
 from netpulse.rules.logos import Picture, PictureRefused
-from netpulse.storage import audit, monitors, status_pages
+from netpulse.storage import audit, monitors, page_news, status_pages, subscribers
 from netpulse.storage.db import Conn
 from netpulse.storage.table import Page
 from netpulse.web import reading
@@ -45,6 +45,7 @@ from netpulse.web.api.status_page_answers import (
 from netpulse.web.endpoint import ADMIN, VIEWER
 from netpulse.web.errors import Problem, conflict, invalid
 from netpulse.web.house import House
+from netpulse.web.languages import LANGUAGES
 from netpulse.web.resource import ListQuery, Noun, verbs
 from netpulse.web.session import Deed, OrgSession
 
@@ -62,6 +63,7 @@ class Draft(Struct, frozen=True, kw_only=True):
     slug: str
     title: str
     text: str
+    language: str | None
     theme: Theme
     colors: Colors
     logo: str | None
@@ -73,6 +75,7 @@ class Draft(Struct, frozen=True, kw_only=True):
     is_indexed: bool
     figures: Figures
     takes_subscribers: bool
+    subscribers: Literal["keep", "remove"] | None
     groups: tuple[Group, ...]
 
 
@@ -127,6 +130,7 @@ class StatusPages(Noun[Draft, StatusPage, StatusPage, ListQuery]):
         filled = _filled(deed, old, spec)
         stored = status_pages.replace(deed.conn, filled, expected_version=old.version, now=deed.now)
         _put_logo(deed, stored, spec)
+        _settle_subscribers(deed, stored, spec)
         return stored
 
     def delete(self, deed: Deed, old: StatusPage) -> None:
@@ -198,10 +202,14 @@ def draft_of(spec: StatusPageSpec) -> Draft:
         except ValueError as error:
             problems.append(Problem("$.custom_domain", str(error)))
     _check_password(spec.password, problems)
+    language = (spec.language or "").strip().lower() or None
+    if language is not None and language not in LANGUAGES:
+        problems.append(Problem("$.language", f"is none of {', '.join(LANGUAGES)}, or null"))
     draft = Draft(
         slug=slug,
         title=title,
         text=spec.text.strip(),
+        language=language,
         theme=spec.branding.theme,
         colors=_colors(spec.branding.colors, problems),
         logo=kept,
@@ -211,6 +219,7 @@ def draft_of(spec: StatusPageSpec) -> Draft:
         is_indexed=spec.is_indexed,
         figures=Figures(uptime=spec.figures.uptime, response_times=spec.figures.response_times),
         takes_subscribers=spec.takes_subscribers,
+        subscribers=spec.subscribers,
         groups=_groups(spec.groups, problems),
     )
     reading.at_least_one(problems)
@@ -307,6 +316,7 @@ def _filled(deed: Deed, page: StatusPage, draft: Draft) -> StatusPage:
         slug=draft.slug,
         title=draft.title,
         text=draft.text,
+        language=draft.language,
         branding=Branding(theme=draft.theme, colors=draft.colors, logo=logo),
         domain=_domain(deed, page, draft.domain),
         password_hash=hashed,
@@ -366,6 +376,28 @@ def _put_logo(deed: Deed, stored: StatusPage, draft: Draft) -> None:
         status_pages.put_logo(deed.conn, stored.id, draft.picture.body)
     elif stored.branding.logo is None:
         status_pages.put_logo(deed.conn, stored.id, None)
+
+
+def _settle_subscribers(deed: Deed, stored: StatusPage, draft: Draft) -> None:
+    """Do what was said of those who are told what a page tells.
+
+    Raises:
+        ApiError: 400 if a password is set and nothing was said of those who did not need it.
+    """
+    told, _ = subscribers.count(deed.conn, stored.id)
+    if draft.password and told and draft.subscribers is None:
+        why = f"keep or remove those there are ({told}): they were not asked for this password"
+        raise invalid([Problem("$.subscribers", why)])
+    if draft.password:
+        # Who asked may ask again, behind the password.
+        subscribers.end_asked(deed.conn, stored.id)
+    if draft.subscribers != "remove":
+        return
+    subscribers.end_all(deed.conn, stored.id)
+    page_news.rest(deed.conn, stored.id)
+    if told:
+        gone = {"subscribers": told}
+        deed.note("status_page.subscribers_removed", "status_page", stored.id, before=gone)
 
 
 def _domain(deed: Deed, page: StatusPage, name: str | None) -> Domain | None:

@@ -135,7 +135,12 @@ async def exported(call: Call, page_id: Id, kind: Literal["csv", "jsonl"]) -> St
 
     slug = await call.session.change(work)
 
+    org_id = call.session.org_id
+
     def piece(conn: Conn, after: Id | None) -> tuple[bytes, Id | None]:
+        if status_pages.get(conn, org_id, page_id) is None:
+            # Deleted meanwhile, and its subscribers with it: what is left is not the whole list.
+            raise exports.BrokenOff
         found = subscribers.following(conn, page_id, after or "", AT_ONCE)
         last = found[-1].id if len(found) == AT_ONCE else None
         rows = [shown(row) for row in found]

@@ -234,7 +234,7 @@ async def _form(
             {"name": name, "label": say(ABOUT[name])} for name in RESOURCES if name in _USED
         ],
         singles=[
-            {"value": value, "label": label}
+            {"value": value, "label": say(label)}
             for value, label in SINGLE.items()
             if value == METRICS or value.partition(":")[0] in _USED
         ],

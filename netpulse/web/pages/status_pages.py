@@ -14,7 +14,7 @@ from netpulse.rules import logos
 from netpulse.storage import status_pages, subscribers
 from netpulse.storage.db import Conn
 from netpulse.storage.table import Page
-from netpulse.web import resource
+from netpulse.web import languages, resource
 from netpulse.web.api import status_page_answers as answers
 from netpulse.web.api.status_pages import STATUS_PAGES
 from netpulse.web.call import Call
@@ -25,6 +25,7 @@ from netpulse.web.pages import forms, render
 from netpulse.web.pages.monitors import pager
 from netpulse.web.pages.render import redirect
 from netpulse.web.status import views
+from netpulse.web.status.routes import overview_of, speak
 
 HERE = "/status-pages"
 ACTIVE = mark("Status pages")
@@ -33,12 +34,14 @@ LABELS = {
     "slug": mark("Address"),
     "title": mark("Title"),
     "text": mark("Text"),
+    "language": mark("Language"),
     "branding.theme": mark("Theme"),
     "branding.colors.accent": mark("Links and buttons"),
     "branding.colors.header": mark("Behind the title"),
     "branding.logo": mark("Logo"),
     "custom_domain": mark("Domain"),
     "password": mark("Password"),
+    "subscribers": mark("Present subscribers"),
     "groups": mark("Services"),
 }
 BOXES = ("is_indexed", "takes_subscribers", "figures.uptime", "figures.response_times")
@@ -53,6 +56,12 @@ THEMES = [
     {"value": Theme.LIGHT.value, "label": mark("light")},
     {"value": Theme.DARK.value, "label": mark("dark")},
 ]
+BECOMES = [
+    {"value": "", "label": mark("as it is")},
+    {"value": "keep", "label": mark("go on telling them")},
+    {"value": "remove", "label": mark("remove them")},
+]
+"""What becomes of subscribers."""
 _TABS = (
     (mark("Settings"), ""),
     (mark("Services"), "/services"),
@@ -221,6 +230,7 @@ def _values(form: forms.Form, item: StatusPage | None) -> dict[str, Any]:
         "slug": form.text("slug") or _slug(title),
         "title": title,
         "text": form.text("text"),
+        "language": form.optional("language"),
         "branding": {
             "logo": kept["branding"]["logo"],
             "theme": form.text("branding.theme") or Theme.AUTO.value,
@@ -233,6 +243,7 @@ def _values(form: forms.Form, item: StatusPage | None) -> dict[str, Any]:
         "password": form.secret("password"),
         "is_indexed": form.checked("is_indexed"),
         "takes_subscribers": form.checked("takes_subscribers"),
+        "subscribers": form.optional("subscribers"),
         "figures": {
             "uptime": form.checked("figures.uptime"),
             "response_times": form.checked("figures.response_times"),
@@ -252,6 +263,7 @@ def _entered(item: StatusPage) -> dict[str, Any]:
         "slug": item.slug,
         "title": item.title,
         "text": item.text,
+        "language": item.language or "",
         "branding.theme": item.branding.theme.value,
         "branding.colors.accent": colors.accent or "",
         "branding.colors.header": colors.header or "",
@@ -279,6 +291,9 @@ def _placed(error: ApiError, found: dict[str, str]) -> dict[str, str]:
 async def _form(
     call: Call, item: StatusPage | None, form: dict[str, Any], *, status: int = 200
 ) -> Response[bytes]:
+    told = 0
+    if item is not None:
+        told, _ = await call.house.db.read(subscribers.count, item.id)
     return await render.page(
         call,
         "status_pages/form.html",
@@ -288,6 +303,12 @@ async def _form(
         tabs=[] if item is None else tabs(item, "Settings"),
         form=form,
         themes=forms.options(THEMES),
+        languages=[
+            {"value": "", "label": say("each reader's own")},
+            *({"value": code, "label": name} for code, name in languages.LANGUAGES.items()),
+        ],
+        told=told,
+        becomes=forms.options(BECOMES),
         base=call.base,
         logo_kib=logos.MOST_BYTES // 1024,
     )
@@ -346,8 +367,8 @@ async def preview(call: Call) -> Response[bytes]:
     shown = await call.house.shelf.look(item.slug)
     if shown is None:
         raise not_found("status page")
-    base = answers.page_path(item)
-    made = await call.house.shelf.render(shown, f"page{base}", views.overview(base))
+    speak(call, item)
+    made = await overview_of(call, shown, answers.page_path(item))
     return Response(made.body, media_type=made.media_type, headers={"Cache-Control": "no-store"})
 
 

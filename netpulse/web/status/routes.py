@@ -24,7 +24,7 @@ from netpulse.web.languages import say
 from netpulse.web.pages import forms
 from netpulse.web.phrases import phrase
 from netpulse.web.status import gate, sending, views
-from netpulse.web.status.shelf import Shown, rendered
+from netpulse.web.status.shelf import Rendered, Shown, rendered
 
 FOR_EVER = "public, max-age=31536000, immutable"
 BADGE = sending.ANYWHERE | sending.PICTURE
@@ -53,16 +53,18 @@ def origin_of(call: Call, page: StatusPage) -> str:
     return f"{scheme}://{host}" if _HOST.fullmatch(host) else ""
 
 
-def speak(call: Call) -> None:
-    """Speak the language that the browser asks for: what somebody has chosen for NetPulse itself is
-    no matter of a status page."""
-    languages.use(languages.of_request(call.request.headers.get("accept-language", "")))
+def speak(call: Call, page: StatusPage | None = None) -> None:
+    """Speak the page's one language, if it has one, else that which the browser asks for: what
+    somebody has chosen for NetPulse itself is no matter of a status page."""
+    chosen = "" if page is None or page.language is None else page.language
+    languages.use(languages.of_request(call.request.headers.get("accept-language", ""), chosen))
 
 
 async def _visited(call: Call) -> Shown | Response[bytes]:
     """Return the page, or what asks for its password."""
     speak(call)
     shown = await gate.found(call, call.request.path_params["slug"])
+    speak(call, shown.page)
     if gate.is_open(call, shown.page):
         return shown
     return asked_password(call, shown.page)
@@ -98,9 +100,13 @@ async def overview(call: Call) -> Response[bytes]:
     shown = await _visited(call)
     if isinstance(shown, Response):
         return shown
-    base, spoken = base_of(call), languages.code()
-    made = await call.house.shelf.render(shown, f"page {spoken}{base}", views.overview(base))
-    return sending.answer(call, shown, made)
+    return sending.answer(call, shown, await overview_of(call, shown, base_of(call)))
+
+
+async def overview_of(call: Call, shown: Shown, base: str) -> Rendered:
+    """Return the page itself in the language of this request."""
+    name = f"page {languages.code()}{base}"
+    return await call.house.shelf.render(shown, name, views.overview(base))
 
 
 @page("POST", "/status/{slug:str}", access=PUBLIC)
@@ -108,6 +114,7 @@ async def enter(call: Call) -> Response[bytes]:
     """Take the password."""
     speak(call)
     shown = await gate.found(call, call.request.path_params["slug"])
+    speak(call, shown.page)
     form = await forms.read(call)
     try:
         is_in = await gate.admit(call, shown.page, form.raw("password"))

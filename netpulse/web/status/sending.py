@@ -27,8 +27,9 @@ def answer(
     `headers` are those of a page that everybody may read; one with a password goes without.
     """
     is_private = shown.page.password_hash is not None
-    # Feeds, badges and style sheets say the same to everybody.
-    spoken = ("Accept-Language",) if made.media_type == "text/html" else ()
+    # Feeds, badges and style sheets say the same to everybody, and so does a page of one language.
+    is_spoken = made.media_type == "text/html" and shown.page.language is None
+    spoken = ("Accept-Language",) if is_spoken else ()
     found = {
         "Cache-Control": f"{'private' if is_private else 'public'}, max-age={SECONDS}",
         "ETag": made.tag,

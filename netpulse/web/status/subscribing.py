@@ -8,6 +8,7 @@ the subscription, at any time.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from typing import Literal
 
 from msgspec import Struct
@@ -32,6 +33,7 @@ from netpulse.web.call import Call
 from netpulse.web.errors import ApiError, Problem, conflict, invalid, too_many
 from netpulse.web.house import House
 from netpulse.web.proxies import bucket
+from netpulse.web.rates import MOST_NOTED
 
 ANSWER_SECONDS = 0.25
 """When the answer goes out, counted from the request: whether anything had to be written or not."""
@@ -49,6 +51,14 @@ class Offer(Struct, frozen=True):
 
     email: bool
     webhook: bool
+
+
+class _Row(Struct, frozen=True):
+    """What the audit log will say."""
+
+    actor: Actor
+    action: str
+    after: Mapping[str, str | int]
 
 
 class Found(Struct, frozen=True):
@@ -196,11 +206,12 @@ async def confirm(call: Call) -> Found:
     """Confirm a subscription by its link; returns what it was before. Raises as `find`."""
     found = await find(call)
     if found.state == "open" and found.subscriber is not None:
-        return await call.house.db.write(_confirm, found.subscriber.id, _actor(call), call.now)
+        row = _row(call, found.subscriber, "status_page.subscribed")
+        return await call.house.db.write(_confirm, found.subscriber.id, row, call.now)
     return found
 
 
-def _confirm(conn: Conn, subscriber_id: Id, actor: Actor, now: Millis) -> Found:
+def _confirm(conn: Conn, subscriber_id: Id, row: _Row | None, now: Millis) -> Found:
     found = _find(conn, subscriber_id, now)
     subscriber, page = found.subscriber, found.page
     if found.state != "open" or subscriber is None or page is None:
@@ -208,7 +219,7 @@ def _confirm(conn: Conn, subscriber_id: Id, actor: Actor, now: Millis) -> Found:
     if subscribers.count(conn, page.id)[0] == 0:
         page_news.begin(conn, page.id, now)
     subscribers.confirm(conn, subscriber, page_news.latest(conn, page.id), now)
-    _note(conn, page, subscriber, actor, "status_page.subscribed", now)
+    _note(conn, page, row, now)
     return found
 
 
@@ -216,17 +227,19 @@ async def end(call: Call) -> Found:
     """End a subscription by its link; returns what it was before. Raises as `find`."""
     found = await find(call)
     if found.subscriber is not None:
-        return await call.house.db.write(_end, found.subscriber.id, _actor(call), call.now)
+        row = None
+        if found.subscriber.confirmed_at is not None:
+            row = _row(call, found.subscriber, "status_page.unsubscribed")
+        return await call.house.db.write(_end, found.subscriber.id, row, call.now)
     return found
 
 
-def _end(conn: Conn, subscriber_id: Id, actor: Actor, now: Millis) -> Found:
+def _end(conn: Conn, subscriber_id: Id, row: _Row | None, now: Millis) -> Found:
     found = _find(conn, subscriber_id, now)
     if found.subscriber is None or found.page is None:
         return found
     remove(conn, found.subscriber)
-    if found.subscriber.confirmed_at is not None:
-        _note(conn, found.page, found.subscriber, actor, "status_page.unsubscribed", now)
+    _note(conn, found.page, row, now)
     return found
 
 
@@ -241,13 +254,24 @@ def record(subscriber: Subscriber) -> dict[str, str]:
     return {"subscriber_id": subscriber.id, "kind": subscriber.kind.value}
 
 
-def _note(
-    conn: Conn, page: StatusPage, subscriber: Subscriber, actor: Actor, action: str, now: Millis
-) -> None:
-    audit.append(
-        conn, page.org_id, actor, action, "status_page", page.id, None, record(subscriber), now
-    )
+def _row(call: Call, subscriber: Subscriber, action: str) -> _Row | None:
+    """Return the row of the audit log about a subscriber; once there are as many as a page may have
+    in an hour, the one that says so, and then none.
+
+    The list of subscribers itself says since when each has been one.
+    """
+    rates, at = call.house.rates, call.house.clock.monotonic()
+    actor = Actor(kind="system", label="a subscriber", ip=call.origin.ip)
+    if not rates.subscription_notes.wait(subscriber.page_id, at):
+        return _Row(actor, action, record(subscriber))
+    if not rates.unnoted_subscriptions.wait(subscriber.page_id, at):
+        after = {"noted_an_hour": MOST_NOTED}
+        return _Row(actor, "status_page.subscriptions_unnoted", after)
+    return None
 
 
-def _actor(call: Call) -> Actor:
-    return Actor(kind="system", label="a subscriber", ip=call.origin.ip)
+def _note(conn: Conn, page: StatusPage, row: _Row | None, now: Millis) -> None:
+    if row is not None:
+        audit.append(
+            conn, page.org_id, row.actor, row.action, "status_page", page.id, None, row.after, now
+        )

@@ -36,6 +36,7 @@ async def form(call: Call) -> Response[bytes]:
     """Show how to be told what the page tells."""
     speak(call)
     shown = await gate.found(call, call.request.path_params["slug"])
+    speak(call, shown.page)
     if not gate.is_open(call, shown.page):
         return asked_password(call, shown.page)
     return _form(call, shown.page)
@@ -46,6 +47,7 @@ async def ask(call: Call) -> Response[bytes]:
     """Ask the owner of an address."""
     speak(call)
     shown = await gate.found(call, call.request.path_params["slug"])
+    speak(call, shown.page)
     if not gate.is_open(call, shown.page):
         return asked_password(call, shown.page)
     sent = await forms.read(call)
@@ -132,7 +134,7 @@ async def end(call: Call) -> Response[bytes]:
 
 def _linked(call: Call, found: Found, said: str) -> Response[bytes]:
     """Return what there is to say under the name of the page, or under our own where it is gone."""
-    speak(call)
+    speak(call, found.page)
     if found.page is None:
         return with_secret_address(call, outside(call, "subscription_gone.html"))
     kind = "" if found.subscriber is None else found.subscriber.kind.value

@@ -14,6 +14,7 @@ from netpulse.model.ids import Id, public_id
 from netpulse.model.status_page import StatusPage, Theme
 from netpulse.model.time import DAY, Millis, rfc3339
 from netpulse.rules import badges, boards, colors, feeds
+from netpulse.web import phrases
 from netpulse.web.api.status_page_answers import logo_path
 from netpulse.web.figures import duration, outages
 from netpulse.web.languages import code, mark, plural, say
@@ -246,7 +247,7 @@ def incident_view(incident: BoardIncident, board: Board) -> dict[str, Any]:
     end = incident.resolved_at
     return {
         "id": incident.id,
-        "title": incident.title,
+        "title": incident.title if incident.is_manual else phrases.told(incident.title),
         "status": incident.status.value,
         "started_at": rfc3339(incident.started_at),
         "resolved_at": None if end is None else rfc3339(end),
@@ -256,7 +257,7 @@ def incident_view(incident: BoardIncident, board: Board) -> dict[str, Any]:
             {
                 "at": rfc3339(line.at),
                 "status": None if line.status is None else line.status.value,
-                "text": line.text,
+                "text": phrases.told(line.text) if line.is_ours else line.text,
             }
             for line in reversed(incident.updates)
         ],

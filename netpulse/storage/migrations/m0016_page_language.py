@@ -1,0 +1,7 @@
+"""The one language of a status page that does not speak each reader's own."""
+
+from __future__ import annotations
+
+SQL = """
+ALTER TABLE status_pages ADD COLUMN language TEXT;
+"""
