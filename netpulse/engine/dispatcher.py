@@ -19,20 +19,21 @@ from functools import partial
 from itertools import count
 from typing import TypeVar
 
-from msgspec.structs import replace
-
 from netpulse import channels
-from netpulse.channels import Answer, Carrier, DeliveryError, Message
+from netpulse.channels import Answer, Carrier, DeliveryError
 from netpulse.crypto.links import Links
+from netpulse.engine import composing
+from netpulse.engine.attempts import Attempts
 from netpulse.engine.clock import Clock
 from netpulse.engine.figures import Figures
+from netpulse.engine.lanes import Lanes
 from netpulse.engine.live import Hub
+from netpulse.engine.rounds import Rounds
 from netpulse.engine.unwritten import NotStored, Unwritten, of_stored
-from netpulse.model.alert import PROBLEMS, Attempt, Notice, NoticeStatus
+from netpulse.model.alert import Attempt, Notice, NoticeStatus
 from netpulse.model.ids import Id
 from netpulse.model.time import SECOND, Millis
-from netpulse.rules import messages, outbox
-from netpulse.rules.messages import Words
+from netpulse.rules import outbox
 from netpulse.rules.outbox import Backoff
 from netpulse.storage import imagined, notices, runs
 from netpulse.storage.conn import Conn
@@ -44,9 +45,6 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-Lane = tuple[Id, Id | None]
-"""A channel and a monitor."""
-
 IN_FLIGHT = 256
 CLAIM_SECONDS = 120
 """How long a claim is ours without a word: far longer than an attempt may take."""
@@ -57,8 +55,6 @@ TROUBLE_SECONDS = 1.0
 MEMORY_SECONDS = 2.0
 """How often what waits for the disk is looked through for something to tell, and the shortest time
 between two looks: each takes up to 0.2 s of the writer's thread."""
-FROM_MEMORY = "NetPulse cannot write its database: this is sent from memory, and may come again."
-STOP_SECONDS = 2.0
 JUMP_SECONDS = 2.0
 """The wall clock set back by more than this is noticed."""
 
@@ -115,68 +111,35 @@ class Dispatcher:
         self._on_accepted = on_accepted
         self._backoff = backoff or Backoff()
         self._chance = chance
-        self._wake = asyncio.Event()
+        self._rounds = Rounds(self._round, name="the outbox")
+        self._attempts: Attempts[int] = Attempts(db)
         self._unwritten = unwritten
         self._look_at = 0.0
         """Monotonic moment before which nothing is looked for to tell from memory."""
         self._sending: dict[int, _Sending] = {}
-        self._in_lane: dict[Lane, list[int]] = {}
-        """The numbers of those in each lane, the earliest first."""
+        self._lanes = Lanes()
         self._count = count(1)
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._task: asyncio.Task[None] | None = None
-        self._stopping = False
         self._failing: set[Id] = set()
         """Channels whose last attempt failed, which is in the log."""
-        self._in_trouble = False
         self._clock_offset = self._offset()
 
     def wake(self) -> None:
         """Look at the outbox at once: something was written."""
-        self._wake.set()
+        self._rounds.wake()
 
     async def start(self) -> None:
         """Return every claim of a process that died, and begin."""
         await self._db.write(notices.release_claims, None)
-        self._task = asyncio.create_task(self._run(), name="dispatcher")
+        self._rounds.start()
 
     async def stop(self) -> None:
         """Claim nothing more, give the running attempts 2 s, and return unfinished claims.
 
         An attempt that is cut off may have arrived; it is made again with the same id.
         """
-        self._stopping = True
-        self._wake.set()
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
-        if self._tasks:
-            _, late = await asyncio.wait(self._tasks, timeout=STOP_SECONDS)
-            for task in late:
-                task.cancel()
-            if late:
-                await asyncio.wait(late, timeout=STOP_SECONDS)
+        await self._rounds.stop()
+        await self._attempts.end()
         await self._db.write(notices.release_claims, self._worker)
-
-    async def _run(self) -> None:
-        while not self._stopping:
-            self._wake.clear()
-            try:
-                delay = await self._round()
-                self._in_trouble = False
-            except StorageTrouble as trouble:
-                delay = TROUBLE_SECONDS
-                if not self._in_trouble:
-                    log.error("the outbox cannot be used: %s; trying on", trouble)  # noqa: TRY400 -- the machine, not a mistake
-                self._in_trouble = True
-            except Exception:
-                log.exception("the dispatcher stumbled; it goes on")
-                delay = TROUBLE_SECONDS
-            try:
-                async with asyncio.timeout(delay):
-                    await self._wake.wait()
-            except TimeoutError:
-                continue
 
     async def _round(self) -> float:
         """Claim what may be sent now and start sending; return seconds until the next look."""
@@ -199,7 +162,7 @@ class Dispatcher:
             self._clock.now(),
             limit=room,
             lease_ms=CLAIM_SECONDS * SECOND,
-            busy=frozenset(self._in_lane),
+            busy=self._lanes.busy,
         )
         for claim in claimed:
             self._begin(_Sending(next(self._count), claim))
@@ -247,34 +210,25 @@ class Dispatcher:
 
     def _begin(self, sending: _Sending) -> None:
         self._sending[sending.number] = sending
-        for lane in sending.lanes:
-            self._in_lane.setdefault(lane, []).append(sending.number)
-        task = asyncio.get_running_loop().create_task(self._deliver(sending))
-        self._tasks.add(task)
-        task.add_done_callback(partial(self._ended, sending))
+        self._lanes.enter(sending.number, sending.lanes)
+        self._attempts.begin(sending.number, self._deliver(sending), partial(self._ended, sending))
 
-    def _ended(self, sending: _Sending, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        self._sending.pop(sending.number, None)
-        for lane in sending.lanes:
-            numbers = self._in_lane[lane]
-            numbers.remove(sending.number)
-            if not numbers:
-                del self._in_lane[lane]
+    def _ended(self, sending: _Sending, error: BaseException | None) -> None:
+        del self._sending[sending.number]
+        self._lanes.leave(sending.number, sending.lanes)
         if self._unwritten is not None:
             self._unwritten.forget(sending.number)
-        self._wake.set()
-        if not task.cancelled() and (error := task.exception()) is not None:
+        self.wake()
+        if error is not None:
             log.error("a delivery broke", exc_info=error, extra=_where(sending.claim))
 
     async def _deliver(self, sending: _Sending) -> None:
         """Make one attempt and record what came of it."""
         claim, attempted_at = sending.claim, self._clock.now()
         try:
-            message = self._message(claim, attempted_at)
-            if sending.from_memory:
-                lines = (*message.words.lines, FROM_MEMORY)
-                message = replace(message, words=replace(message.words, lines=lines))
+            message = composing.compose(
+                claim, self._links, attempted_at, from_memory=sending.from_memory
+            )
             carrier = self._carrier(claim.channel.org_id)
             for notice in claim.notices:
                 carrier.told.recall(claim.id, notice.shares)
@@ -293,44 +247,6 @@ class Dispatcher:
             await self._failed(sending, attempted_at, own)
         else:
             await self._sent(sending, attempted_at, answer)
-
-    def _message(self, claim: Claimed, now: Millis) -> Message:
-        notice = claim.notice
-        words = [self._words(claim, one, now) for one in claim.notices]
-        is_digest = len(words) > 1
-        return Message(
-            id=claim.id,
-            event=notice.event.value,
-            payload=bytes(notice.payload),
-            words=messages.digest(words, page_url=self._links.page("/incidents"))
-            if is_digest
-            else words[0],
-            incident_id=None if is_digest else notice.incident_id,
-            rule_id=None if is_digest else notice.rule_id,
-            created_at=notice.created_at,
-            attempted_at=now,
-        )
-
-    def _words(self, claim: Claimed, notice: Notice, now: Millis) -> Words:
-        page_url = acknowledge_url = None
-        if notice.incident_id is not None:
-            page_url = self._links.page(f"/incidents/{notice.incident_id}")
-            if notice.event in PROBLEMS and notice.incident_id in claim.unacknowledged:
-                acknowledge_url = self._links.acknowledge(
-                    notice.incident_id, notice.channel_id, now=now
-                )
-        elif notice.monitor_id is not None:
-            page_url = self._links.page(f"/monitors/{notice.monitor_id}")
-        return messages.compose(
-            bytes(notice.payload),
-            template=notice.template,
-            cause=notice.cause,
-            created_at=outbox.due_at(notice),
-            now=now,
-            zone=claim.timezone,
-            page_url=page_url,
-            acknowledge_url=acknowledge_url,
-        )
 
     async def _sent(self, sending: _Sending, attempted_at: Millis, answer: Answer) -> None:
         claim, channel_id = sending.claim, sending.claim.channel.id
@@ -423,10 +339,10 @@ class Dispatcher:
             self._put_off(sending, write)
         while True:
             try:
-                if self._is_next(sending):
+                if self._lanes.is_first(sending.number, sending.lanes):
                     return await self._db.write(of_stored, told, write, is_all=is_all)
             except StorageTrouble:
-                if self._stopping:
+                if self._attempts.are_ending:
                     raise
             except NotStored:
                 if self._unwritten is None or not self._unwritten.owes(told):
@@ -442,10 +358,6 @@ class Dispatcher:
         if self._unwritten is not None:
             self._unwritten.wait(sending.number, write)
         sending.under_way = False
-
-    def _is_next(self, sending: _Sending) -> bool:
-        """Tell whether no earlier outcome in one of its lanes waits: they are written in order."""
-        return all(self._in_lane[lane][0] == sending.number for lane in sending.lanes)
 
     def _tell(self, notice: Notice, status: NoticeStatus) -> None:
         self._hub.tell(

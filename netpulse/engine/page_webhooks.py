@@ -24,6 +24,7 @@ import msgspec
 from netpulse.channels import Carrier, DeliveryError
 from netpulse.channels.posting import post
 from netpulse.crypto.links import Links
+from netpulse.engine.attempts import Attempts
 from netpulse.engine.clock import Clock
 from netpulse.engine.rounds import Rounds
 from netpulse.model.ids import Id
@@ -36,7 +37,6 @@ from netpulse.rules.outbox import Backoff
 from netpulse.storage import page_news, subscribers
 from netpulse.storage.conn import Conn
 from netpulse.storage.db import Database
-from netpulse.storage.errors import StorageTrouble
 
 log = logging.getLogger(__name__)
 
@@ -54,7 +54,6 @@ WINDOW = 200
 """Due ones that are looked at in one piece."""
 POLL_SECONDS = 30.0
 TROUBLE_SECONDS = 1.0
-STOP_SECONDS = 2.0
 DAYS_ATTEMPTS = 100
 """About as many as a day's waits leave room for."""
 GONE = 410
@@ -83,7 +82,7 @@ class PageWebhooks:
         self._backoff = backoff or Backoff()
         self._chance = chance
         self._rounds = Rounds(self._round, name="webhooks of status pages")
-        self._sending: dict[Id, asyncio.Task[None]] = {}
+        self._attempts: Attempts[Id] = Attempts(db)
         self._under_way: dict[Id, tuple[str, bool]] = {}
         """Of each that is being sent: to which host, and whether that may be slow."""
         self._passed_over: tuple[Id, ...] = ()
@@ -107,24 +106,19 @@ class PageWebhooks:
     async def stop(self) -> None:
         """Begin nothing more and give the running attempts 2 s; they are made again later."""
         await self._rounds.stop()
-        if self._sending:
-            _, late = await asyncio.wait(self._sending.values(), timeout=STOP_SECONDS)
-            for task in late:
-                task.cancel()
-            if late:
-                await asyncio.wait(late, timeout=STOP_SECONDS)
+        await self._attempts.end()
 
     async def turn(self) -> None:
         """Make the attempts that are due now, and wait for them."""
         while await self._begin():
-            await asyncio.gather(*self._sending.values())
+            await self._attempts.all_over()
 
     async def _begin(self) -> bool:
         """Begin as many attempts as there is room for; tell whether there was any."""
         passed_over: list[Id] = []
         begun = False
-        while len(self._sending) < AT_ONCE:
-            now, busy = self._clock.now(), (*self._sending, *passed_over)
+        while len(self._attempts) < AT_ONCE:
+            now, busy = self._clock.now(), (*self._attempts.keys, *passed_over)
             due = await self._db.read(subscribers.due, now, WINDOW, busy)
             for one in due:
                 host = _host(one)
@@ -151,14 +145,12 @@ class PageWebhooks:
 
     def _send(self, one: Subscriber, host: str, may_be_slow: bool) -> None:
         self._under_way[one.id] = host, may_be_slow
-        task = asyncio.get_running_loop().create_task(self._try(one))
-        self._sending[one.id] = task
-        task.add_done_callback(partial(self._ended, one))
+        self._attempts.begin(one.id, self._try(one), partial(self._ended, one))
 
-    def _ended(self, subscriber: Subscriber, task: asyncio.Task[None]) -> None:
-        del self._sending[subscriber.id], self._under_way[subscriber.id]
+    def _ended(self, subscriber: Subscriber, error: BaseException | None) -> None:
+        del self._under_way[subscriber.id]
         self._rounds.wake()
-        if not task.cancelled() and (error := task.exception()) is not None:
+        if error is not None:
             log.error("a webhook of a status page broke", exc_info=error, extra=_where(subscriber))
 
     async def _try(self, one: Subscriber) -> None:
@@ -173,7 +165,7 @@ class PageWebhooks:
         fields = await self._db.read(self._fields, one)
         if fields is None:
             # Nothing is left to tell, or nobody can be told how to end it.
-            await self._record(lambda conn: subscribers.taken(conn, one))
+            await self._attempts.record(lambda conn: subscribers.taken(conn, one))
             return
         now = self._clock.now()
         headers = {
@@ -189,10 +181,10 @@ class PageWebhooks:
             await post(self._carrier, one.address, body, headers)
         except DeliveryError as error:
             self._took(one, began)
-            await self._record(self._failure(one, error))
+            await self._attempts.record(self._failure(one, error))
         else:
             self._took(one, began)
-            await self._record(lambda conn: subscribers.taken(conn, one))
+            await self._attempts.record(lambda conn: subscribers.taken(conn, one))
 
     def _took(self, one: Subscriber, began: float) -> None:
         """Remember whether a host was slow."""
@@ -245,22 +237,12 @@ class PageWebhooks:
 
     async def _next(self) -> float:
         """Return the seconds until something is due."""
-        if len(self._sending) >= AT_ONCE:
+        if len(self._attempts) >= AT_ONCE:
             return POLL_SECONDS  # the end of an attempt wakes us
-        busy = (*self._sending, *self._passed_over)
+        busy = (*self._attempts.keys, *self._passed_over)
         at = await self._db.read(subscribers.next_due, busy)
         wait = POLL_SECONDS if at is None else (at - self._clock.now()) / SECOND
         return min(max(wait, 0.001), POLL_SECONDS)
-
-    async def _record(self, write: Callable[[Conn], None]) -> None:
-        """Write down what came of an attempt, however long that takes."""
-        while True:
-            try:
-                await self._db.write(write)
-            except StorageTrouble:
-                await asyncio.sleep(TROUBLE_SECONDS)
-            else:
-                return
 
 
 def _host(subscriber: Subscriber) -> str:

@@ -9,12 +9,11 @@ back; the first that gets through has the others sent at once.
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import random
 from collections.abc import Callable
 from functools import partial
-from typing import Concatenate, Literal, ParamSpec
+from typing import Literal
 
 from msgspec import Struct
 
@@ -24,7 +23,9 @@ from netpulse.egress import mail_form
 from netpulse.egress.mail import MAIL_SECONDS, MailRefused, hand_over
 from netpulse.egress.mail_form import ascii_domain
 from netpulse.egress.trouble import DialError
+from netpulse.engine.attempts import Attempts
 from netpulse.engine.clock import Clock
+from netpulse.engine.rounds import Rounds
 from netpulse.model.ids import Id
 from netpulse.model.letter import Letter, LetterKind
 from netpulse.model.subscriber import FORGIVEN
@@ -34,18 +35,13 @@ from netpulse.rules.outbox import Backoff
 from netpulse.storage import letters, page_news, subscribers
 from netpulse.storage.conn import Conn
 from netpulse.storage.db import Database
-from netpulse.storage.errors import StorageTrouble
 
 log = logging.getLogger(__name__)
-
-P = ParamSpec("P")
 
 AT_ONCE = 4
 """Letters under way at the same time."""
 POLL_SECONDS = 5.0
 """The longest it sleeps: what another process wrote (`netpulse user …`) waits no longer."""
-TROUBLE_SECONDS = 1.0
-STOP_SECONDS = 2.0
 SUBSCRIBER = Actor(kind="system", label="a subscriber's mail server")
 
 
@@ -80,66 +76,34 @@ class Postman:
         self._clock = clock
         self._backoff = backoff or Backoff()
         self._chance = chance
-        self._wake = asyncio.Event()
-        self._sending: set[Id] = set()
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._task: asyncio.Task[None] | None = None
-        self._stopping = False
+        self._rounds = Rounds(self._round, name="letters")
+        self._attempts: Attempts[Id] = Attempts(db)
         self._is_failing = False
         """The server's last word was no, which is in the log."""
-        self._in_trouble = False
 
     def wake(self) -> None:
         """Look at the letters at once: something was written."""
-        self._wake.set()
+        self._rounds.wake()
 
     async def start(self) -> None:
         """Begin; what waited for another attempt is tried now, for the settings may be others."""
         await self._db.write(letters.hurry, self._clock.now())
-        self._task = asyncio.create_task(self._run(), name="postman")
+        self._rounds.start()
 
     async def stop(self) -> None:
         """Begin nothing more and give the running attempts 2 s.
 
         What is cut off may have arrived; it is sent again at the next start.
         """
-        self._stopping = True
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
-        if self._tasks:
-            _, late = await asyncio.wait(self._tasks, timeout=STOP_SECONDS)
-            for task in late:
-                task.cancel()
-            if late:
-                await asyncio.wait(late, timeout=STOP_SECONDS)
-
-    async def _run(self) -> None:
-        while not self._stopping:
-            self._wake.clear()
-            try:
-                delay = await self._round()
-                self._in_trouble = False
-            except StorageTrouble as trouble:
-                delay = TROUBLE_SECONDS
-                if not self._in_trouble:
-                    log.error("the letters cannot be read: %s; trying on", trouble)  # noqa: TRY400 -- the machine, not a mistake
-                self._in_trouble = True
-            except Exception:
-                log.exception("the postman stumbled; it goes on")
-                delay = TROUBLE_SECONDS
-            try:
-                async with asyncio.timeout(delay):
-                    await self._wake.wait()
-            except TimeoutError:
-                continue
+        await self._rounds.stop()
+        await self._attempts.end()
 
     async def _round(self) -> float:
         """Begin what may be sent now; return seconds until the next look."""
-        room = (1 if self._is_failing else AT_ONCE) - len(self._sending)
+        room = (1 if self._is_failing else AT_ONCE) - len(self._attempts)
         if room <= 0:
             return POLL_SECONDS  # the end of an attempt wakes us
-        busy = tuple(self._sending)
+        busy = tuple(self._attempts.keys)
         found = await self._db.read(letters.due, self._clock.now(), room, busy)
         for letter in found:
             self._begin(letter)
@@ -150,16 +114,11 @@ class Postman:
         return min(max(wait, 0.001), POLL_SECONDS)
 
     def _begin(self, letter: Letter) -> None:
-        self._sending.add(letter.id)
-        task = asyncio.get_running_loop().create_task(self._deliver(letter))
-        self._tasks.add(task)
-        task.add_done_callback(partial(self._ended, letter))
+        self._attempts.begin(letter.id, self._deliver(letter), partial(self._ended, letter))
 
-    def _ended(self, letter: Letter, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        self._sending.discard(letter.id)
-        self._wake.set()
-        if not task.cancelled() and (error := task.exception()) is not None:
+    def _ended(self, letter: Letter, error: BaseException | None) -> None:
+        self._rounds.wake()
+        if error is not None:
             log.error("sending a letter broke", exc_info=error, extra=_where(letter))
 
     async def _deliver(self, letter: Letter) -> None:
@@ -217,7 +176,7 @@ class Postman:
         return None
 
     async def _sent(self, letter: Letter) -> None:
-        await self._record(_taken, letter, self._clock.now())
+        await self._attempts.record(_taken, letter, self._clock.now())
         await self._served(letter)
 
     async def _failed(self, letter: Letter, failure: _Failure) -> None:
@@ -226,11 +185,11 @@ class Postman:
             log.warning("a letter could not be sent: %s", failure.sentence, extra=_where(letter))
         if failure.is_final:
             log.warning("a letter is given up: %s", failure.sentence, extra=_where(letter))
-            await self._record(_refused, letter, failure.sentence, self._clock.now())
+            await self._attempts.record(_refused, letter, failure.sentence, self._clock.now())
         else:
             wait = self._backoff.wait(letter.attempt_count + 1, None, self._chance())
             again_at = self._clock.now() + round(wait * SECOND)
-            await self._record(letters.failed, letter.id, failure.sentence, again_at)
+            await self._attempts.record(letters.failed, letter.id, failure.sentence, again_at)
         if failure.of == "letter":
             await self._served(letter)
 
@@ -239,28 +198,11 @@ class Postman:
         if self._is_failing:
             self._is_failing = False
             log.info("the mail server takes letters again", extra=_where(letter))
-            await self._record(letters.hurry, self._clock.now())
+            await self._attempts.record(letters.hurry, self._clock.now())
 
     async def _give_up(self, letter: Letter, why: str) -> None:
         log.warning("a letter is given up: %s", why, extra=_where(letter))
-        await self._record(letters.failed, letter.id, why, None)
-
-    async def _record(
-        self, write: Callable[Concatenate[Conn, P], None], *args: P.args, **kwargs: P.kwargs
-    ) -> None:
-        """Write down what came of an attempt, however long that takes.
-
-        What was sent and cannot be recorded must not be sent again while this process lives.
-        """
-        while True:
-            try:
-                await self._db.write(write, *args, **kwargs)
-            except StorageTrouble:
-                if self._stopping:
-                    raise
-                await asyncio.sleep(TROUBLE_SECONDS)
-            else:
-                return
+        await self._attempts.record(letters.failed, letter.id, why, None)
 
 
 def _taken(conn: Conn, letter: Letter, now: Millis) -> None:

@@ -14,6 +14,7 @@ import pytest
 from msgspec.structs import replace
 
 from netpulse.engine import dispatcher, unwritten
+from netpulse.engine.composing import FROM_MEMORY
 from netpulse.engine.roster import Watched
 from netpulse.model.alert import Event, Notice, NoticeStatus, Suppressed
 from netpulse.model.channel import SlackConfig
@@ -251,7 +252,7 @@ async def test_a_storm_on_a_broken_disk_keeps_to_its_pace(
             await asyncio.sleep(0.05)
     singles = [text(one) for one in receiver.taken if "Shop 00" in text(one)]
     assert len(singles) == 1
-    assert all(dispatcher.FROM_MEMORY in text(one) for one in receiver.taken)
+    assert all(FROM_MEMORY in text(one) for one in receiver.taken)
     heard = len(receiver.taken)
     assert heard <= 7, "the rest in digests"
     broken.mends()
@@ -445,14 +446,15 @@ async def test_many_outcomes_that_wait_are_not_compared_with_each_other(broken: 
     waiting = [dispatcher._Sending(number, cast(Claimed, Waiting(number))) for number in range(300)]
     for sending in waiting:
         sends._begin(sending)
-    assert [sends._is_next(one) for one in waiting] == [True] * 100 + [False] * 200
+    first = [sends._lanes.is_first(one.number, one.lanes) for one in waiting]
+    assert first == [True] * 100 + [False] * 200
     assert looked == 300
-    tasks = list(sends._tasks)
+    tasks = list(sends._attempts._tasks.values())
     for task in tasks:
         task.cancel()
     await asyncio.wait(tasks)
     assert not sends._sending
-    assert not sends._in_lane
+    assert not sends._lanes.busy
 
 
 async def test_what_a_rule_keeps_back_is_kept_back_from_memory_too(
