@@ -430,11 +430,11 @@ async def test_who_may_be_slow_leaves_room_for_the_others(stage: Stage) -> None:
         stage.house.engine.live.stir(stage.cast.acme.id)
         await turn(stage)
         assert await webhooks._begin()
-        assert len(webhooks._sending) == 4
+        assert len(webhooks._attempts) == 4
         clock_of(stage).advance(30)
         await turn(stage)
         assert await webhooks._begin()
-        assert len(webhooks._sending) == 5
+        assert len(webhooks._attempts) == 5
         assert [one.path for one in await receiver.wait_for(2)] == ["/hook", "/hook"]
         # Those that wait are no reason to look again before an attempt has ended.
         assert not await webhooks._begin()
