@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from msgspec import Meta, Struct
 from msgspec.structs import replace
 
 from netpulse.model.ids import Id, new_id
 from netpulse.model.org import Org, Quotas
-from netpulse.model.time import rfc3339
-from netpulse.model.user import Membership, Role
-from netpulse.model.watch import Status
+from netpulse.model.user import Role
 from netpulse.rules import orgs as rules
 from netpulse.storage import clients, closing, orgs, quotas, users
 from netpulse.storage.clients import Client
 from netpulse.storage.closing import Holdings
 from netpulse.storage.db import Conn, UniqueConflict
-from netpulse.storage.quotas import Used
-from netpulse.web import accounts, reading, security_notes
+from netpulse.web import accounts, granting, reading, security_notes
+from netpulse.web.api.client_answers import ClientAnswer, shown
 from netpulse.web.call import Call
 from netpulse.web.endpoint import ADMIN, endpoint
 from netpulse.web.envelope import NOTHING, Many, One, page_of
@@ -34,8 +32,6 @@ READ_ONLY = frozenset({"id", "usage", "health", "my_role", "created_at", "versio
 _SLUG = re.compile(r"[a-z0-9-]+")
 MOST_NOTED = 100
 """Names that an audit row lists; how many there are, it says anyway."""
-
-ClientRole = Literal["viewer", "admin"]
 
 
 class QuotasSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -65,77 +61,12 @@ class ClientSpec(Struct, frozen=True, kw_only=True):
     locale: Annotated[str, Meta(min_length=1, max_length=35)] = "en"
 
 
-class Health(Struct, frozen=True, kw_only=True, gc=False):
-    """How many monitors are in each state."""
-
-    up: int
-    degraded: int
-    down: int
-    unknown: int
-    maintenance: int
-    paused: int
-    pending: int
-
-
-class ClientAnswer(Struct, frozen=True, kw_only=True):
-    """A client, as its provider sees it."""
-
-    id: Id
-    name: str
-    slug: str
-    plan: str
-    quotas: Quotas
-    timezone: str
-    locale: str
-    usage: Used
-    health: Health | None
-    """Null without a grant: nobody looks into a client by the way."""
-    my_role: ClientRole | None
-    """What you may do there; null: nothing."""
-    created_at: str
-    version: int
-
-
 class ClientQuery(ListQuery, frozen=True, kw_only=True):
     """Which clients."""
 
     q: Annotated[str, Meta(max_length=200)] | None = None
     """A part of name or slug."""
     plan: Annotated[str, Meta(max_length=64)] | None = None
-
-
-def role_in(session: OrgSession, client: Client) -> Role | None:
-    """Return what the session's person may do in a client. A key acts in its own organization
-    only, and a super administrator everywhere."""
-    if session.key is not None:
-        return None
-    granted = client.grants.get(session.user.id)
-    return Role.ADMIN if session.role is Role.SUPER_ADMIN else granted
-
-
-def health_of(house: House, client_id: Id) -> Health:
-    """Return how many of an organization's monitors are in each state; it costs nothing."""
-    counts = house.engine.roster.counts(client_id)
-    return Health(**{status.value: counts[status] for status in Status})
-
-
-def shown(house: House, session: OrgSession, client: Client) -> ClientAnswer:
-    """Return a client as the API answers it."""
-    org, role = client.org, role_in(session, client)
-    return ClientAnswer(
-        id=org.id,
-        name=org.name,
-        slug=org.slug,
-        plan=org.plan,
-        quotas=org.quotas,
-        timezone=org.timezone,
-        locale=org.locale,
-        usage=client.used,
-        health=None if role is None else health_of(house, org.id),
-        my_role=None if role is None else role.word,  # type: ignore[arg-type]  # one of the two
-        created_at=rfc3339(org.created_at),
-        version=org.version,
-    )
 
 
 def record(org: Org) -> dict[str, Any]:
@@ -206,7 +137,7 @@ async def create(house: House, session: OrgSession, spec: ClientSpec) -> Client:
         deed.note_in(org.id, "org.created", "org", org.id, after=record(org))
         creator = users.membership(deed.conn, session.user.id, deed.org_id)
         if creator is not None and creator.is_active and not creator.is_grant:
-            give(deed, org, session.user.id, session.user.email, Role.ADMIN, None)
+            granting.give(deed, org, session.user.id, session.user.email, Role.ADMIN, None)
         return _again(deed, org.id)
 
     client = await session.change(work)
@@ -301,59 +232,6 @@ def going(conn: Conn, org_id: Id, client_id: Id, now: int) -> Holdings | None:
     if clients.get(conn, org_id, client_id, now) is None:
         return None
     return closing.holdings(conn, client_id, now)
-
-
-def give(
-    deed: Deed,
-    client: Org,
-    user_id: Id,
-    email: str,
-    role: Role,
-    before: Membership | None,
-) -> None:
-    """Give somebody of the provider rights in a client, noted in both logs."""
-    users.put_membership(
-        deed.conn,
-        Membership(
-            user_id=user_id,
-            org_id=client.id,
-            role=role,
-            is_grant=True,
-            granted_by=deed.actor.user_id,
-            created_at=deed.now if before is None else before.created_at,
-        ),
-    )
-    note_grant(
-        deed,
-        "grant.given" if before is None else "grant.changed",
-        client,
-        user_id,
-        email,
-        before=None if before is None else before.role,
-        after=role,
-    )
-
-
-def note_grant(
-    deed: Deed,
-    action: str,
-    client: Org,
-    user_id: Id,
-    email: str,
-    *,
-    before: Role | None,
-    after: Role | None,
-) -> None:
-    """Write what became of a grant into the logs of the provider and of the client."""
-
-    def shown_as(role: Role | None) -> dict[str, Any] | None:
-        if role is None:
-            return None
-        return {"email": email, "role": role.word, "client": {"id": client.id, "name": client.name}}
-
-    was, now = shown_as(before), shown_as(after)
-    deed.note(action, "grant", user_id, before=was, after=now)
-    deed.note_in(client.id, action, "grant", user_id, before=was, after=now)
 
 
 def _refuse_nested(deed: Deed) -> None:

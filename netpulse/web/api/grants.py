@@ -13,9 +13,9 @@ from netpulse.storage import clients, members, users
 from netpulse.storage.db import Conn
 from netpulse.storage.table import Page
 from netpulse.storage.users import Member
-from netpulse.web import reading, security_notes
+from netpulse.web import granting, reading, security_notes
 from netpulse.web.api import clients as clients_api
-from netpulse.web.api.clients import ClientRole
+from netpulse.web.api.client_answers import ClientRole
 from netpulse.web.call import Call
 from netpulse.web.endpoint import ADMIN, endpoint
 from netpulse.web.envelope import NOTHING, Many, One, page_of
@@ -99,7 +99,7 @@ async def put(house: House, session: OrgSession, client_id: Id, user_id: Id, rol
             deed.nothing_changed()
         else:
             email = member.user.email
-            clients_api.give(deed, client.org, user_id, email, role, before)
+            granting.give(deed, client.org, user_id, email, role, before)
             sentence = f"Your role in {client.org.name} is {_LABELS[role]} now."
             security_notes.tell(deed.conn, house, member.user, sentence, deed.actor, deed.now)
         return _granted(deed.conn, client_id, user_id)
@@ -128,7 +128,7 @@ async def end(house: House, session: OrgSession, client_id: Id, user_id: Id) -> 
             deed.nothing_changed()
             return
         left = members.leave(deed.conn, client_id, user_id, deed.now)
-        clients_api.note_grant(
+        granting.note_grant(
             deed,
             "grant.ended",
             client.org,

@@ -13,6 +13,7 @@ from netpulse.storage import clients
 from netpulse.storage.clients import Client
 from netpulse.storage.closing import Holdings
 from netpulse.web.api import clients as api
+from netpulse.web.api.client_answers import role_in
 from netpulse.web.call import Call
 from netpulse.web.endpoint import ADMIN, page
 from netpulse.web.errors import ApiError, not_found
@@ -61,7 +62,7 @@ async def list_all(call: Call) -> Response[bytes]:
 
 
 def _row(call: Call, client: Client) -> dict[str, Any]:
-    role = api.role_in(call.session, client)
+    role = role_in(call.session, client)
     counts = call.house.engine.roster.counts(client.org.id)
     return {
         "id": client.org.id,
