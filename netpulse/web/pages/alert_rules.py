@@ -22,7 +22,7 @@ from netpulse.web.call import Call
 from netpulse.web.endpoint import ADMIN, page
 from netpulse.web.errors import ApiError, not_found
 from netpulse.web.languages import say
-from netpulse.web.pages import forms, render, rule_form
+from netpulse.web.pages import forms, render, rule_form, zones
 from netpulse.web.pages.channel_kinds import FACES
 from netpulse.web.pages.render import redirect
 from netpulse.web.phrases import phrase
@@ -203,7 +203,7 @@ async def _form(
         conditions=rule_form.CONDITIONS,
         days=DAYS,
         zone_options=[
-            {"value": name, "label": name.replace("_", " ")} for name in (rule_form.zones(zone))
+            {"value": name, "label": name.replace("_", " ")} for name in zones.offered(zone)
         ],
         placeholders=[
             {"name": name, "about": say(text)} for name, text in templates.PLACEHOLDERS.items()

@@ -18,7 +18,7 @@ from netpulse.web.call import Call
 from netpulse.web.endpoint import ADMIN, page
 from netpulse.web.errors import ApiError, not_found
 from netpulse.web.languages import mark, plural, say
-from netpulse.web.pages import forms, render, rollup, rule_form, switcher
+from netpulse.web.pages import forms, render, rollup, switcher, zones
 from netpulse.web.pages.monitors import pager
 from netpulse.web.pages.render import redirect
 from netpulse.web.pages.settings import tabs
@@ -278,7 +278,7 @@ async def _form(
         else {"id": org.id, "name": org.name, "slug": org.slug, "version": org.version},
         form=forms.view(shown, errors),
         plans=[{"name": name, "text": in_words(quotas)} for name, quotas in plans.items()],
-        zones=rule_form.zones(str(shown.get("timezone") or "UTC")),
+        zones=zones.offered(str(shown.get("timezone") or "UTC")),
     )
 
 

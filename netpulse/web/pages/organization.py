@@ -13,7 +13,7 @@ from netpulse.web.call import Call
 from netpulse.web.endpoint import ADMIN, VIEWER, page
 from netpulse.web.errors import ApiError
 from netpulse.web.languages import mark
-from netpulse.web.pages import forms, render, rule_form
+from netpulse.web.pages import forms, render, zones
 from netpulse.web.pages.render import redirect
 from netpulse.web.pages.settings import tabs
 
@@ -60,7 +60,7 @@ async def _page(
         tabs=tabs(call.session, "Organization"),
         organization=structs.asdict(org),
         form=form,
-        zones=rule_form.zones(seen.org.timezone),
+        zones=zones.offered(seen.org.timezone),
     )
 
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-import zoneinfo
-from functools import cache
 from typing import Any
 
 from netpulse.model.alert import QuietHours, Rule
@@ -153,24 +151,6 @@ def pointed(text: str, message: str | None) -> dict[str, str] | None:
     begin = max(0, at - AROUND)
     part = re.sub(r"\s", " ", text)[begin : at + AROUND]
     return {"text": ("…" if begin else "") + part, "before": " " * (at - begin + bool(begin))}
-
-
-def zones(used: str) -> list[str]:
-    """Return the names of the IANA time zones that people choose from, and the one in use."""
-    offered = _zones()
-    return offered if used in offered else [used, *offered]
-
-
-@cache
-def _zones() -> list[str]:
-    """Return UTC, then the zones by continent."""
-    named = (name for name in zoneinfo.available_timezones() if name.partition("/")[0] in _REGIONS)
-    return ["UTC", *sorted(name for name in named if "/" in name)]
-
-
-_REGIONS = frozenset(
-    "Africa America Antarctica Arctic Asia Atlantic Australia Europe Indian Pacific".split()
-)
 
 
 def is_advanced(shown: dict[str, Any]) -> bool:
