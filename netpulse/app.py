@@ -43,6 +43,7 @@ from netpulse.web import accounts, pages
 from netpulse.web.certificate import Unusable
 from netpulse.web.house import House
 from netpulse.web.listening import CannotListen, PortTaken, probe_port, serve_embedded
+from netpulse.web.pages import templates
 from netpulse.web.rates import Rates
 from netpulse.web.server import build_app
 from netpulse.web.setup_token import SetupToken
@@ -175,6 +176,7 @@ async def _serve(house: House, address: str, tls: Tls | None) -> None:
             ),
             name="server",
         )
+        warming = asyncio.create_task(templates.warm(house.stopping), name="templates")
         _announce(house, address, tls)
         systemd.notify("READY=1")
         stopping = asyncio.create_task(house.stopping.wait(), name="stopping")
@@ -183,7 +185,7 @@ async def _serve(house: House, address: str, tls: Tls | None) -> None:
         house.stopping.set()
         await stopping
         # An answer under way may finish beside the engine's own stop.
-        await asyncio.gather(server, house.engine.stop())
+        await asyncio.gather(server, warming, house.engine.stop())
     finally:
         house.stopping.set()
         await house.engine.stop()

@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 import threading
 from html import unescape
+from typing import Any
 
 import httpx
 import pytest
 
 from netpulse.model.time import DAY, HOUR, MINUTE
 from netpulse.web import packing
-from netpulse.web.pages import access, render
+from netpulse.web.pages import access, render, templates
 from tests.api.test_monitors import fail, make, sent
 from tests.cast import PASSWORD
 from tests.clock import START
@@ -230,12 +231,46 @@ class TestWhoSeesWhat:
         page = await house.client(headers={"Accept-Language": "de"}).get("/docs")
         assert '<html lang="de"' in page.text
 
-    async def test_every_template_is_shown(self, open_stage: Opener) -> None:
+    async def test_the_event_loop_compiles_none(
+        self, house: Stage, bob: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A thread does, with all that a template is made of; and once."""
+        monkeypatch.setattr(templates, "FIRST_AFTER_SECONDS", 0.0)
+        made = templates.environment()
+        compiled_in: list[threading.Thread] = []
+        really = made.compile
+
+        def compile_(*args: Any, **named: Any) -> Any:
+            compiled_in.append(threading.current_thread())
+            return really(*args, **named)
+
+        monkeypatch.setattr(made, "compile", compile_)
+        assert made.cache is not None
+        made.cache.clear()
+        templates._READY.clear()
+        text_of(await bob.get("/monitors"))
+        assert len(compiled_in) > 3
+        assert threading.current_thread() not in compiled_in
+        count = len(compiled_in)
+        await templates.warm(house.house.stopping)
+        assert len(compiled_in) > count
+        for path in ("/dashboard", "/monitors", "/incidents", "/nowhere"):
+            assert (await bob.get(path)).status_code in {200, 404}
+        text_of(await house.client().get("/login"))
+        assert threading.current_thread() not in compiled_in
+
+    async def test_every_template_is_shown(
+        self, open_stage: Opener, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        async def nothing_early(_: str) -> None:
+            """Only what is shown is read here."""
+
+        monkeypatch.setattr(templates, "ready", nothing_early)
         stage = await open_stage(people=False)
         text_of(await stage.client().get("/setup"))
-        templates = render.environment()
-        assert templates.cache is not None
-        templates.cache.clear()
+        cache = templates.environment().cache
+        assert cache is not None
+        cache.clear()
         await self._found(stage)
         client = stage.client()
         await client.post("/login", data={"email": "ann@example.com", "password": PASSWORD})
@@ -282,8 +317,8 @@ class TestWhoSeesWhat:
         text_of(await stage.client().get("/forgot"))
         text_of(await stage.client().get("/reset/nothing"), 404)
         await self._second_step(stage, client)
-        shown = {name for _, name in templates.cache.keys()}  # noqa: SIM118 (it is no mapping)
-        assert shown == set(templates.list_templates(["html"]))
+        shown = {name for _, name in cache.keys()}  # noqa: SIM118 (it is no mapping)
+        assert shown == set(templates.environment().list_templates(["html"]))
 
     async def _second_step(self, stage: Stage, client: httpx.AsyncClient) -> None:
         """Turn ann's second factor on, and come to the step that asks for it."""

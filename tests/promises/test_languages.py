@@ -17,7 +17,7 @@ from babel.messages.pofile import read_po
 from jinja2 import nodes
 
 from netpulse.web import languages
-from netpulse.web.pages.render import environment
+from netpulse.web.pages.templates import environment
 
 ROOT = Path(__file__).resolve().parents[2]
 TEMPLATES = ROOT / "netpulse" / "web" / "templates"

@@ -4,31 +4,24 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from functools import cache
-from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from jinja2.ext import InternationalizationExtension
 from litestar import Response
 from litestar.types import Scope
 
 from netpulse.model.time import rfc3339
 from netpulse.model.user import Role
 from netpulse.model.watch import Status
-from netpulse.web import figures, languages, packing, page_org
+from netpulse.web import packing, page_org
 from netpulse.web.call import Call
 from netpulse.web.errors import NO_ROUTE, ApiError
 from netpulse.web.languages import mark, say
-from netpulse.web.pages import static, switcher
-from netpulse.web.pages.states import StateWords
+from netpulse.web.pages import switcher, templates
 from netpulse.web.pages.switcher import Around
+from netpulse.web.pages.templates import environment
 from netpulse.web.phrases import phrase
 from netpulse.web.session import OrgSession
-
-PRODUCT = "NetPulse UpGuardX"
-_TEMPLATES = Path(__file__).resolve().parent.parent / "templates"
 
 FLASH = {
     "saved": ("success", mark("Saved.")),
@@ -112,35 +105,6 @@ FLASH = {
 """What a page says after a change: it is named in the address by its key, never by its text."""
 
 
-@cache
-def environment() -> Environment:
-    """Return the templates' environment; what is not there is an error, not an empty text."""
-    made = Environment(
-        loader=FileSystemLoader(_TEMPLATES),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        auto_reload=False,
-        extensions=[InternationalizationExtension],
-    )
-    # `{% trans %}` becomes calls with the values as arguments (Jinja's newstyle), of ours: a text
-    # is looked up in the language of the request, and texts without values are ready-made.
-    made.policies["ext.i18n.trimmed"] = True
-    made.newstyle_gettext = True  # type: ignore[attr-defined]  # the extension's
-    made.filters["within"] = figures.within
-    made.globals.update(gettext=languages.trans, ngettext=languages.trans_counted)
-    made.globals.update(_=say, plural=languages.plural, language=languages.code)
-    made.globals.update(
-        static_url=static.url,
-        product=PRODUCT,
-        script_words=languages.script_words,
-        figures_of=figures,
-        state_words=StateWords(),
-    )
-    return made
-
-
 async def page(
     call: Call, template: str, *, active: str = "", status: int = 200, **shown: Any
 ) -> Response[bytes]:
@@ -157,6 +121,7 @@ async def _drawing(
     call: Call, template: str, active: str, status: int, shown: dict[str, Any]
 ) -> Callable[[], Response[bytes]]:
     session = call.session
+    await templates.ready(template)
     around = await session.read(switcher.look, session)
     context = _signed_in(call, session, around, active) | shown
 

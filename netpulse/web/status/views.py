@@ -18,7 +18,7 @@ from netpulse.web import phrases
 from netpulse.web.api.status_page_answers import logo_path
 from netpulse.web.figures import duration, outages
 from netpulse.web.languages import code, mark, plural, say
-from netpulse.web.pages.render import environment
+from netpulse.web.pages.templates import environment
 from netpulse.web.status import sending
 from netpulse.web.status.shelf import Rendered, Shown, rendered
 
