@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Coroutine
-from typing import Any
 
 from msgspec.structs import replace
 
 from netpulse.engine.calendar import Calendar
 from netpulse.engine.clock import Clock
 from netpulse.engine.live import Hub
+from netpulse.engine.meanwhile import Meanwhile
 from netpulse.engine.pushes import Pushes
 from netpulse.engine.roster import Roster, Watched
 from netpulse.engine.runner import Runner
@@ -55,28 +54,21 @@ class Changes:
         self._pushes = pushes
         self._thresholds = thresholds
         self._calendar = calendar
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._meanwhile = Meanwhile()
         self._stopping = False
 
     def take_over(self, monitor_id: Id) -> None:
         """Begin to take a change over; returns at once."""
-        self._begin(self._take_over(monitor_id))
-
-    def _begin(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._meanwhile.begin(self._take_over(monitor_id))
 
     async def settled(self) -> None:
         """Wait until every change so far has taken effect."""
-        await asyncio.gather(*self._tasks)
+        await self._meanwhile.settled()
 
     async def stop(self) -> None:
         """Take nothing over any more."""
         self._stopping = True
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._meanwhile.stop()
 
     async def _take_over(self, monitor_id: Id) -> None:
         told = False
@@ -111,7 +103,7 @@ class Changes:
         Its monitors are off duty within a few turns of the loop; then they are retired one after
         another, and where the process ends meanwhile, after the next start (`close_left`).
         """
-        self._begin(self._close(org_id))
+        self._meanwhile.begin(self._close(org_id))
 
     async def close_left(self) -> None:
         """Begin to retire the monitors of deleted organizations that an earlier process left.

@@ -20,6 +20,7 @@ from netpulse.egress.routes import Way, has_default_route, way_to
 from netpulse.engine.clock import Clock
 from netpulse.engine.evidence import Evidence
 from netpulse.engine.isolation_record import KIND, Record
+from netpulse.engine.meanwhile import Meanwhile
 from netpulse.engine.measuring import Measured
 from netpulse.engine.roster import Roster, Watched
 from netpulse.engine.scheduler import Scheduler
@@ -88,7 +89,7 @@ class Isolation:
         self._record = Record(db, on_notices)
         self._tick_at = 0.0
         self._task: asyncio.Task[None] | None = None
-        self._rechecks: set[asyncio.Task[None]] = set()
+        self._meanwhile = Meanwhile()
         self._wake = asyncio.Event()
 
     @property
@@ -112,11 +113,11 @@ class Isolation:
 
     async def stop(self) -> None:
         """End the task, and write what is owed; held checks are the runner's to cancel."""
-        tasks = [task for task in (self._task, *self._rechecks) if task is not None]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        self._task = None
+        await self._meanwhile.stop()
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+            self._task = None
         try:
             await self._record.write_ends(self._clock.now())
         except StorageTrouble as trouble:
@@ -271,9 +272,7 @@ class Isolation:
         until = self._clock.now() - round((self._clock.monotonic() - at) * SECOND)
         log.info("%s", self._record.end(until, why))
         self._roster.begin_anew(self._clock.monotonic())
-        task = asyncio.get_running_loop().create_task(self._check_all())
-        self._rechecks.add(task)
-        task.add_done_callback(self._rechecks.discard)
+        self._meanwhile.begin(self._check_all())
         self._wake.set()
 
     async def _check_all(self) -> None:

@@ -10,6 +10,7 @@ import asyncio
 import logging
 
 from netpulse.egress.connect import Egress
+from netpulse.engine.meanwhile import Meanwhile
 from netpulse.model.ids import Id
 from netpulse.rules import quotas as rules
 from netpulse.storage import quotas
@@ -33,7 +34,7 @@ class Permits:
         self._confined: frozenset[Id] = frozenset()
         self._changes = 0
         self._task: asyncio.Task[None] | None = None
-        self._loading: set[asyncio.Task[None]] = set()
+        self._meanwhile = Meanwhile()
         self._troubled = False
 
     def way(self, org_id: Id) -> Egress:
@@ -61,13 +62,11 @@ class Permits:
         self._changes += 1
         alone = frozenset({org_id})
         self._confined = self._confined - alone if private_targets else self._confined | alone
-        task = asyncio.get_running_loop().create_task(self._look())
-        self._loading.add(task)
-        task.add_done_callback(self._loading.discard)
+        self._meanwhile.begin(self._look())
 
     async def settled(self) -> None:
         """Wait until every change so far has taken effect."""
-        await asyncio.gather(*self._loading)
+        await self._meanwhile.settled()
 
     def start(self) -> None:
         """Look for changes by other processes from now on."""
@@ -75,10 +74,10 @@ class Permits:
 
     async def stop(self) -> None:
         """Look no more."""
-        ending = [*self._loading, *([] if self._task is None else [self._task])]
-        for task in ending:
-            task.cancel()
-        await asyncio.gather(*ending, return_exceptions=True)
+        await self._meanwhile.stop()
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
 
     async def _run(self) -> None:
         while True:

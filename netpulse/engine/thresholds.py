@@ -10,6 +10,7 @@ import logging
 from collections.abc import Callable, Iterable
 
 from netpulse.engine.clock import Clock
+from netpulse.engine.meanwhile import Meanwhile
 from netpulse.engine.roster import Roster, Watched
 from netpulse.model.alert import Rule
 from netpulse.model.check import Check
@@ -50,7 +51,7 @@ class Thresholds:
         self._gauges: dict[Id, list[Gauge]] = {}
         """By monitor; only those that have any."""
         self._loading = asyncio.Lock()
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._meanwhile = Meanwhile()
         self._stopping = False
         self._troubled = False
         self.weighed = 0
@@ -81,20 +82,16 @@ class Thresholds:
         """Begin to take over that rules of an organization changed; returns at once."""
         if self._stopping:
             return
-        task = asyncio.get_running_loop().create_task(self._reload(org_id))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._meanwhile.begin(self._reload(org_id))
 
     async def settled(self) -> None:
         """Wait until every change so far has taken effect."""
-        await asyncio.gather(*self._tasks)
+        await self._meanwhile.settled()
 
     async def stop(self) -> None:
         """Take nothing over any more."""
         self._stopping = True
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._meanwhile.stop()
 
     async def take_over(self, watched: Watched) -> None:
         """Have a monitor that was made, changed, paused or resumed covered as its rules say.
