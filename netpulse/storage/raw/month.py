@@ -10,7 +10,9 @@ import apsw
 from msgspec import Struct
 
 from netpulse.model.time import DAY, HOUR, Millis, rfc3339
+from netpulse.storage.raw.damage import Infirmary
 from netpulse.storage.raw.files import DamagedFile, blaming
+from netpulse.storage.raw.packing import BlobDamaged, Block, unpack
 
 VERSION = 1
 PAGE_BYTES = 4_096
@@ -93,6 +95,21 @@ def fetch(connection: apsw.Connection, path: Path, key: int, stretch: Stretch) -
             (key, stretch.number),
         ).get
     return blob
+
+
+def block(
+    connection: apsw.Connection, path: Path, key: int, stretch: Stretch, infirmary: Infirmary
+) -> Block | None:
+    """Return the checks of a stretch; None where there are none, or the blob is damaged, which
+    the infirmary hears of."""
+    packed = fetch(connection, path, key, stretch)
+    if packed is None:
+        return None
+    try:
+        return unpack(packed)
+    except BlobDamaged as error:
+        infirmary.note(path, f"{stretch.words} of monitor number {key}: {error}")
+        return None
 
 
 def store(

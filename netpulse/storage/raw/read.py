@@ -20,9 +20,8 @@ from netpulse.storage.raw.damage import Infirmary
 from netpulse.storage.raw.figures import Bucket, Chart, Counts, Tally
 from netpulse.storage.raw.files import DamagedFile, NewerFile, Readers
 from netpulse.storage.raw.hot_files import HotFiles
-from netpulse.storage.raw.month import Stretch
 from netpulse.storage.raw.names import LATEST, Places, hour_of, month_of
-from netpulse.storage.raw.packing import BlobDamaged, Block, unpack
+from netpulse.storage.raw.packing import Block
 from netpulse.storage.raw.pieces import Piece, grouped
 from netpulse.storage.raw.row import COUNTED, DUE, RESULT, Row, place_of, to_check, unite
 
@@ -177,7 +176,9 @@ class Reader:
         for stretch in sorted(found, key=lambda s: s.end, reverse=True):
             if stretch.end <= after:
                 break
-            block = self.blob(connection, name, key, stretch)
+            block = month.block(
+                connection, self._places.month_path(name), key, stretch, self._infirmary
+            )
             if block is None:
                 continue
             counted, due = block.column(COUNTED), block.column(DUE)
@@ -301,23 +302,11 @@ class Reader:
             if piece.stretch is None:
                 blocks.append(Block.of(unite([piece.rows])))
             elif connection is not None:
-                block = self.blob(connection, name, key, piece.stretch)
+                block = month.block(
+                    connection, self._places.month_path(name), key, piece.stretch, self._infirmary
+                )
                 if block is not None:
                     blocks.append(block)
         if len(blocks) < 2:
             return blocks[0] if blocks else None
         return Block.of(unite(block.rows() for block in blocks))
-
-    def blob(
-        self, connection: apsw.Connection, name: str, key: int, stretch: Stretch
-    ) -> Block | None:
-        """Return a blob of a month as a block; None where there is none, or it is damaged."""
-        path = self._places.month_path(name)
-        packed = month.fetch(connection, path, key, stretch)
-        if packed is None:
-            return None
-        try:
-            return unpack(packed)
-        except BlobDamaged as error:
-            self._infirmary.note(path, f"{stretch.words} of monitor number {key}: {error}")
-            return None

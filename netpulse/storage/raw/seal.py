@@ -39,7 +39,7 @@ from netpulse.storage.raw.files import (
 from netpulse.storage.raw.hot_files import HotFiles
 from netpulse.storage.raw.month import Stretch, day_stretch, hour_stretch
 from netpulse.storage.raw.names import Places, day_of, month_of
-from netpulse.storage.raw.packing import BlobDamaged, Block, pack, unpack
+from netpulse.storage.raw.packing import Block, pack
 from netpulse.storage.raw.row import Row, unite
 
 SEAL_AFTER = 5 * MINUTE
@@ -145,11 +145,11 @@ class Sealer:
     def _store(
         self, writer: apsw.Connection, path: Path, hour: Millis, key: int, rows: list[Row]
     ) -> tuple[HourFigures, int]:
-        there = self._blob(writer, path, key, hour_stretch(hour))
+        there = month.block(writer, path, key, hour_stretch(hour), self._infirmary)
         block = Block.of(unite([there.rows() if there else (), rows]))
         month.store(writer, key, hour_stretch(hour), block.size, pack(block))
         size = block.size
-        day = self._blob(writer, path, key, day_stretch(hour))
+        day = month.block(writer, path, key, day_stretch(hour), self._infirmary)
         if day is not None:
             block = Block.of(unite([day.rows(*day.between(hour, hour + HOUR)), block.rows()]))
         return hour_figures(block, 0, block.size), size
@@ -221,7 +221,7 @@ class Sealer:
 
     def _merge_day(self, writer: apsw.Connection, path: Path, key: int, day: Stretch) -> None:
         stretches = month.stretches(writer, path, key, day.start, day.end)
-        blocks = [self._blob(writer, path, key, stretch) for stretch in stretches]
+        blocks = [month.block(writer, path, key, stretch, self._infirmary) for stretch in stretches]
         sound = [block for block in blocks if block is not None]
         if len(sound) < len(blocks):
             return  # One is damaged, which was told: all stay as they are.
@@ -262,18 +262,6 @@ class Sealer:
         finally:
             # An open transaction is rolled back by this.
             connection.close()
-
-    def _blob(
-        self, connection: apsw.Connection, path: Path, key: int, stretch: Stretch
-    ) -> Block | None:
-        packed = month.fetch(connection, path, key, stretch)
-        if packed is None:
-            return None
-        try:
-            return unpack(packed)
-        except BlobDamaged as error:
-            self._infirmary.note(path, f"{stretch.words} of monitor number {key}: {error}")
-            return None
 
     def _breathe(self) -> None:
         if self._stopping.wait(_BREATH_SECONDS):
