@@ -72,6 +72,22 @@ class Registered(Struct, frozen=True, kw_only=True):
     organization: OrgAnswer
 
 
+def registered(user: User, org: Org, role: Role) -> Registered:
+    """Return somebody who has just come into an organization, as the API answers it."""
+    return Registered(
+        user=UserAnswer(
+            id=user.id, email=user.email, role=role.word, created_at=rfc3339(user.created_at)
+        ),
+        organization=OrgAnswer(
+            id=org.id,
+            name=org.name,
+            slug=org.slug,
+            timezone=org.timezone,
+            created_at=rfc3339(org.created_at),
+        ),
+    )
+
+
 class Granted(Struct, frozen=True, kw_only=True):
     """An access token; the refresh token is in the cookie `np_refresh`."""
 
@@ -96,23 +112,7 @@ async def register(call: Call) -> One[Registered]:
     """Make the first organization with the setup token, later ones where registration is open."""
     wanted = await call.body(Registration)
     user, org, role = await found(call.house, call.stranger, wanted)
-    return One.of(
-        Registered(
-            user=UserAnswer(
-                id=user.id,
-                email=user.email,
-                role=role.word,
-                created_at=rfc3339(user.created_at),
-            ),
-            organization=OrgAnswer(
-                id=org.id,
-                name=org.name,
-                slug=org.slug,
-                timezone=org.timezone,
-                created_at=rfc3339(org.created_at),
-            ),
-        )
-    )
+    return One.of(registered(user, org, role))
 
 
 async def found(house: House, actor: Actor, wanted: Registration) -> tuple[User, Org, Role]:

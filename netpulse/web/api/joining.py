@@ -6,9 +6,8 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
-from netpulse.model.time import rfc3339
 from netpulse.web import joining
-from netpulse.web.api.auth import LongText, OrgAnswer, Registered, UserAnswer
+from netpulse.web.api.auth import LongText, Registered, registered
 from netpulse.web.auth import identify
 from netpulse.web.call import Call
 from netpulse.web.endpoint import PUBLIC, endpoint
@@ -58,24 +57,7 @@ async def accept(call: Call) -> One[Registered]:
         signed_in=await signed_in(call), password=wanted.password, totp_code=wanted.totp_code
     )
     user, invited = await joining.accept(call.house, call.stranger, wanted.token, proof, call.now)
-    org = invited.org
-    return One.of(
-        Registered(
-            user=UserAnswer(
-                id=user.id,
-                email=user.email,
-                role=invited.invitation.role.word,
-                created_at=rfc3339(user.created_at),
-            ),
-            organization=OrgAnswer(
-                id=org.id,
-                name=org.name,
-                slug=org.slug,
-                timezone=org.timezone,
-                created_at=rfc3339(org.created_at),
-            ),
-        )
-    )
+    return One.of(registered(user, invited.org, invited.invitation.role))
 
 
 ROUTES = (accept,)

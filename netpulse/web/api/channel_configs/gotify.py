@@ -63,7 +63,7 @@ class Gotify(Kind[GotifySpec, GotifyConfig]):
     config = GotifyConfig
     channel = GotifyChannel
     answer = GotifyChannelAnswer
-    read_only = frozenset({"token_set"})
+    secrets = ("token",)
 
     def trimmed(self, spec: GotifySpec) -> GotifySpec:
         """Return it without the spaces around what was pasted."""
@@ -93,7 +93,3 @@ class Gotify(Kind[GotifySpec, GotifyConfig]):
         """Return the server."""
         del for_admin
         return host(config.url)
-
-    def set_secrets(self, config: GotifyConfig) -> list[str]:
-        """Return the paths of what is stored."""
-        return ["config.token"] if config.token else []

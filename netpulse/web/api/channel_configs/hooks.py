@@ -77,7 +77,8 @@ class Hook(Kind[HookSpec, Any]):
     """An incoming webhook; each chat is a class below."""
 
     spec = HookSpec
-    read_only = frozenset({"webhook_url_set", "host"})
+    secrets = ("webhook_url",)
+    read_only = frozenset({"host"})
 
     def trimmed(self, spec: HookSpec) -> HookSpec:
         """Return it without the spaces around what was pasted."""
@@ -103,10 +104,6 @@ class Hook(Kind[HookSpec, Any]):
         """Return the host."""
         del for_admin
         return host(config.webhook_url)
-
-    def set_secrets(self, config: Any) -> list[str]:
-        """Return the paths of what is stored."""
-        return ["config.webhook_url"] if config.webhook_url else []
 
 
 class Slack(Hook):

@@ -70,7 +70,7 @@ class Ntfy(Kind[NtfySpec, NtfyConfig]):
     config = NtfyConfig
     channel = NtfyChannel
     answer = NtfyChannelAnswer
-    read_only = frozenset({"token_set"})
+    secrets = ("token",)
 
     def trimmed(self, spec: NtfySpec) -> NtfySpec:
         """Return it without the spaces around what was pasted."""
@@ -109,7 +109,3 @@ class Ntfy(Kind[NtfySpec, NtfyConfig]):
     def destination(self, config: NtfyConfig, *, for_admin: bool) -> str:
         """Return the topic and its server."""
         return f"{config.topic} on {host(config.url)}" if for_admin else host(config.url)
-
-    def set_secrets(self, config: NtfyConfig) -> list[str]:
-        """Return the paths of what is stored."""
-        return ["config.token"] if config.token else []

@@ -65,7 +65,7 @@ class PagerDuty(Kind[PagerDutySpec, PagerDutyConfig]):
     config = PagerDutyConfig
     channel = PagerDutyChannel
     answer = PagerDutyChannelAnswer
-    read_only = frozenset({"routing_key_set"})
+    secrets = ("routing_key",)
 
     def trimmed(self, spec: PagerDutySpec) -> PagerDutySpec:
         """Return it without the spaces around what was pasted."""
@@ -103,7 +103,3 @@ class PagerDuty(Kind[PagerDutySpec, PagerDutyConfig]):
     def destination(self, config: PagerDutyConfig, *, for_admin: bool) -> str:
         """Return where the service is."""
         return (host(config.api_url) if for_admin else "") or "a service's integration"
-
-    def set_secrets(self, config: PagerDutyConfig) -> list[str]:
-        """Return the paths of what is stored."""
-        return ["config.routing_key"] if config.routing_key else []

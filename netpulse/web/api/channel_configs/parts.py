@@ -78,12 +78,15 @@ class Kind(ABC, Generic[SpecT, ConfigT]):
     """The ChannelSpec with this `config`."""
     answer: ClassVar[Any]
     """The ChannelAnswer with this `config`."""
+    secrets: ClassVar[tuple[str, ...]] = ()
+    """The fields that are write-only: answered as null, with `<field>_set` beside them."""
     read_only: ClassVar[frozenset[str]] = frozenset()
-    """Fields of an answer's config that are ignored when they come back."""
+    """Other fields of an answer's config that are ignored when they come back."""
 
     def without_read_only(self, values: dict[str, Any]) -> dict[str, Any]:
         """Return a config as it was sent without the fields that only answers have."""
-        return {name: value for name, value in values.items() if name not in self.read_only}
+        ignored = self.read_only.union(f"{name}_set" for name in self.secrets)
+        return {name: value for name, value in values.items() if name not in ignored}
 
     def trimmed(self, spec: SpecT) -> SpecT:
         """Return it without the spaces around what was pasted."""
@@ -110,9 +113,9 @@ class Kind(ABC, Generic[SpecT, ConfigT]):
     def destination(self, config: ConfigT, *, for_admin: bool) -> str:
         """Return in a few words where messages go."""
 
-    @abstractmethod
     def set_secrets(self, config: ConfigT) -> list[str]:
         """Return the paths of the secrets that are stored, such as `config.token`."""
+        return [f"config.{name}" for name in self.secrets if getattr(config, name)]
 
     def old(self, channel: Channel | None) -> ConfigT | None:
         """Return the stored config that a new one replaces; None where it is of another type."""

@@ -69,7 +69,7 @@ class Pushover(Kind[PushoverSpec, PushoverConfig]):
     config = PushoverConfig
     channel = PushoverChannel
     answer = PushoverChannelAnswer
-    read_only = frozenset({"user_set", "token_set"})
+    secrets = ("user", "token")
 
     def trimmed(self, spec: PushoverSpec) -> PushoverSpec:
         """Return it without the spaces around what was pasted."""
@@ -117,8 +117,3 @@ class Pushover(Kind[PushoverSpec, PushoverConfig]):
     def destination(self, config: PushoverConfig, *, for_admin: bool) -> str:
         """Return where the user or group is."""
         return (host(config.api_url) if for_admin else "") or "a user or group"
-
-    def set_secrets(self, config: PushoverConfig) -> list[str]:
-        """Return the paths of what is stored."""
-        found = (("config.user", config.user), ("config.token", config.token))
-        return [path for path, value in found if value]

@@ -92,7 +92,7 @@ class Sms(Kind[SmsSpec, SmsConfig]):
     config = SmsConfig
     channel = SmsChannel
     answer = SmsChannelAnswer
-    read_only = frozenset({"auth_token_set"})
+    secrets = ("auth_token",)
 
     def trimmed(self, spec: SmsSpec) -> SmsSpec:
         """Return the numbers without what is written between the digits, each once."""
@@ -170,10 +170,6 @@ class Sms(Kind[SmsSpec, SmsConfig]):
     def destination(self, config: SmsConfig, *, for_admin: bool) -> str:
         """Return the first numbers."""
         return several(self.shown(config, for_admin=for_admin).to)
-
-    def set_secrets(self, config: SmsConfig) -> list[str]:
-        """Return the paths of what is stored."""
-        return ["config.auth_token"] if config.auth_token else []
 
 
 def _digits_alone(sender: str | None) -> str | None:

@@ -68,7 +68,7 @@ class Telegram(Kind[TelegramSpec, TelegramConfig]):
     config = TelegramConfig
     channel = TelegramChannel
     answer = TelegramChannelAnswer
-    read_only = frozenset({"bot_token_set"})
+    secrets = ("bot_token",)
 
     def trimmed(self, spec: TelegramSpec) -> TelegramSpec:
         """Return it without the spaces around what was pasted, the chat as text."""
@@ -117,7 +117,3 @@ class Telegram(Kind[TelegramSpec, TelegramConfig]):
         """Return the chat."""
         del for_admin
         return f"chat {config.chat_id}"
-
-    def set_secrets(self, config: TelegramConfig) -> list[str]:
-        """Return the paths of what is stored."""
-        return ["config.bot_token"] if config.bot_token else []

@@ -94,7 +94,8 @@ class Webhook(Kind[WebhookSpec, WebhookConfig]):
     config = WebhookConfig
     channel = WebhookChannel
     answer = WebhookChannelAnswer
-    read_only = frozenset({"secret_set", "headers_set"})
+    secrets = ("secret",)
+    read_only = frozenset({"headers_set"})
 
     def trimmed(self, spec: WebhookSpec) -> WebhookSpec:
         """Return it without the spaces around what was pasted."""
@@ -143,10 +144,6 @@ class Webhook(Kind[WebhookSpec, WebhookConfig]):
     def destination(self, config: WebhookConfig, *, for_admin: bool) -> str:
         """Return the URL, or its host."""
         return config.url if for_admin else origin(config.url)
-
-    def set_secrets(self, config: WebhookConfig) -> list[str]:
-        """Return the paths of what is stored."""
-        return ["config.secret"] if config.secret else []
 
 
 def _is_secret(text: str) -> bool:
