@@ -104,17 +104,7 @@ def _ssl_facts(spec: SslSpec) -> list[tuple[str, str]]:
         found.append((say("Asks for"), spec.server_name))
     if not spec.check_chain:
         found.append((say("Issuer"), say("not verified")))
-    if spec.alert_days_before_expiry is not None:
-        found.append(
-            (
-                say("Certificate"),
-                plural(
-                    spec.alert_days_before_expiry,
-                    "degraded under %(num)s day",
-                    "degraded under %(num)s days",
-                ),
-            )
-        )
+    found += _expiry_facts(spec.alert_days_before_expiry)
     return found
 
 
@@ -149,15 +139,12 @@ def _http_facts(spec: HttpSpec) -> list[tuple[str, str]]:
     found = [(say("Request"), f"{spec.method}, {follows}"), (say("Expects"), "; ".join(expects))]
     if not spec.verify_tls:
         found.append((say("Certificate"), say("not verified")))
-    if spec.alert_days_before_expiry is not None:
-        found.append(
-            (
-                say("Certificate"),
-                plural(
-                    spec.alert_days_before_expiry,
-                    "degraded under %(num)s day",
-                    "degraded under %(num)s days",
-                ),
-            )
-        )
+    found += _expiry_facts(spec.alert_days_before_expiry)
     return found
+
+
+def _expiry_facts(days: int | None) -> list[tuple[str, str]]:
+    if days is None:
+        return []
+    left = plural(days, "degraded under %(num)s day", "degraded under %(num)s days")
+    return [(say("Certificate"), left)]
