@@ -46,7 +46,7 @@ from netpulse.model.watch import Gap, Watch
 from netpulse.rules import quotas
 from netpulse.rules.addresses import AddressPolicy
 from netpulse.rules.outbox import Backoff
-from netpulse.storage import notices, runs
+from netpulse.storage import alive, notices, runs
 from netpulse.storage.db import Database
 from netpulse.storage.errors import StorageTrouble
 from netpulse.storage.raw import Raw
@@ -233,7 +233,8 @@ class Engine:
             StorageTrouble: the main file cannot be written.
         """
         now = self.started_at = self.clock.now()
-        run_id, previous = await self._db.write(runs.begin, now, self._version)
+        sign = await asyncio.to_thread(alive.last, self._raw.data)
+        run_id, previous = await self._db.write(runs.begin, now, self._version, sign)
         self._run_id = run_id
         if previous is not None and now > previous:
             log.info("NetPulse was not running for %.0f s", (now - previous) / SECOND)

@@ -18,6 +18,7 @@ from netpulse.model.invitation import KEPT as INVITATIONS_KEPT
 from netpulse.model.time import DAY, HOUR, Millis
 from netpulse.storage import (
     account_failures,
+    alive,
     invitations,
     known_addresses,
     letters,
@@ -40,6 +41,8 @@ from netpulse.storage.rollups import Rollup
 log = logging.getLogger(__name__)
 
 SEEN_SECONDS = 5.0
+NOTED_SECONDS = 60.0
+"""How often the sign of life is noted in the main file, which shows that it can be written."""
 SEAL_SECONDS = 60.0
 CLEAN_SECONDS = 600.0
 RETENTION_SECONDS = 3_600.0
@@ -63,6 +66,10 @@ class Housekeeping:
         self._raw_days = raw_days
         self._run_id = 0
         self._alone = True
+        self._noted_at: Millis | None = None
+        """What the row of this run says was seen last."""
+        self._note_at = 0.0
+        """Monotonic moment from which on it is to be noted there again."""
         self._tasks: list[asyncio.Task[None]] = []
         self._failing: set[str] = set()
 
@@ -116,10 +123,30 @@ class Housekeeping:
 
     async def seen(self) -> None:
         """Note that this process still watches: a crash makes at most 5 s unknown."""
-        alone = await self._db.write(runs.seen, self._run_id, self._clock.now())
+        now, monotonic = self._clock.now(), self._clock.monotonic()
+        if monotonic < self._note_at and await self._give_sign(now):
+            return
+        self._noted_at = await self._db.write(runs.seen, self._run_id, now)
+        self._note_at = monotonic + NOTED_SECONDS
+        alone = self._noted_at is not None
         if self._alone and not alone:
             log.error("another NetPulse has started on the same data: stop one of the two")
         self._alone = alone
+
+    async def _give_sign(self, now: Millis) -> bool:
+        """Give the sign of life that spares a commit; False where only a commit will do."""
+        noted_at = self._noted_at
+        # A clock that was set back has taken the row with it; a disk in trouble is tried again.
+        if noted_at is None or now < noted_at or self._db.trouble is not None:
+            return False
+        try:
+            await asyncio.to_thread(
+                alive.give, self._raw.data, alive.Sign(self._run_id, noted_at, now)
+            )
+        except OSError as error:
+            log.debug("the sign of life cannot be written beside the database: %s", error)
+            return False
+        return True
 
     async def seal(self) -> None:
         """Seal the hours that are over, write their rollups, and sum finished days up."""

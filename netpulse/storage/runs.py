@@ -4,22 +4,28 @@ from __future__ import annotations
 
 from netpulse.model.time import Millis
 from netpulse.model.watch import Gap, UnknownReason
+from netpulse.storage.alive import Sign
 from netpulse.storage.conn import Conn
 
 
-def begin(conn: Conn, now: Millis, version: str) -> tuple[int, Millis | None]:
+def begin(
+    conn: Conn, now: Millis, version: str, sign: Sign | None = None
+) -> tuple[int, Millis | None]:
     """Begin a run; returns its id, and when the run before it was last seen (None: the first).
 
     The time in between becomes a gap (`stopped`). A run that did not end in order was killed or
-    crashed; it counts as watching until it was last seen.
+    crashed; it counts as watching until it was last seen: by its row, or by its `sign` of life.
     """
     last = conn.one("SELECT id, seen_at, ended_at FROM runs ORDER BY id DESC LIMIT 1")
     seen_at: Millis | None = None
     if last is not None:
         seen_at = int(last[1] if last[2] is None else last[2])
         if last[2] is None:
+            if sign is not None and (sign.run_id, sign.noted_at) == last[:2]:
+                seen_at = max(seen_at, sign.seen_at)
             conn.execute(
-                "UPDATE runs SET ended_at = seen_at, reason = 'killed' WHERE id = ?", (last[0],)
+                "UPDATE runs SET seen_at = ?1, ended_at = ?1, reason = 'killed' WHERE id = ?2",
+                (seen_at, last[0]),
             )
         if seen_at < now:
             add_gap(conn, Gap(start=seen_at, end=now, reason=UnknownReason.STOPPED))
@@ -29,10 +35,10 @@ def begin(conn: Conn, now: Millis, version: str) -> tuple[int, Millis | None]:
     return conn.last_rowid, seen_at
 
 
-def seen(conn: Conn, run_id: int, now: Millis) -> bool:
-    """Note that the run still watches.
+def seen(conn: Conn, run_id: int, now: Millis) -> Millis | None:
+    """Note that the run still watches; returns the moment that its row says now.
 
-    Returns False if another process has begun a run on the same data since, which the lock of
+    Returns None if another process has begun a run on the same data since, which the lock of
     the data directory prevents wherever locks work.
     """
     conn.execute(
@@ -40,9 +46,9 @@ def seen(conn: Conn, run_id: int, now: Millis) -> bool:
         (now, run_id),
     )
     if not conn.changes:
-        return False
-    row = conn.one("SELECT max(id) FROM runs")
-    return row is not None and row[0] == run_id
+        return None
+    row = conn.one("SELECT id, seen_at FROM runs ORDER BY id DESC LIMIT 1")
+    return int(row[1]) if row is not None and row[0] == run_id else None
 
 
 def turn_back(conn: Conn, by: Millis) -> None:

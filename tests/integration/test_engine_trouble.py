@@ -18,9 +18,9 @@ from netpulse.engine.roster import Watched
 from netpulse.model.alert import Event
 from netpulse.model.check import Check, Failure, Result, Timings
 from netpulse.model.monitor import Monitor
-from netpulse.model.time import DAY, HOUR, Millis
+from netpulse.model.time import DAY, HOUR, SECOND, Millis
 from netpulse.model.watch import Status, UnknownReason
-from netpulse.storage import monitors, notices, rollups, runs, spans, troubles
+from netpulse.storage import alive, monitors, notices, rollups, runs, spans, troubles
 from netpulse.storage.conn import Conn
 from netpulse.storage.raw.names import month_of
 from tests.clock import FakeClock
@@ -329,16 +329,58 @@ async def test_hours_are_sealed_and_summed_up(ward: Ward) -> None:
     assert len(rows) == 24
 
 
-async def test_a_sign_of_life_is_written(ward: Ward) -> None:
-    at = ward.at
-    run_id, previous = await at.db.write(runs.begin, ward.clock.now(), "test")
+async def test_a_sign_of_life_is_given_every_five_seconds(ward: Ward) -> None:
+    at, keeping, data = ward.at, ward.at.engine.housekeeping, ward.at.raw.data
+
+    async def killed_and_begun_again() -> float:
+        """Return how long ago the killed run was seen."""
+        later = ward.clock.now() + HOUR
+        run_id, previous = await at.db.write(runs.begin, later, "test", alive.last(data))
+        assert previous is not None
+        keeping.start(run_id)
+        await keeping.stop()
+        return (ward.clock.now() - previous) / SECOND
+
+    run_id, previous = await at.db.write(runs.begin, ward.clock.now(), "test", None)
     assert previous is None
-    at.engine.housekeeping.start(run_id)
-    await at.engine.housekeeping.stop()
+    keeping.start(run_id)
+    await keeping.stop()
     ward.clock.advance(5)
-    at.engine.housekeeping._run_id = run_id
-    await at.engine.housekeeping.seen()
-    _, previous = await at.db.write(runs.begin, ward.clock.now() + HOUR, "test")
+    await keeping.seen()
+    assert alive.last(data) is None, "the first is noted in the main file"
+    assert await killed_and_begun_again() == 0
+
+    ward.clock.advance(HOUR / SECOND)
+    await keeping.seen()
+    noted = ward.clock.now()
+    for _ in range(11):
+        ward.clock.advance(5)
+        await keeping.seen()
+    sign = alive.last(data)
+    assert sign is not None
+    assert (sign.noted_at, sign.seen_at) == (noted, noted + 55 * SECOND)
+    assert await killed_and_begun_again() == 0
+
+    ward.clock.advance(HOUR / SECOND)
+    await keeping.seen()
+    ward.clock.advance(5)
+    await keeping.seen()
+    # Set back, or restored: it was given beside another row.
+    await at.db.write(runs.turn_back, 60 * SECOND)
+    assert await killed_and_begun_again() == 65
+
+
+async def test_without_its_file_the_sign_of_life_is_noted(ward: Ward) -> None:
+    at, keeping, data = ward.at, ward.at.engine.housekeeping, ward.at.raw.data
+    run_id, _ = await at.db.write(runs.begin, ward.clock.now(), "test", None)
+    keeping.start(run_id)
+    await keeping.stop()
+    (data / alive.NAME).mkdir()
+    for _ in range(3):
+        ward.clock.advance(5)
+        await keeping.seen()
+    assert alive.last(data) is None
+    _, previous = await at.db.write(runs.begin, ward.clock.now() + HOUR, "test", None)
     assert previous == ward.clock.now()
 
 

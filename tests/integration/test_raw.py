@@ -9,6 +9,7 @@ import stat
 import subprocess
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import apsw
@@ -19,6 +20,9 @@ from netpulse.model.check import Check, Failure, Result, Timings
 from netpulse.model.time import DAY, HOUR, MINUTE, Millis
 from netpulse.storage.errors import StorageTrouble
 from netpulse.storage.raw import Figure, HourFigures, Raw, hot
+from netpulse.storage.raw.bulk import HOLD_SECONDS
+from netpulse.storage.raw.row import to_row
+from netpulse.storage.raw.spool import Spool
 
 # 2026-11-23T20:00:00Z
 START: Millis = 1_795_464_000_000
@@ -102,6 +106,80 @@ async def test_a_check_is_on_disk_after_about_a_second(raw: Raw, tmp_path: Path)
 async def test_five_hundred_checks_do_not_wait_for_the_second(raw: Raw) -> None:
     raw.append([(key, check()) for key in range(500)])
     assert await until(lambda: raw.waiting == 0) < 0.9
+
+
+async def test_few_checks_wait_in_the_spool_for_half_a_minute(tmp_path: Path) -> None:
+    now = [100.0]
+    raw = Raw(tmp_path / "data", monotonic=lambda: now[0])
+    hot = tmp_path / "data" / "hot"
+    written = partial(sql, hot / "2026112320.db", "SELECT count(*) FROM checks")
+    raw.append([(1, check())])
+    assert await raw.keep()
+    raw.append([(1, check(1)), (2, check(1, message="of another"))])
+    assert await raw.keep()
+    raw.append([(1, check(2))])
+    assert await raw.keep()
+    assert (written(), raw.waiting) == (1, 0)
+    assert await everything(raw) == [check(), check(1), check(2)]
+    assert await raw.last([1, 2]) == {1: check(2), 2: check(1, message="of another")}
+    await kill_and_compare(tmp_path, "first", [check(), check(1), check(2)])
+
+    now[0] += HOLD_SECONDS
+    assert await raw.keep()
+    assert written() == 4
+    # The next round is shorter than what is left of the one before.
+    raw.append([(1, check(3))])
+    assert await raw.keep()
+    assert written() == 4
+    await kill_and_compare(tmp_path, "second", [check(place) for place in range(4)])
+    await raw.close()
+    assert "waiting" not in names(hot)
+
+
+async def kill_and_compare(tmp_path: Path, name: str, wanted: list[Check]) -> None:
+    """Look at the data as a process would that starts after the end of the one that writes it."""
+    copy = tmp_path / name
+    shutil.copytree(tmp_path / "data", copy)
+    after = Raw(copy)
+    assert await everything(after) == wanted
+    await after.close()
+    again = Raw(copy)
+    assert await everything(again) == wanted
+    await again.close()
+
+
+async def test_a_spool_that_cannot_be_written_is_done_without(
+    raw: Raw, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "hot" / "waiting").mkdir()
+    for place in range(3):
+        raw.append([(1, check(place))])
+        assert await raw.keep()
+    assert sql(tmp_path / "hot" / "2026112320.db", "SELECT count(*) FROM checks") == 3
+    assert raw.trouble is None
+    assert "checks cannot wait on disk, they are written at once: " in caplog.text
+    (tmp_path / "hot" / "waiting").rmdir()
+
+
+def test_a_spool_is_read_as_far_as_it_is_whole(tmp_path: Path) -> None:
+    spool = Spool(tmp_path / "waiting")
+    assert spool.read() == []
+    parts = [[(1, to_row(check(place))), (7, to_row(check(place)))] for place in range(3)]
+    ends = [0]
+    for part in parts:
+        spool.append(part)
+        ends.append(spool.path.stat().st_size)
+    whole = spool.path.read_bytes()
+    assert spool.read() == [each for part in parts for each in part]
+    for cut in range(len(whole)):
+        spool.path.write_bytes(whole[:cut])
+        complete = max(place for place, end in enumerate(ends) if end <= cut)
+        assert spool.read() == [each for part in parts[:complete] for each in part]
+    for at in range(ends[1], ends[2]):
+        spool.path.write_bytes(whole[:at] + bytes((whole[at] ^ 1,)) + whole[at + 1 :])
+        assert spool.read() == parts[0]
+    spool.path.write_bytes(b"something else")
+    assert spool.read() == []
 
 
 async def test_files_are_for_their_owner_only_and_sized_by_the_disk(

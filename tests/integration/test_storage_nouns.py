@@ -19,6 +19,7 @@ from netpulse.model.user import Membership, Role, User
 from netpulse.model.watch import Gap, Span, Status, UnknownReason, Watch
 from netpulse.storage import (
     alert_rules,
+    alive,
     audit,
     audit_chains,
     channels,
@@ -773,6 +774,15 @@ async def test_troubles(tmp_path: Path) -> None:
         assert troubles.begin(conn, "stale", "", NOW + 10)
 
     await play(tmp_path, act)
+
+
+def test_a_sign_of_life_is_one_line_written_over_itself(tmp_path: Path) -> None:
+    assert alive.last(tmp_path) is None
+    for sign in (alive.Sign(12, NOW, NOW + 5 * SECOND), alive.Sign(3, 4, 5)):
+        alive.give(tmp_path, sign)
+        assert alive.last(tmp_path) == sign
+    (tmp_path / alive.NAME).write_text("run 3 noted 4 seen 5")
+    assert alive.last(tmp_path) is None, "cut off"
 
 
 async def test_rollups(tmp_path: Path) -> None:

@@ -1,7 +1,9 @@
-"""The thread `bulk`: it alone appends checks to the hot files, a second's worth at a time.
+"""The thread `bulk`: it alone appends checks to the hot files, many at a time.
 
-While the disk takes nothing, the newest checks wait in memory; when it does again, they are
-written. The process may be killed at any moment: what had waited for over a second is on disk.
+Each second's checks are on disk when it is over: five hundred and more in the hot files at once,
+fewer in the spool, until half a minute of them is written together. While the disk takes nothing,
+the newest checks wait in memory; when it does again, they are written. The process may be killed at
+any moment: what had waited for over a second is on disk.
 """
 
 from __future__ import annotations
@@ -9,10 +11,12 @@ from __future__ import annotations
 import errno
 import logging
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
+from itertools import islice
 
 import apsw
 
@@ -21,12 +25,15 @@ from netpulse.model.time import Millis
 from netpulse.storage.raw.files import DamagedFile, NewerFile
 from netpulse.storage.raw.hot_files import HotFiles, Keyed
 from netpulse.storage.raw.names import hour_of
-from netpulse.storage.raw.row import Row, to_row
+from netpulse.storage.raw.row import Row, to_check, to_row
+from netpulse.storage.raw.spool import Spool
 
 log = logging.getLogger(__name__)
 
 COMMIT_SECONDS = 1.0
 COMMIT_ROWS = 500
+HOLD_SECONDS = 30.0
+"""How long checks lie in the spool at most, where fewer than COMMIT_ROWS come together."""
 RETRY_SECONDS = 1.0
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _MOST_AT_ONCE = 1_000
@@ -38,23 +45,42 @@ Waiting = tuple[int, Check]
 
 
 class Bulk:
-    """The queue of checks that are not on disk yet, and the thread that empties it."""
+    """The queue of checks that are not in the hot files yet, and the thread that empties it."""
 
-    def __init__(self, hot: HotFiles, keep: int, on_damage: Callable[[DamagedFile], None]) -> None:
-        """Start the thread; at most `keep` checks wait in memory."""
+    def __init__(
+        self,
+        hot: HotFiles,
+        spool: Spool,
+        keep: int,
+        on_damage: Callable[[DamagedFile], None],
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Start the thread; at most `keep` checks wait in memory. What lies in the spool of a
+        process that ended waits first."""
+        self._monotonic = monotonic
         self._hot = hot
+        self._spool = spool
         self._keep = keep
         self._on_damage = on_damage
         self._changed = threading.Condition()
         self._waiting: deque[Waiting] = deque()
         self._writing: Sequence[Waiting] = ()
+        self._spooled = 0
+        """So many of the first that wait are in the spool."""
+        self._hold_until = 0.0
+        """Monotonic moment from which on what is in the spool is to be written."""
         self._flushes: list[Future[bool]] = []
+        self._keeps: list[Future[bool]] = []
         self._closing = False
         self._dropping = False
         self.dropped = 0
         """Checks that were lost: the oldest when too many waited, and what no check can be."""
         self.trouble: str | None = None
         """Why checks wait in memory, as a sentence; null while all goes well."""
+        try:
+            self._waiting.extend((key, to_check(row)) for key, row in spool.read())
+        except OSError as error:
+            log.error("%s cannot be read: %s", spool.path.name, error)  # noqa: TRY400 -- the sentence says it
         self._thread = threading.Thread(target=self._run, name="bulk", daemon=True)
         self._thread.start()
 
@@ -72,7 +98,7 @@ class Bulk:
             was = len(self._waiting)
             self._waiting.extend(rows)
             self._drop_oldest()
-            if not was or was < COMMIT_ROWS <= len(self._waiting):
+            if was == self._spooled or was < COMMIT_ROWS <= len(self._waiting):
                 self._changed.notify_all()
 
     def _drop_oldest(self) -> None:
@@ -81,6 +107,7 @@ class Bulk:
             return
         for _ in range(excess):
             self._waiting.popleft()
+        self._spooled = max(0, self._spooled - excess)
         if not self._dropping:
             self._dropping = True
             log.error(
@@ -91,16 +118,16 @@ class Bulk:
     @property
     def waiting(self) -> int:
         """How many checks are not on disk yet."""
-        return len(self._writing) + len(self._waiting)
+        return len(self._writing) + len(self._waiting) - self._spooled
 
     def rows(self, key: int) -> list[Row]:
-        """Return the rows of one monitor that are not on disk yet, in the order they came."""
+        """Return the rows of one monitor that are in no hot file yet, in the order they came."""
         with self._changed:
             everything = [*self._writing, *self._waiting]
         return [row for _, row in _rows((k, check) for k, check in everything if k == key)]
 
     def newest(self) -> dict[int, Row]:
-        """Return the counted row that is due last of each monitor, of those not on disk yet."""
+        """Return the counted row that is due last of each monitor, of those in no hot file yet."""
         with self._changed:
             everything = [*self._writing, *self._waiting]
         newest: dict[int, Row] = {}
@@ -110,16 +137,24 @@ class Bulk:
         return newest
 
     def flush(self) -> Future[bool]:
-        """Ask for everything queued until now to be written at once.
+        """Ask for everything queued until now to be written to the hot files at once.
 
-        The future says whether it is on disk now; it is not while the disk is in trouble.
+        The future says whether it is there now; it is not while the disk is in trouble.
         """
+        return self._ask(self._flushes)
+
+    def keep(self) -> Future[bool]:
+        """Ask for what is done at the end of a second to be done at once: what was queued until now
+        is in the hot files, or in the spool, as the future says."""
+        return self._ask(self._keeps)
+
+    def _ask(self, asked: list[Future[bool]]) -> Future[bool]:
         future: Future[bool] = Future()
         with self._changed:
             if self._closing:
                 future.set_result(not self.waiting)
             else:
-                self._flushes.append(future)
+                asked.append(future)
                 self._changed.notify_all()
         return future
 
@@ -130,6 +165,7 @@ class Bulk:
             self._changed.notify_all()
         self._thread.join()
         self._hot.close()
+        self._spool.close()
         if self.waiting:
             log.error(
                 "%d checks are lost with the end of the process: %s", self.waiting, self.trouble
@@ -138,30 +174,67 @@ class Bulk:
     def _run(self) -> None:
         while True:
             with self._changed:
-                self._changed.wait_for(self._something)
+                self._changed.wait_for(self._something, self._rest())
                 if self.trouble is None:
                     self._changed.wait_for(self._at_once, COMMIT_SECONDS)
                 else:
                     self._changed.wait_for(self._asked, RETRY_SECONDS)
-                flushes, self._flushes = self._flushes, []
+                flushes, self._flushes[:] = [*self._flushes], ()
+                keeps, self._keeps[:] = [*self._keeps], ()
                 closing = self._closing
-            written = self._drain()
-            for future in flushes:
+                may_wait = not flushes and not closing and self._may_wait()
+            kept = may_wait and self._to_spool()
+            written = kept or self._drain()
+            for future in (*flushes, *keeps):
                 future.set_result(written)
             if closing:
                 return
 
     def _something(self) -> bool:
-        return bool(self._waiting) or self._asked()
+        return len(self._waiting) > self._spooled or self._asked()
+
+    def _rest(self) -> float | None:
+        """Return for how many seconds nothing has to be done about what is in the spool."""
+        return max(0.0, self._hold_until - self._monotonic()) if self._spooled else None
 
     def _at_once(self) -> bool:
-        return len(self._waiting) >= COMMIT_ROWS or self._asked()
+        return len(self._waiting) >= COMMIT_ROWS or self._asked() or self._rest() == 0.0
 
     def _asked(self) -> bool:
-        return bool(self._flushes) or self._closing
+        return bool(self._flushes or self._keeps) or self._closing
+
+    def _may_wait(self) -> bool:
+        return (
+            self.trouble is None
+            and len(self._waiting) < COMMIT_ROWS
+            and self._monotonic() < self._hold_until
+        )
+
+    def _to_spool(self) -> bool:
+        """Keep what waits in the spool; False where that did not work."""
+        with self._changed:
+            until, dropped = len(self._waiting), self.dropped
+            fresh = list(islice(self._waiting, self._spooled, until))
+        try:
+            rows = list(_rows(fresh))
+            if rows:
+                self._spool.append(rows)
+        except OSError as error:
+            # Then the hot files are to take it, and if they cannot either, that is told.
+            log.warning("checks cannot wait on disk, they are written at once: %s", error)
+            return False
+        except Exception:
+            log.exception("checks cannot wait on disk, they are written at once")
+            return False
+        with self._changed:
+            # Meanwhile the oldest may have been dropped: more came than can be kept.
+            self._spooled = max(0, until - (self.dropped - dropped))
+        return True
 
     def _drain(self) -> bool:
         """Write until nothing waits; False where the disk did not take it."""
+        with self._changed:
+            self._spooled = 0
         while True:
             with self._changed:
                 batch = [
@@ -169,7 +242,7 @@ class Bulk:
                 ]
                 self._writing = batch
             if not batch:
-                return True
+                return self._forget_spool()
             try:
                 self._write(batch)
             except DamagedFile as error:
@@ -193,6 +266,16 @@ class Bulk:
                 self._writing = ()
                 self._dropping = False
                 self.trouble = None
+
+    def _forget_spool(self) -> bool:
+        """All is in the hot files: what lies in the spool is not needed any more."""
+        self._hold_until = self._monotonic() + HOLD_SECONDS
+        try:
+            self._spool.clear()
+        except OSError as error:
+            # At the next start it is read again, and each of its checks is there once all the same.
+            log.warning("%s cannot be emptied: %s", self._spool.path.name, error)
+        return True
 
     def _write(self, batch: list[Waiting]) -> None:
         by_hour: dict[Millis, tuple[list[Waiting], list[Keyed]]] = {}

@@ -37,6 +37,7 @@ class Places:
     def __init__(self, data: Path) -> None:
         """Take the data directory; nothing is made here."""
         self.hot = data / "hot"
+        self.spool = self.hot / "waiting"
         self.checks = data / "checks"
 
     def hot_path(self, hour: Millis) -> Path:

@@ -35,7 +35,8 @@ from netpulse.storage.raw.files import (
 from netpulse.storage.raw.hot_files import HotFiles
 from netpulse.storage.raw.names import Places
 from netpulse.storage.raw.read import Reader
-from netpulse.storage.raw.seal import Ending, Sealer, Stopping
+from netpulse.storage.raw.seal import Sealer, Stopping
+from netpulse.storage.raw.spool import Spool
 
 log = logging.getLogger(__name__)
 
@@ -68,11 +69,13 @@ class Raw:
         *,
         keep_rows: int = KEEP_ROWS,
         now: Callable[[], Millis] = _wall_clock,
+        monotonic: Callable[[], float] = time.monotonic,
         checkpoint: Callable[[str], None] = _passed,
     ) -> None:
         """Open the store, tidying up what a killed process left; damaged months are put aside.
 
-        `now` names the files that are put aside; `checkpoint` is told each step of sealing.
+        `now` names the files that are put aside, `monotonic` (seconds) tells how long checks have
+        been in the spool, and `checkpoint` is told each step of sealing.
 
         Raises:
             OSError: the directories cannot be made or read.
@@ -92,7 +95,7 @@ class Raw:
         self._seal_trouble: str | None = None
         self._closed = False
         self._look_over()
-        self._bulk = Bulk(self._files, keep_rows, self._on_damage)
+        self._bulk = Bulk(self._files, Spool(places.spool), keep_rows, self._on_damage, monotonic)
         self._reader = Reader(
             places,
             self._bulk,
@@ -125,8 +128,14 @@ class Raw:
         self._bulk.append(rows)
 
     async def flush(self) -> bool:
-        """Write at once what was queued until now; False where the disk did not take it."""
+        """Write what was queued until now to the hot files at once; False where the disk did not
+        take it."""
         return await asyncio.wrap_future(self._bulk.flush())
+
+    async def keep(self) -> bool:
+        """Make what was queued until now survive the process, as happens after each second anyway;
+        False where the disk did not take it."""
+        return await asyncio.wrap_future(self._bulk.keep())
 
     # -- reading
 
@@ -216,9 +225,9 @@ class Raw:
             if packed.figures:
                 await on_hour(hour, packed.figures)
             self._checkpoint("told")
-            ending = await self._guarded(self._sealer.finish, hour, packed.last)
-            if ending is not Ending.LATE_ROWS:
-                return ending is Ending.UNLINKED
+            gone = await self._guarded(self._sealer.finish, hour, packed.last)
+            if gone is not False:
+                return gone is True
             after = packed.last
         return False
 

@@ -2,10 +2,11 @@
 
 1. read the hot file monitor by monitor; 2. unite each with the blob that is there, and store it in
 the month file (synchronous=FULL, 50 monitors a transaction); 3. see that all are there; then the
-figures are told; 4. empty the hot file's log; 5. unlink .db, then -wal and -shm, and sync the
-directory. Killed before 4 is over, the hour is sealed again, which changes nothing that is there.
-Killed between the unlinks, the next start removes the rest. Rows that come while an hour is being
-sealed are found before 4, and sealed too.
+figures are told; 4. unlink .db, then -wal and -shm, and sync the directory. Killed before that is
+over, the hour is sealed again, which changes nothing that is there; killed between the unlinks, the
+next start removes the rest. Rows that come while an hour is being sealed are found before 4, and
+sealed too. The log is not moved into the file first, which would write its last megabytes once
+more: a file whose log alone is gone after a power failure lacks only what is in the month.
 """
 
 from __future__ import annotations
@@ -14,7 +15,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from enum import Enum
 from itertools import groupby, islice
 from pathlib import Path
 
@@ -60,16 +60,6 @@ class Sealed(Struct, frozen=True):
     """By monitor key; only of monitors with rows that were read now."""
     last: int
     """The number of the last row that was read."""
-
-
-class Ending(Enum):
-    """What became of the hot file of a sealed hour."""
-
-    UNLINKED = 1
-    LATE_ROWS = 2
-    """More rows came: they have to be sealed first."""
-    IN_USE = 3
-    """Something else has the file open: next time."""
 
 
 class Sealer:
@@ -154,10 +144,11 @@ class Sealer:
             block = Block.of(unite([day.rows(*day.between(hour, hour + HOUR)), block.rows()]))
         return hour_figures(block, 0, block.size), size
 
-    def finish(self, hour: Millis, last: int) -> Ending:
-        """Take the hot file of a sealed hour away: steps 4 and 5.
+    def finish(self, hour: Millis, last: int) -> bool:
+        """Take the hot file of a sealed hour away: step 4.
 
-        `last` is the number of the last row that was sealed.
+        `last` is the number of the last row that was sealed. Returns False where more rows came:
+        they have to be sealed first.
         """
         path = self._places.hot_path(hour)
         with self._hot.retire(path), self._files.lock:
@@ -166,16 +157,10 @@ class Sealer:
                 try:
                     connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
                     if hot.last_number(connection, path) > last:
-                        return Ending.LATE_ROWS
+                        return False
                     self._files.forget(hour)
-                    with blaming(path):
-                        emptied = empty_log(connection)
-                    log = beside(path, "-wal")
-                    if not emptied or (log.exists() and log.stat().st_size):
-                        return Ending.IN_USE
                 finally:
                     connection.close()
-                self._checkpoint("emptied")
                 path.unlink()
                 self._checkpoint("unlinked .db")
             for side in SIDES:
@@ -183,7 +168,7 @@ class Sealer:
                 self._checkpoint(f"unlinked {side}")
             sync_directory(path.parent)
             self._checkpoint("synced")
-        return Ending.UNLINKED
+        return True
 
     def merge_days(self, now: Millis) -> None:
         """Make one blob of a monitor's hours, for each day that is over and sealed.
