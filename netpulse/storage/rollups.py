@@ -2,6 +2,9 @@
 
 Rows are kept under a monitor's small number (`Monitor.key`): there is one for each monitor and
 hour, for ever. A row and the cursor that says it is done are written in one transaction.
+
+The hours of days that are not summed up yet lie in a table in the order of time
+(`rollups_recent`): among the others each row would take a page of its own to the disk.
 """
 
 from __future__ import annotations
@@ -21,6 +24,16 @@ _SUMS = (
     " response_max"
 )
 _RENEWED = ", ".join(f"{name} = excluded.{name}" for name in _SUMS.split(", "))
+_UNLESS_THERE_IS_MORE = (
+    f" ON CONFLICT (monitor_key, region, from_ms) DO UPDATE SET {_RENEWED}"
+    " WHERE excluded.checks + excluded.inconclusive >= checks + inconclusive"
+)
+# One by one from the primary key, which begins with the hour: rows of all monitors lie between.
+_HOURS = (
+    "WITH RECURSIVE hours (at) AS (SELECT max(?1, (SELECT min(from_ms) FROM rollups_recent))"
+    f" UNION ALL SELECT at + {HOUR} FROM hours"
+    f" WHERE at + {HOUR} < min(?2, 1 + (SELECT max(from_ms) FROM rollups_recent)))"
+)
 
 
 class Rollup(Struct, frozen=True, kw_only=True, gc=False):
@@ -48,20 +61,36 @@ def put_hour(conn: Conn, rollups: Iterable[Rollup], cursor: Millis | None = None
     what a damaged file has left. `cursor`, given with the last of them, says until when all hours
     are done now.
     """
-    conn.many(
-        f"INSERT INTO rollups_hour (monitor_key, region, from_ms, {_SUMS})"
-        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-        f" ON CONFLICT (monitor_key, region, from_ms) DO UPDATE SET {_RENEWED}"
-        " WHERE excluded.checks + excluded.inconclusive >= checks + inconclusive",
-        [_values(rollup) for rollup in rollups],
-    )
+    day = _done_until(conn, "day")
+    old: list[Rollup] = []
+    recent: list[Rollup] = []
+    for rollup in rollups:
+        (old if day is not None and rollup.from_ms < day else recent).append(rollup)
+    for table, rows in (("rollups_hour", old), ("rollups_recent", recent)):
+        conn.many(
+            f"INSERT INTO {table} (monitor_key, region, from_ms, {_SUMS})"
+            f" VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?){_UNLESS_THERE_IS_MORE}",
+            [_values(rollup) for rollup in rows],
+        )
     if cursor is not None:
         set_cursor(conn, "hour", cursor)
 
 
 def fold_days(conn: Conn, day: Millis, keys: Sequence[int], cursor: Millis | None = None) -> None:
     """Sum the hours of the day that begins at `day` up for the monitors `keys` (at most a
-    thousand at once). `cursor` as in `put_hour`."""
+    thousand at once), and put them among the others. `cursor` as in `put_hour`."""
+    span = [(day, day + DAY, key) for key in keys]
+    conn.many(
+        f"{_HOURS} INSERT INTO rollups_hour (monitor_key, region, from_ms, {_SUMS})"
+        f" SELECT monitor_key, region, from_ms, {_SUMS} FROM hours CROSS JOIN rollups_recent"
+        f" WHERE from_ms = at AND monitor_key = ?3 AND from_ms < ?2{_UNLESS_THERE_IS_MORE}",
+        span,
+    )
+    conn.many(
+        f"{_HOURS} DELETE FROM rollups_recent"
+        " WHERE from_ms IN (SELECT at FROM hours) AND monitor_key = ?3 AND from_ms < ?2",
+        span,
+    )
     conn.many(
         # The regions one by one, from the primary key: all rows of a monitor are years of hours.
         "WITH RECURSIVE regions (region) AS ("
@@ -74,7 +103,7 @@ def fold_days(conn: Conn, day: Millis, keys: Sequence[int], cursor: Millis | Non
         " max(response_max) FROM rollups_hour WHERE monitor_key = ?3"
         " AND region IN (SELECT region FROM regions)"
         " AND from_ms >= ?1 AND from_ms < ?2 GROUP BY monitor_key, region",
-        [(day, day + DAY, key) for key in keys],
+        span,
     )
     if cursor is not None:
         set_cursor(conn, "day", cursor)
@@ -83,11 +112,13 @@ def fold_days(conn: Conn, day: Millis, keys: Sequence[int], cursor: Millis | Non
 def keys_of(conn: Conn, start: Millis, end: Millis) -> list[int]:
     """Return the numbers of the monitors that may have hours beginning in [start, end).
 
-    By the monitors' own dates: the hours have no index by time, which would cost as much as they.
+    By the monitors' own dates: old hours have no index by time, which would cost as much as they.
     """
     rows = conn.all(
-        "SELECT key FROM monitors WHERE created_at < ? AND (deleted_at IS NULL OR deleted_at >= ?)",
-        (end, start),
+        "SELECT key FROM monitors WHERE created_at < ?2"
+        " AND (deleted_at IS NULL OR deleted_at >= ?1)"
+        " UNION SELECT monitor_key FROM rollups_recent WHERE from_ms >= ?1 AND from_ms < ?2",
+        (start, end),
     )
     return [row[0] for row in rows]
 
@@ -96,7 +127,20 @@ def hours(
     conn: Conn, monitor_id: Id, start: Millis, end: Millis, region: str = LOCAL
 ) -> list[Rollup]:
     """Return a monitor's hours that begin in [start, end), oldest first."""
-    return _range(conn, "rollups_hour", monitor_id, start, end, region)
+    found = {
+        hour.from_ms: hour for hour in _range(conn, "rollups_hour", monitor_id, start, end, region)
+    }
+    rows = conn.all(
+        f"{_HOURS} SELECT monitor_key, from_ms, region, {_SUMS}"
+        " FROM hours CROSS JOIN rollups_recent WHERE from_ms = at AND region = ?4 AND from_ms < ?2"
+        " AND monitor_key = (SELECT key FROM monitors WHERE id = ?3)",
+        (-(-start // HOUR) * HOUR, end, monitor_id, region),
+    )
+    for hour in map(_rollup, rows):
+        old = found.get(hour.from_ms)
+        if old is None or hour.checks + hour.inconclusive >= old.checks + old.inconclusive:
+            found[hour.from_ms] = hour
+    return [found[at] for at in sorted(found)]
 
 
 def days(
@@ -115,13 +159,17 @@ def response_time(conn: Conn, monitor_id: Id, now: Millis) -> int | None:
 
 def cursor(conn: Conn, unit: str) -> Millis | None:
     """Return until when all hours (`unit` "hour") or days ("day") are done; None: none yet."""
-    value = meta.get(conn, f"rollup_{unit}")
-    return value if isinstance(value, int) else None
+    return _done_until(conn, unit)
 
 
 def set_cursor(conn: Conn, unit: str, at: Millis) -> None:
     """Say that all before `at` is done."""
     meta.put(conn, f"rollup_{unit}", at)
+
+
+def _done_until(conn: Conn, unit: str) -> Millis | None:
+    value = meta.get(conn, f"rollup_{unit}")
+    return value if isinstance(value, int) else None
 
 
 def _range(

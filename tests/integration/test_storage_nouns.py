@@ -841,6 +841,23 @@ async def test_rollups(tmp_path: Path) -> None:
                 response_max=501,
             )
         ]
+        assert conn.all("SELECT DISTINCT from_ms FROM rollups_recent") == [(day + DAY,)]
+        assert [one.from_ms for one in rollups.hours(conn, monitor.id, day, day + 2 * DAY)] == [
+            day,
+            day + HOUR,
+            day + DAY,
+        ]
+        # Late ones of a day that is summed up, and of one that is to be summed up once more.
+        late = replace(hour(1), checks=70, ups=68)
+        rollups.put_hour(conn, [hour(0), replace(late, checks=69, ups=67)])
+        assert len(conn.all("SELECT * FROM rollups_recent")) == 1
+        rollups.set_cursor(conn, "day", day)
+        rollups.put_hour(conn, [late, damaged])
+        assert len(conn.all("SELECT * FROM rollups_recent")) == 3
+        assert rollups.hours(conn, monitor.id, day, day + DAY) == [hour(0), late]
+        rollups.fold_days(conn, day, [monitor.key], cursor=day + DAY)
+        assert rollups.hours(conn, monitor.id, day, day + DAY) == [hour(0), late]
+        assert rollups.days(conn, monitor.id, day, day + DAY)[0].checks == 130
         assert len(rollups.days(conn, other.id, day, day + 1)) == 1
         assert len(rollups.days(conn, monitor.id, day, day + 1, "tokyo")) == 1
         assert rollups.cursor(conn, "day") == day + DAY

@@ -28,6 +28,7 @@ from netpulse.storage.migrations import (
     m0014_subscribers,
     m0015_shares,
     m0016_page_language,
+    m0017_recent_hours,
 )
 
 Step = Callable[[Database], None]
@@ -57,6 +58,7 @@ STEPS: tuple[tuple[str, Step], ...] = (
     ("0014_subscribers", _script(m0014_subscribers.SQL)),
     ("0015_shares", _script(m0015_shares.SQL)),
     ("0016_page_language", _script(m0016_page_language.SQL)),
+    ("0017_recent_hours", _script(m0017_recent_hours.SQL)),
 )
 
 LATEST = len(STEPS)
