@@ -14,7 +14,6 @@ import argparse
 import asyncio
 import json
 import os
-import platform
 import statistics
 import subprocess
 import sys
@@ -34,7 +33,10 @@ from bench.measure import (  # noqa: E402  # the checkout, not an installed copy
     PASSWORD,
     cpu_seconds,
     free_port,
+    keep,
+    made,
     percentile,
+    sign_in,
     wait_ready,
 )
 
@@ -72,15 +74,6 @@ class Far:
         """End it."""
         self.into.close()
         self.process.wait(30)
-
-
-async def made(session: aiohttp.ClientSession, url: str, body: dict[str, Any]) -> str:
-    """Make one thing through the API and return its id."""
-    async with session.post(url, json=body) as answer:
-        said = await answer.json()
-        if answer.status != 201:
-            raise SystemExit(f"refused: {said}")
-        return str(said["data"]["id"])
 
 
 async def receivers(session: aiohttp.ClientSession, base: str, port: int, count: int) -> None:
@@ -204,10 +197,7 @@ async def run(count: int, command: list[str]) -> list[dict[str, Any]]:
         try:
             async with aiohttp.ClientSession() as session:
                 await wait_ready(session, base)
-                login = {"email": EMAIL, "password": PASSWORD}
-                async with session.post(f"{base}/v1/auth/login", json=login) as answer:
-                    token = (await answer.json())["data"]["access_token"]
-                session.headers["Authorization"] = f"Bearer {token}"
+                await sign_in(session, base)
                 await monitors(session, base, far.port, count)
                 for more in (1, 9):
                     await receivers(session, base, far.port, more)
@@ -242,20 +232,7 @@ def main() -> None:
             f"{row['first_failing_answer_to_last_notice_seconds']} s of the first failing answer; "
             f"{row['cpu_ms_per_notice_checks_included']} ms CPU a notice, checks included\n"
         )
-    if chosen.out:
-        chosen.out.mkdir(parents=True, exist_ok=True)
-        report = {
-            "measured_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-            "command": "make bench",
-            "machine": {
-                "system": f"{platform.system()} {platform.machine()}",
-                "python": platform.python_version(),
-                "cores": os.cpu_count(),
-            },
-            "interval_seconds": INTERVAL,
-            "rows": rows,
-        }
-        (chosen.out / "alerts.json").write_text(json.dumps(report, indent=2) + "\n")
+    keep(chosen.out, "alerts", {"interval_seconds": INTERVAL, "rows": rows})
 
 
 if __name__ == "__main__":

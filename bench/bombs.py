@@ -9,18 +9,15 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
-import os
-import platform
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from tests.bombs import both  # noqa: E402  # the checkout, not an installed copy
+from bench.measure import keep  # noqa: E402  # the checkout, not an installed copy
+from tests.bombs import both  # noqa: E402
 
 
 def main() -> None:
@@ -38,20 +35,7 @@ def main() -> None:
             f"{row['loop_late_ms']['p99']} ms (p99) and {row['loop_late_ms']['max']} ms at most, "
             f"RSS grows by {row['rss_grown_mb']} MB"
         )
-    if chosen.out:
-        chosen.out.mkdir(parents=True, exist_ok=True)
-        report = {
-            "measured_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-            "command": "make bench",
-            "machine": {
-                "system": f"{platform.system()} {platform.machine()}",
-                "python": platform.python_version(),
-                "cores": os.cpu_count(),
-            },
-            "without": quiet,
-            "with": loud,
-        }
-        (chosen.out / "bombs.json").write_text(json.dumps(report, indent=2) + "\n")
+    keep(chosen.out, "bombs", {"without": quiet, "with": loud})
 
 
 if __name__ == "__main__":

@@ -36,8 +36,8 @@ from bench.measure import (  # noqa: E402
     cpu_seconds,
     free_port,
     judge,
+    keep,
     percentile,
-    report,
     resident_mb,
     sign_in,
     wait_ready,
@@ -281,11 +281,8 @@ def main() -> None:
         peers = [asyncio.run(prometheus.run(count, 10, chosen.seconds)) for count in (1_000, 5_000)]
         for peer in peers:
             say(_shown_peer(peer))
-    if chosen.out:
-        chosen.out.mkdir(parents=True, exist_ok=True)
-        name = "checks-binary.json" if chosen.binary else "checks.json"
-        told = {"rows": rows, "peers": peers, "peers_versions": said, "targets_us": TARGET_US}
-        (chosen.out / name).write_text(json.dumps(report() | told, indent=2) + "\n")
+    told = {"rows": rows, "peers": peers, "peers_versions": said, "targets_us": TARGET_US}
+    keep(chosen.out, "checks-binary" if chosen.binary else "checks", told)
 
 
 if __name__ == "__main__":

@@ -11,8 +11,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import os
-import platform
 import statistics
 import subprocess
 import sys
@@ -27,7 +25,7 @@ sys.path.insert(0, str(ROOT))
 from playwright.sync_api import Browser  # noqa: E402  # the checkout, not an installed copy
 
 from bench import crowd  # noqa: E402
-from bench.measure import cpu_seconds, free_port  # noqa: E402
+from bench.measure import cpu_seconds, free_port, keep  # noqa: E402
 from bench.pages import connect, serving  # noqa: E402
 from tests.browser import chrome  # noqa: E402
 
@@ -131,18 +129,7 @@ def main() -> None:
     sys.stdout.write(
         f"{found['checks_arrived']} checks arrived, {found['cores_used_by_netpulse']} cores used\n"
     )
-    if chosen.out:
-        report = {
-            "measured_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-            "command": "make bench",
-            "machine": {
-                "system": f"{platform.system()} {platform.machine()}",
-                "python": platform.python_version(),
-                "cores": os.cpu_count(),
-            },
-        }
-        chosen.out.mkdir(parents=True, exist_ok=True)
-        (chosen.out / "first_load.json").write_text(json.dumps(report | found, indent=2) + "\n")
+    keep(chosen.out, "first_load", found)
 
 
 if __name__ == "__main__":

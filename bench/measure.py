@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import os
 import platform
 import socket
@@ -42,6 +43,17 @@ def report(command: str = "make bench") -> dict[str, Any]:
         "command": command,
         "machine": machine(),
     }
+
+
+def keep(
+    folder: Path | None, name: str, found: Mapping[str, Any], command: str = "make bench"
+) -> None:
+    """Write what was found into `name`.json; nowhere without a folder."""
+    if folder is None:
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    told = report(command) | dict(found)
+    (folder / f"{name}.json").write_text(json.dumps(told, indent=2) + "\n")
 
 
 def free_port() -> int:
@@ -95,11 +107,21 @@ async def wait_ready(session: aiohttp.ClientSession, base: str, patience: float 
 
 
 async def sign_in(session: aiohttp.ClientSession, base: str) -> None:
-    """Let the session speak as the administrator from now on."""
+    """Let the session speak as the administrator for as long as an access token lasts: a quarter of
+    an hour."""
     login = {"email": EMAIL, "password": PASSWORD}
     async with session.post(f"{base}/v1/auth/login", json=login) as answer:
         token = (await answer.json())["data"]["access_token"]
     session.headers["Authorization"] = f"Bearer {token}"
+
+
+async def made(session: aiohttp.ClientSession, url: str, body: dict[str, Any]) -> str:
+    """Make one thing through the API and return its id."""
+    async with session.post(url, json=body) as answer:
+        said = await answer.json()
+        if answer.status != 201:
+            raise SystemExit(f"refused: {said}")
+        return str(said["data"]["id"])
 
 
 async def fill(

@@ -13,9 +13,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import http.client
-import json
 import os
-import platform
 import statistics
 import subprocess
 import sys
@@ -31,7 +29,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from bench import crowd  # noqa: E402  # the checkout, not an installed copy
-from bench.measure import cpu_seconds, free_port, percentile  # noqa: E402
+from bench.measure import cpu_seconds, free_port, keep, percentile  # noqa: E402
 
 RESTING = 86_400
 """Seconds between the checks of a monitor: while pages are measured, hardly any is made."""
@@ -196,18 +194,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         data = chosen.data or Path(name) / "data"
         found = run(chosen.monitors, chosen.rounds, data, chosen.only)
-    if chosen.out:
-        report = {
-            "measured_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-            "command": "make bench",
-            "machine": {
-                "system": f"{platform.system()} {platform.machine()}",
-                "python": platform.python_version(),
-                "cores": os.cpu_count(),
-            },
-        }
-        chosen.out.mkdir(parents=True, exist_ok=True)
-        (chosen.out / "pages.json").write_text(json.dumps(report | found, indent=2) + "\n")
+    keep(chosen.out, "pages", found)
 
 
 if __name__ == "__main__":

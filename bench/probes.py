@@ -15,8 +15,6 @@ import argparse
 import asyncio
 import contextlib
 import json
-import os
-import platform
 import shutil
 import subprocess
 import sys
@@ -33,7 +31,7 @@ import uvloop
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from bench.measure import cpu_seconds, free_port  # noqa: E402  # the checkout, not an installed copy
+from bench.measure import cpu_seconds, free_port, keep  # noqa: E402  # the checkout, not an installed copy
 from netpulse.egress.connect import Egress  # noqa: E402
 from netpulse.model.monitor import TYPES  # noqa: E402
 from netpulse.probes import PROBES  # noqa: E402
@@ -244,20 +242,7 @@ def main() -> None:
     ]
     if wrong:
         print(f"not all checks were up: {', '.join(wrong)}")
-    if chosen.out:
-        chosen.out.mkdir(parents=True, exist_ok=True)
-        report = {
-            "measured_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-            "command": "make bench",
-            "machine": {
-                "system": f"{platform.system()} {platform.machine()}",
-                "python": platform.python_version(),
-                "cores": os.cpu_count(),
-            },
-            "exporter": _version(),
-            "rows": rows,
-        }
-        (chosen.out / "probes.json").write_text(json.dumps(report, indent=2) + "\n")
+    keep(chosen.out, "probes", {"exporter": _version(), "rows": rows})
 
 
 def _bad(side: dict[str, Any]) -> list[str]:

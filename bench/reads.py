@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
 import random
 import statistics
 import sys
@@ -28,7 +27,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from bench import crowd  # noqa: E402  # the checkout, not an installed copy
-from bench.measure import free_port, percentile, report  # noqa: E402
+from bench.measure import free_port, keep, percentile  # noqa: E402
 from bench.months import Target  # noqa: E402
 from netpulse.app import SWITCH_SECONDS  # noqa: E402
 from netpulse.crypto import keys  # noqa: E402
@@ -250,10 +249,7 @@ def main() -> None:
             f"{name:<16} median {row['ms_median']:>7} ms, p99 {row['ms_p99']:>7} ms "
             f"(target {row['target_ms_p99']}), CPU {row['cpu_ms']} ms\n"
         )
-    if chosen.out:
-        told = report() | found
-        chosen.out.mkdir(parents=True, exist_ok=True)
-        (chosen.out / "reads.json").write_text(json.dumps(told, indent=2) + "\n")
+    keep(chosen.out, "reads", found)
 
 
 if __name__ == "__main__":

@@ -18,7 +18,6 @@ import contextlib
 import datetime
 import json
 import os
-import platform
 import random
 import signal
 import statistics
@@ -43,15 +42,17 @@ from bench.measure import (  # noqa: E402  # the checkout, not an installed copy
     family,
     free_port,
     judge,
+    keep,
+    made,
     percentile,
-    resident_mb,
+    sign_in,
     wait_ready,
 )
 from bench.restless import PORTS  # noqa: E402
+from bench.samples import SAMPLE_SECONDS, figures, joined, watch  # noqa: E402
 from bench.truths import examine  # noqa: E402
 
 RESTLESS = str(ROOT / "bench" / "restless.py")
-SAMPLE_SECONDS = 5.0
 CALM_SECONDS = 180.0
 ABOUT = 60
 """Monitors whose time is added up at the end, of each half."""
@@ -91,15 +92,6 @@ class Far:
         self.process.wait(60)
         found: dict[str, Any] = json.loads(self.ledger.read_text())
         return found
-
-
-async def made(session: aiohttp.ClientSession, url: str, body: dict[str, Any]) -> str:
-    """Make one thing through the API and return its id."""
-    async with session.post(url, json=body) as answer:
-        said = await answer.json()
-        if answer.status != 201:
-            raise SystemExit(f"refused: {said}")
-        return str(said["data"]["id"])
 
 
 async def furnish(
@@ -182,44 +174,11 @@ class Readers:
             await asyncio.sleep(1.0)
 
 
-def outside(pid: int) -> dict[str, float]:
-    """Return what the system knows of the process."""
-    status = dict(
-        line.split(":\t", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines()
-    )
-    return {
-        "at": time.time(),
-        "rss_mb": round(resident_mb(pid), 2),
-        "descriptors": sum(1 for _ in Path(f"/proc/{pid}/fd").iterdir()),
-        "threads": int(status["Threads"]),
-        "cpu_seconds": round(cpu_seconds(pid), 2),
-        "load": os.getloadavg()[0],
-    }
-
-
-async def watch(pid: int, seconds: float) -> list[dict[str, float]]:
-    """Sample the process for a time."""
-    samples = []
-    until = time.monotonic() + seconds
-    while time.monotonic() < until:
-        await asyncio.sleep(SAMPLE_SECONDS)
-        samples.append(outside(pid))
-    return samples
-
-
-async def login(session: aiohttp.ClientSession, base: str) -> None:
-    """Sign in; the access token lasts a quarter of an hour."""
-    body = {"email": EMAIL, "password": PASSWORD}
-    async with session.post(f"{base}/v1/auth/login", json=body) as answer:
-        token = (await answer.json())["data"]["access_token"]
-    session.headers["Authorization"] = f"Bearer {token}"
-
-
 async def stay_signed_in(session: aiohttp.ClientSession, base: str) -> None:
     """Sign in again before the token ends."""
     while True:
         await asyncio.sleep(600)
-        await login(session, base)
+        await sign_in(session, base)
 
 
 async def total(session: aiohttp.ClientSession, base: str, path: str) -> int:
@@ -268,64 +227,6 @@ def _seconds(at: str) -> float:
     return datetime.datetime.fromisoformat(at).timestamp()
 
 
-def slope(samples: list[dict[str, float]], name: str) -> float:
-    """Return how fast a figure grows, an hour: the median over all pairs of samples (Theil, Sen),
-    which single peaks do not move."""
-    points = [(one["at"], one[name]) for one in samples if name in one]
-    step = max(1, len(points) // 200)
-    points = points[::step]
-    slopes = [
-        (two[1] - one[1]) / (two[0] - one[0])
-        for number, one in enumerate(points)
-        for two in points[number + 1 :]
-    ]
-    return round(statistics.median(slopes) * 3600, 3) if slopes else 0.0
-
-
-def figures(samples: list[dict[str, float]], warm: float) -> dict[str, Any]:
-    """Return what the samples come to, those of the warm-up left out."""
-    after = [one for one in samples if one["at"] >= samples[0]["at"] + warm]
-    for one in after:
-        if "malloc_used_mb" in one:
-            one["without_sqlite_mb"] = round(one["malloc_used_mb"] - one["sqlite_mb"], 2)
-    row: dict[str, Any] = {}
-    for name in (
-        "rss_mb",
-        "descriptors",
-        "threads",
-        "tasks",
-        "blocks",
-        "sqlite_mb",
-        "malloc_used_mb",
-        "without_sqlite_mb",
-        "malloc_kept_mb",
-    ):
-        values = [one[name] for one in after if name in one]
-        if values:
-            row[name] = {
-                "first": values[0],
-                "median": round(statistics.median(values), 2),
-                "max": max(values),
-                "last": values[-1],
-                "per_hour": slope(after, name),
-            }
-    loads = [one["load"] for one in after if "load" in one]
-    row["machine_load"] = {"median": round(statistics.median(loads), 2), "max": max(loads)}
-    return row
-
-
-def joined(outside_: list[dict[str, float]], inside: Path) -> list[dict[str, float]]:
-    """Return the samples of both sides, each with what the other knew last."""
-    lines = [json.loads(line) for line in inside.read_text().splitlines()]
-    found, number = [], 0
-    for one in outside_:
-        while number + 1 < len(lines) and lines[number + 1]["at"] <= one["at"]:
-            number += 1
-        if lines and lines[number]["at"] <= one["at"]:
-            found.append(lines[number] | one)
-    return found
-
-
 async def run(chosen: argparse.Namespace) -> dict[str, Any]:
     """Live through it and return the figures and what was wrong."""
     count, steady = chosen.monitors, chosen.monitors // 2
@@ -347,7 +248,7 @@ async def run(chosen: argparse.Namespace) -> dict[str, Any]:
         try:
             async with aiohttp.ClientSession() as session:
                 await wait_ready(session, base)
-                await login(session, base)
+                await sign_in(session, base)
                 ids = await furnish(session, base, far, count, steady)
                 readers = Readers(session, base, list(ids.values()))
                 tasks = [
@@ -372,7 +273,7 @@ async def run(chosen: argparse.Namespace) -> dict[str, Any]:
                     if not task.cancelled()
                 ]
                 wrong = [f"a reader failed: {one!r}" for one in broken]
-                await login(session, base)
+                await sign_in(session, base)
                 wrong += await become_calm(session, base, count)
                 wrong += await add_up(session, base, ids, steady)
             wrong += [f"answers {n} x {s}" for s, n in readers.answers.items() if s != 200]
@@ -448,19 +349,7 @@ def main() -> int:
         f"memory: {grown} MB an hour after the warm-up (to be under {MOST_SLOPE}); "
         f"{row['steady_checks_missed']} of {row['steady_checks_due']} checks missed; {wrong}\n"
     )
-    if chosen.out:
-        chosen.out.mkdir(parents=True, exist_ok=True)
-        report = {
-            "measured_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-            "command": "make soak",
-            "machine": {
-                "system": f"{platform.system()} {platform.machine()}",
-                "python": platform.python_version(),
-                "cores": os.cpu_count(),
-            },
-            **row,
-        }
-        (chosen.out / "soak.json").write_text(json.dumps(report, indent=2) + "\n")
+    keep(chosen.out, "soak", row, "make soak")
     return 1 if row["wrong"] else 0
 
 

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
 import os
 import shutil
 import statistics
@@ -28,7 +27,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from bench import crowd  # noqa: E402  # the checkout, not an installed copy
-from bench.measure import cpu_seconds, free_port, report, resident_mb  # noqa: E402
+from bench.measure import cpu_seconds, free_port, keep, resident_mb  # noqa: E402
 from netpulse.model.time import DAY, SECOND  # noqa: E402
 
 INTERVAL = 10
@@ -157,17 +156,14 @@ def main() -> None:
     if chosen.binary:
         size = round(chosen.binary.stat().st_size / 1e6, 1)
         sys.stdout.write(f"{chosen.binary}: {size} MB (target 45)\n")
-    if chosen.out:
-        told = report() | {
-            "monitors": chosen.monitors,
-            "rounds": chosen.rounds,
-            "target_seconds": goal,
-            "executable_mb": size,
-            "cases": rows,
-        }
-        chosen.out.mkdir(parents=True, exist_ok=True)
-        name = "start-binary.json" if chosen.binary else "start.json"
-        (chosen.out / name).write_text(json.dumps(told, indent=2) + "\n")
+    told = {
+        "monitors": chosen.monitors,
+        "rounds": chosen.rounds,
+        "target_seconds": goal,
+        "executable_mb": size,
+        "cases": rows,
+    }
+    keep(chosen.out, "start-binary" if chosen.binary else "start", told)
 
 
 if __name__ == "__main__":

@@ -17,7 +17,6 @@ import argparse
 import asyncio
 import json
 import os
-import platform
 import statistics
 import subprocess
 import sys
@@ -40,7 +39,9 @@ from bench.measure import (  # noqa: E402  # the checkout, not an installed copy
     fill,
     free_port,
     judge,
+    keep,
     percentile,
+    sign_in,
     wait_ready,
 )
 
@@ -186,10 +187,7 @@ async def run(count: int, rate: int, seconds: int) -> dict[str, Any]:
         try:
             async with aiohttp.ClientSession() as session:
                 await wait_ready(session, base)
-                login = {"email": EMAIL, "password": PASSWORD}
-                async with session.post(f"{base}/v1/auth/login", json=login) as answer:
-                    token = (await answer.json())["data"]["access_token"]
-                session.headers["Authorization"] = f"Bearer {token}"
+                await sign_in(session, base)
                 ids = await fill(session, base, target_port, count)
                 ping = await _page(session, base, list(ids.values())[: SERVICES - 1])
                 await asyncio.sleep(INTERVAL + 5)
@@ -303,20 +301,7 @@ def main() -> None:
         f"{readers['answer_ms_median']} p99 {readers['answer_ms_p99']} ms, "
         f"{found['cpu_ms_per_request']} ms CPU a request, {readers['statuses']}"
     )
-    if chosen.out:
-        chosen.out.mkdir(parents=True, exist_ok=True)
-        report = {
-            "measured_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-            "command": "make bench",
-            "machine": {
-                "system": f"{platform.system()} {platform.machine()}",
-                "python": platform.python_version(),
-                "cores": os.cpu_count(),
-            },
-            "interval_seconds": INTERVAL,
-            **found,
-        }
-        (chosen.out / "status.json").write_text(json.dumps(report, indent=2) + "\n")
+    keep(chosen.out, "status", {"interval_seconds": INTERVAL, **found})
 
 
 if __name__ == "__main__":
