@@ -161,10 +161,10 @@ class Egress:
     @property
     def pinger(self) -> Pinger:
         """The process's way to ping; whoever pings holds the address against `resolve` first."""
-        from netpulse.egress.icmp import Pinger
-
         root = self._parent or self
         if root._pinger is None:
+            from netpulse.egress.icmp import Pinger
+
             root._pinger = Pinger()
         return root._pinger
 

@@ -6,9 +6,9 @@ A deadline strikes within `GRAIN` seconds after its moment, never before.
 from __future__ import annotations
 
 import asyncio
+import threading
 from types import TracebackType
 from typing import Any
-from weakref import WeakKeyDictionary
 
 GRAIN = 0.025
 
@@ -29,16 +29,13 @@ class Deadline:
 
     def __enter__(self) -> Deadline:
         """Begin; inside a task only."""
-        task = asyncio.current_task()
+        loop = asyncio.get_running_loop()
+        task = asyncio.current_task(loop)
         if task is None:
             raise RuntimeError("a deadline needs a task that it can cancel")
         self._task: asyncio.Task[Any] = task
         self._before = task.cancelling()
-        loop = task.get_loop()
-        wheel = _WHEELS.get(loop)
-        if wheel is None:
-            wheel = _WHEELS[loop] = _Wheel(loop)
-        self._wheel = wheel
+        self._wheel = wheel = _wheel_of(loop)
         self._at = wheel.add(self, self._at)
         return self
 
@@ -63,10 +60,10 @@ class Deadline:
 class _Wheel:
     """The deadlines of one loop, by the grain they fall into; one timer for each grain."""
 
-    __slots__ = ("_grains", "_loop")
+    __slots__ = ("_grains", "loop")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = loop
+        self.loop = loop
         self._grains: dict[float, set[Deadline]] = {}
 
     def add(self, one: Deadline, at: float) -> float:
@@ -76,7 +73,7 @@ class _Wheel:
         due = self._grains.get(grain)
         if due is None:
             due = self._grains[grain] = set()
-            self._loop.call_at(grain, self._ring, grain)
+            self.loop.call_at(grain, self._ring, grain)
         due.add(one)
         return grain
 
@@ -91,4 +88,18 @@ class _Wheel:
             one.strike()
 
 
-_WHEELS: WeakKeyDictionary[asyncio.AbstractEventLoop, _Wheel] = WeakKeyDictionary()
+class _Latest(threading.local):
+    """The wheel of the loop that a thread ran last: nearly always the one that runs now. One that
+    is replaced goes on turning for those who hold it."""
+
+    wheel: _Wheel | None = None
+
+
+_latest = _Latest()
+
+
+def _wheel_of(loop: asyncio.AbstractEventLoop) -> _Wheel:
+    wheel = _latest.wheel
+    if wheel is None or wheel.loop is not loop:
+        wheel = _latest.wheel = _Wheel(loop)
+    return wheel

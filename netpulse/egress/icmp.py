@@ -52,28 +52,51 @@ class Pinged(Struct, frozen=True):
 class _Round:
     """The requests of one check: whoever waits for all of them waits for one thing."""
 
-    __slots__ = ("_loop", "_open", "_waiter")
+    __slots__ = ("_loop", "_waiter", "open")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
-        self._open = 0
+        self.open = 0
+        """How many are on their way."""
         self._waiter: asyncio.Future[None] | None = None
 
     def begun(self) -> None:
         """One more is on its way."""
-        self._open += 1
+        self.open += 1
 
     def ended(self) -> None:
         """One came back."""
-        self._open -= 1
-        if not self._open and self._waiter is not None and not self._waiter.done():
+        self.open -= 1
+        if not self.open and self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
 
     async def all_back(self) -> None:
         """Wait until none is on its way."""
-        if self._open:
+        if self.open:
             self._waiter = self._loop.create_future()
             await self._waiter
+
+
+class _Tokens:
+    """Random bytes, asked of the system for many packets at once."""
+
+    __slots__ = ("_at", "_pool")
+
+    def __init__(self) -> None:
+        self._pool = b""
+        self._at = 0
+
+    def fresh(self) -> bytes:
+        """Return a token that nobody can guess and nobody was given before."""
+        start = self._at
+        if start >= len(self._pool):
+            self._pool, start = secrets.token_bytes(_TOKENS_AT_ONCE * echo.TOKEN_BYTES), 0
+        self._at = start + echo.TOKEN_BYTES
+        return self._pool[start : self._at]
+
+
+_TOKENS_AT_ONCE = 256
+_TOKENS = _Tokens()
 
 
 class _Waiting:
@@ -84,7 +107,7 @@ class _Waiting:
     def __init__(self, key: tuple[int, int], address: str, whose: _Round) -> None:
         self.key = key
         self.address = address
-        self.token = secrets.token_bytes(echo.TOKEN_BYTES)
+        self.token = _TOKENS.fresh()
         self.sent_at = 0.0
         self.came: float | Trouble | None = None
         """Milliseconds of its way there and back, or what was said instead."""
@@ -119,11 +142,12 @@ class Pinger:
         began, dropped, whose = loop.time(), line.dropped, _Round(loop)
         try:
             for number in range(packets):
-                pause = began + number * gap - loop.time() if number else 0.0
-                if pause > 0:
-                    await asyncio.sleep(pause)
-                if number and loop.time() >= deadline:
-                    break
+                if number:
+                    pause = began + number * gap - loop.time()
+                    if pause > 0:
+                        await asyncio.sleep(pause)
+                    if loop.time() >= deadline:
+                        break
                 one = line.prepare(ident, (sequence + number) & 0xFFFF, address.text, whose)
                 waiting.append(one)
                 while not line.send(one):
@@ -131,12 +155,14 @@ class Pinger:
                     await asyncio.sleep(0.005)
                     if loop.time() >= deadline:
                         raise _no_buffer(address)
-            with contextlib.suppress(TimeoutError), Deadline(deadline):
-                await whose.all_back()
+            if whose.open:
+                with contextlib.suppress(TimeoutError), Deadline(deadline):
+                    await whose.all_back()
         finally:
             for one in waiting:
                 line.forget(one)
-            self._let_go()
+            if self._leaving:
+                self._let_go()
         if line.dropped != dropped and not all(one.came is not None for one in waiting):
             raise DialError(
                 Failure.OWN_LIMIT,
@@ -283,10 +309,12 @@ class _Line:
             packets += 1
             # In this order: a moment lost in between counts as the way, not as our waiting.
             wall, now = time.time(), time.perf_counter()
-            self.dropped = icmp_socket.dropped(control) or self.dropped
+            lost, stamp = icmp_socket.told(control)
+            if lost:
+                self.dropped = lost
             heard = echo.read(self.family, packet, raw=self.raw)
             if isinstance(heard, echo.EchoReply):
-                self._reply(heard, echo.plain(source[0]), now, icmp_socket.age(control, wall))
+                self._reply(heard, echo.plain(source[0]), now, wall - stamp if stamp else 0.0)
             elif heard is not None:
                 self._trouble(heard, echo.plain(source[0]))
         if self._heard_troubles() or erred or (not packets and watched):

@@ -140,15 +140,6 @@ def unsent(error: OSError, family: int, address: str) -> DialError | Trouble:
     )
 
 
-def age(control: Control, wall: float) -> float:
-    """Return how many seconds ago the kernel received a packet; 0 where it does not say."""
-    for level, kind, data in control:
-        if level == socket.SOL_SOCKET and kind == _SO_TIMESTAMPNS and len(data) >= _TIMESPEC.size:
-            stamp: tuple[int, int] = _TIMESPEC.unpack_from(data)
-            return wall - stamp[0] - stamp[1] / 1e9
-    return 0.0
-
-
 def offender(data: bytes) -> str:
     """Return who sent the trouble: the sockaddr behind a struct sock_extended_err."""
     rest = data[16:]
@@ -159,12 +150,19 @@ def offender(data: bytes) -> str:
     return "a router on the way"
 
 
-def dropped(control: Control) -> int | None:
-    """Return how many packets the kernel threw away so far because we had not read others."""
+def told(control: Control) -> tuple[int, float]:
+    """Return how many packets the kernel threw away so far because we had not read others, and when
+    it received this one (Unix seconds); 0 where it does not say."""
+    lost, stamp = 0, 0.0
     for level, kind, data in control:
-        if level == socket.SOL_SOCKET and kind == _SO_RXQ_OVFL and len(data) >= 4:
-            return int.from_bytes(data[:4], sys.byteorder)
-    return None
+        if level != socket.SOL_SOCKET:
+            continue
+        if kind == _SO_TIMESTAMPNS and len(data) >= _TIMESPEC.size:
+            seconds, nanoseconds = _TIMESPEC.unpack_from(data)
+            stamp = seconds + nanoseconds / 1e9
+        elif kind == _SO_RXQ_OVFL and len(data) >= 4:
+            lost = int.from_bytes(data[:4], sys.byteorder)
+    return lost, stamp
 
 
 def errors(control: Control) -> list[bytes]:

@@ -92,6 +92,12 @@ class Dependencies:
                 self._scheduler.soon(child_id, 0.0)
         self._on_notices()
 
+    def listens(self, watched: Watched, check: Check) -> bool:
+        """Tell whether `heard` has anything to look at."""
+        if watched.id in self._waiting and check.result == watched.watch.settled.value:
+            return True
+        return watched.id in self._children and check.result is not Result.DOWN
+
     async def heard(self, watched: Watched, check: Check) -> None:
         """Look at what waits for this check: of the monitor itself, or of its children."""
         if not check.conclusive:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from itertools import accumulate
 
 from msgspec import Struct
@@ -70,7 +71,8 @@ class _Second:
 def _bin(ms: float) -> int:
     if ms <= _LOWEST_MS:
         return 0
-    return min(_BINS - 1, int(math.log2(ms / _LOWEST_MS) * _STEPS) + 1)
+    found = int(math.log2(ms / _LOWEST_MS) * _STEPS) + 1
+    return found if found < _BINS else _BINS - 1
 
 
 class Lags:
@@ -87,7 +89,8 @@ class Lags:
 
     def add(self, seconds: float) -> None:
         """Record that a probe started `seconds` after its slot."""
-        seconds = max(0.0, seconds)
+        if seconds < 0.0:
+            seconds = 0.0
         ms = seconds * 1000
         now = int(self._clock.monotonic())
         second = self._ring[now % WINDOW_SECONDS]
@@ -95,14 +98,11 @@ class Lags:
             second.clear(now)
         second.bins[_bin(ms)] += 1
         second.count += 1
-        second.largest = max(second.largest, ms)
+        if ms > second.largest:
+            second.largest = ms
         self.count += 1
         self.total_seconds += seconds
-        for index, bound in enumerate(BUCKETS_SECONDS):
-            if seconds <= bound:
-                self.buckets[index] += 1
-                return
-        self.buckets[-1] += 1
+        self.buckets[bisect_left(BUCKETS_SECONDS, seconds)] += 1
 
     def cumulative(self) -> list[tuple[float, int]]:
         """Return (upper bound in seconds, count up to it), the last bound infinite."""

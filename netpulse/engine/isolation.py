@@ -125,6 +125,18 @@ class Isolation:
 
     # What checks are worth
 
+    def passes(self, watched: Watched, measured: Measured) -> bool:
+        """Take note of a check at once and return True where it is worth what was measured, as
+        nearly every one is; False: `weigh` has to tell, and nothing was noted."""
+        if self.isolated or self._held:
+            return False
+        sighting = self.evidence.of(watched, measured)
+        if sighting is not None:
+            if sighting.sign in SUSPECT:
+                return False
+            self._note(sighting)
+        return True
+
     async def weigh(self, watched: Watched, measured: Measured) -> Measured:
         """Return what a check is worth: as measured, or inconclusive for our own network's sake.
 

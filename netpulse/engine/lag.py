@@ -142,6 +142,8 @@ class LoopLag:
         overdue = mono - self._due
         suspended = clock.boottime() - mono - self._boot_offset
         worst = max(0.0, min(overdue, mono - since), suspended) * 1000
+        if not self._at or self._at[-1] < since:
+            return worst
         first = bisect_left(self._at, since)
         pairs = zip(islice(self._at, first, None), islice(self._late_ms, first, None), strict=True)
         for at, late_ms in pairs:

@@ -191,6 +191,10 @@ class Hub:
         self._steady.get(monitor.org_id, {}).pop(monitor.id, None)
         self._tell(readers, "monitor", monitor_event(monitor, watch, last), monitor.id)
 
+    def hears(self, org_id: Id) -> bool:
+        """Tell whether anybody listens to an organization."""
+        return org_id in self._readers
+
     def steady(self, monitor: Monitor, watch: Watch, last: Check | None) -> None:
         """Tell within a second that a monitor was checked; only the latest of a second counts."""
         if monitor.org_id not in self._readers:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 
 from msgspec.structs import replace
 
@@ -28,6 +28,7 @@ class Watched:
     __slots__ = (
         "certificate",
         "finished_at",
+        "fresh_until",
         "gone",
         "held",
         "internal",
@@ -72,6 +73,8 @@ class Watched:
         """Its last check waits for a decision on our own network."""
         self.finished_at = mono
         """Monotonic moment of the last finished check (before the first: of its beginning)."""
+        self.fresh_until = mono
+        """Until then (monotonic) there is nothing to look into: the last check said something."""
         self.silent_from: float | None = None
         """Monotonic start of the first of the inconclusive checks since the last conclusive one."""
         self.own_failure: Failure | None = None
@@ -155,6 +158,10 @@ class Roster:
     def __iter__(self) -> Iterator[Watched]:
         """Iterate over a copy: the roster may change meanwhile."""
         return iter(list(self._all.values()))
+
+    def ids(self) -> Set[Id]:
+        """Return the ids of all of them."""
+        return self._all.keys()
 
     def get(self, monitor_id: Id) -> Watched | None:
         """Return a monitor on duty, or None."""

@@ -129,10 +129,14 @@ class Runner:
         )
         if measured.reading.certificate is not None:
             watched.certificate = measured.reading.certificate
-        self._note_internal(watched, measured.error)
-        measured = await self._isolation.weigh(watched, measured)
+        if measured.error is not None or watched.internal:
+            self._note_internal(watched, measured.error)
+        if not self._isolation.passes(watched, measured):
+            measured = await self._isolation.weigh(watched, measured)
         watched.probing = False
-        await self.take(watched, measured.check(due.at))
+        check = measured.check(due.at)
+        if not self._confirms(watched, check):
+            await self.take(watched, check)
 
     def drop_probes(self) -> set[Id]:
         """Cancel the probes in flight, whose verdicts could not be trusted; return whose."""
@@ -155,6 +159,30 @@ class Runner:
             await asyncio.wait(self._tasks, timeout=seconds)
 
     # What a check means
+
+    def _confirms(self, watched: Watched, check: Check) -> bool:
+        """Take a check that only says once more what is on disk and waited for by nobody, and
+        return True: what `take` does, without what it needs where something changes."""
+        watch = watched.watch
+        if (
+            watched.lock.locked()
+            or watched.owed
+            or watched.gone
+            or watched.paused
+            or watched.id in self._thresholds
+            or not incidents.confirms(watch, check)
+            or self.dependencies.listens(watched, check)
+        ):
+            return False
+        self._figures.checks[check.result] += 1
+        self._raw.append([(watched.monitor.key, check)])
+        self._note_freshness(watched, check)
+        watched.last = check
+        watched.watch = replace(watch, vouched_until=watched.vouched_until(check))
+        watched.retries = 0
+        if self._hub.hears(watched.monitor.org_id):
+            self._hub.steady(watched.monitor, watched.shown, check)
+        return True
 
     async def take(self, watched: Watched, check: Check) -> bool:
         """Hold a check against what is known; write, remember and tell what follows.
@@ -276,10 +304,12 @@ class Runner:
             self._scheduler.soon(watched.id, wait)
 
     def _note_freshness(self, watched: Watched, check: Check) -> None:
-        watched.finished_at = self._clock.monotonic()
+        watched.finished_at = watched.fresh_until = self._clock.monotonic()
         if check.conclusive:
             watched.silent_from = watched.own_failure = None
             watched.lapsed = False
+            if not watched.is_push:
+                watched.fresh_until += watched.monitor.spec.interval_seconds
         else:
             watched.own_failure = check.failure
             if watched.silent_from is None:

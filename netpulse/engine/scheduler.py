@@ -12,7 +12,7 @@ import heapq
 import logging
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from itertools import count
 
 from netpulse.engine.alarm import Alarm
@@ -98,6 +98,10 @@ class Scheduler:
         """Tell whether the monitor is on the schedule with a live heap item."""
         entry = self._entries.get(monitor_id)
         return entry is not None and entry.grid != 0
+
+    def missing(self, monitor_ids: Set[Id]) -> Set[Id]:
+        """Return those of the monitors that are not on the schedule."""
+        return monitor_ids - self._entries.keys()
 
     @property
     def waiting(self) -> int:
@@ -296,10 +300,11 @@ class Scheduler:
             # means that the clock was set back: keep the rhythm, on the grid of the new time.)
             latest = max(slot, latest)
             passed = (latest - slot) // interval_ms
-            self.skipped += passed
-            # As far as it was us who came late: a clock that was set forward left nothing out.
-            late = round((now - entry.grid_mono) * SECOND) // interval_ms
-            self.left_out.add(min(passed, late))
+            if passed:
+                self.skipped += passed
+                # As far as it was us who came late: a clock set forward left nothing out.
+                late = round((now - entry.grid_mono) * SECOND) // interval_ms
+                self.left_out.add(min(passed, late))
         following = next_slot(max(wall, latest), interval_ms, entry.phase)
         self._push_grid(entry, following, wall, now)
         return latest

@@ -20,7 +20,6 @@ from netpulse.engine.runner import Runner
 from netpulse.engine.scheduler import Scheduler
 from netpulse.model.alert import Event
 from netpulse.model.check import Failure
-from netpulse.model.monitor import PushSpec
 from netpulse.model.time import Millis
 from netpulse.model.watch import Status, UnknownReason
 from netpulse.storage import notices, troubles
@@ -118,10 +117,12 @@ class Watchdog:
             self._scheduler.kick()
         found: list[Watched] = []
         now = self._clock.monotonic()
+        lost = self._scheduler.missing(self._roster.ids())
         for number, watched in enumerate(self._roster, start=1):
             if number % SCAN_SLICE == 0:
                 await asyncio.sleep(0)
-            if _is_fresh(watched, now) and watched.monitor.id in self._scheduler:
+            if now < watched.fresh_until and not (lost and watched.id in lost):
+                # Nearly all, at a glance.
                 continue
             if watched.gone or watched.paused:
                 continue
@@ -196,17 +197,6 @@ class Watchdog:
         self._in_trouble = count > 0
         if written:
             self._on_notices()
-
-
-def _is_fresh(watched: Watched, now: float) -> bool:
-    """Tell at a glance, for nearly all, that there is nothing to look into: a check ended within
-    the interval and said something."""
-    spec = watched.monitor.spec
-    return (
-        now - watched.finished_at < spec.interval_seconds
-        and watched.silent_from is None
-        and type(spec) is not PushSpec
-    )
 
 
 def _begin(conn: Conn, detail: str, count: int, now: Millis) -> bool:

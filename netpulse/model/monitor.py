@@ -194,10 +194,12 @@ TYPES: dict[
 }
 
 
+_WORDS: dict[type, str] = {made: word for word, made in TYPES.items()}
+
+
 def type_of(spec: MonitorSpec) -> str:
     """Return the `type` word of a spec."""
-    tag = spec.__struct_config__.tag
-    return str(tag)
+    return _WORDS[type(spec)]
 
 
 class Monitor(Struct, frozen=True, kw_only=True):

@@ -12,7 +12,6 @@ from collections.abc import Sequence
 from netpulse.egress.connect import Egress
 from netpulse.egress.icmp import Pinged
 from netpulse.egress.resolver import Address
-from netpulse.egress.trace import Trace
 from netpulse.egress.trouble import DialError
 from netpulse.model.check import OWN_FAILURES, Failure, Reading, Timings, round_latency
 from netpulse.model.monitor import IcmpSpec
@@ -27,12 +26,12 @@ async def probe(spec: IcmpSpec, deadline: float, egress: Egress) -> Reading:
 
     total is the average round trip, without the name look-up.
     """
-    trace = Trace()
     began = time.perf_counter()
+    dns_ms: float | None = None
     addresses: tuple[str, ...] = ()
     try:
         found = await egress.resolve(targets.ping_host(spec.target), 0, deadline=deadline)
-        trace.resolved((time.perf_counter() - began) * 1000)
+        dns_ms = round_latency((time.perf_counter() - began) * 1000)
         unmapped = [_unmapped(each) for each in found]
         addresses = tuple([each.text for each in unmapped])
         pinged = await _ping(spec, _candidates(unmapped), egress, deadline)
@@ -41,18 +40,20 @@ async def probe(spec: IcmpSpec, deadline: float, egress: Egress) -> Reading:
         if error.failure is Failure.TIMEOUT:
             sentence = f"no answer within {spec.timeout_seconds:g} s: looking up {spec.target}"
         return Reading(
-            timings=Timings(dns_ms=trace.timings().dns_ms),
+            timings=Timings(dns_ms=dns_ms),
             failure=error.failure,
             detail=error.detail,
             error=sentence,
             address=error.address,
             addresses=addresses,
         )
-    return _reading(pinged, trace, addresses)
+    return _reading(pinged, dns_ms, addresses)
 
 
-def _candidates(found: Sequence[Address]) -> list[Address]:
+def _candidates(found: Sequence[Address]) -> Sequence[Address]:
     """Return the best address of each family, the resolver's first choice first."""
+    if len(found) == 1:
+        return found
     best: dict[int, Address] = {}
     for each in found:
         best.setdefault(each.family, each)
@@ -100,7 +101,7 @@ async def _ping(
     return silent
 
 
-def _reading(pinged: Pinged, trace: Trace, addresses: tuple[str, ...]) -> Reading:
+def _reading(pinged: Pinged, dns_ms: float | None, addresses: tuple[str, ...]) -> Reading:
     trips = pinged.round_trips
     average = sum(trips) / len(trips) if trips else None
     steps = [abs(after - before) for before, after in itertools.pairwise(trips)]
@@ -113,7 +114,7 @@ def _reading(pinged: Pinged, trace: Trace, addresses: tuple[str, ...]) -> Readin
         )
     return Reading(
         timings=Timings(
-            dns_ms=trace.timings().dns_ms,
+            dns_ms=dns_ms,
             total_ms=None if average is None else round_latency(average),
         ),
         failure=failure,

@@ -13,7 +13,11 @@ from netpulse.model.monitor import MonitorSpec
 from netpulse.model.time import Millis
 from netpulse.model.watch import Flip, Status, UnknownReason, Watch
 
-_STATUS = {Result.UP: Status.UP, Result.DEGRADED: Status.DEGRADED, Result.DOWN: Status.DOWN}
+_STATUS: dict[Result, Status] = {
+    Result.UP: Status.UP,
+    Result.DEGRADED: Status.DEGRADED,
+    Result.DOWN: Status.DOWN,
+}
 
 
 def step(
@@ -25,7 +29,7 @@ def step(
     `vouched_until` are left as they were: storage sets the one, the engine the other. An
     inconclusive check only marks since when nothing is known. A paused monitor changes nothing.
     """
-    if watch.status is Status.PAUSED:
+    if watch.status is Status.PAUSED or confirms(watch, check):
         return watch, None
     if not check.conclusive:
         if watch.silent_since is None:
@@ -54,6 +58,17 @@ def step(
         return _without_streaks(settled), flip
     # "Degraded" may be confirmed by a check that was down: that streak goes on counting.
     return replace(settled, slows=0, first_slow_at=None), flip
+
+
+def confirms(watch: Watch, check: Check) -> bool:
+    """Tell whether a check says what is certain already, so that nothing is to be remembered of
+    it: nearly every check of nearly every monitor."""
+    return (
+        _STATUS.get(check.result) is watch.status
+        and watch.status is watch.settled
+        and watch.silent_since is None
+        and not (watch.downs or watch.slows or watch.goods)
+    )
 
 
 def lapse(

@@ -155,6 +155,7 @@ def ssl_endpoint(target: str, port: int) -> Endpoint:
     return endpoint(text, port)
 
 
+@functools.lru_cache(maxsize=REMEMBERED)
 def ping_host(target: str) -> str:
     """Return the host or address that an icmp monitor pings.
 

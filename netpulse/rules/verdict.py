@@ -110,10 +110,10 @@ def _slow(spec: CommonSpec, reading: Reading) -> tuple[str, str] | None:
 
 
 def _expiry(spec: MonitorSpec, reading: Reading, now: Millis) -> tuple[str, str] | None:
-    if not isinstance(spec, HttpSpec | SslSpec) or spec.alert_days_before_expiry is None:
-        return None
     certificate = reading.certificate
-    if certificate is None:
+    if certificate is None or not isinstance(spec, HttpSpec | SslSpec):
+        return None
+    if spec.alert_days_before_expiry is None:
         return None
     left = certificate.not_after - now
     limit = spec.alert_days_before_expiry
@@ -212,8 +212,10 @@ def _icmp(spec: IcmpSpec, reading: Reading) -> Verdict | None:
 
 
 def _lossy(spec: CommonSpec, reading: Reading) -> tuple[str, str] | None:
+    if not isinstance(spec, IcmpSpec):
+        return None
     loss = reading.loss_percent
-    if not isinstance(spec, IcmpSpec) or loss is None or loss < spec.degraded_loss_percent:
+    if loss is None or loss < spec.degraded_loss_percent:
         return None
     return "loss", f"{_lost(reading)} (limit {spec.degraded_loss_percent}%)"
 

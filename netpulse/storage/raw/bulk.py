@@ -62,7 +62,8 @@ class Bulk:
         self._spool = spool
         self._keep = keep
         self._on_damage = on_damage
-        self._changed = threading.Condition()
+        self._lock = threading.Lock()
+        self._changed = threading.Condition(self._lock)
         self._waiting: deque[Waiting] = deque()
         self._writing: Sequence[Waiting] = ()
         self._spooled = 0
@@ -92,12 +93,13 @@ class Bulk:
         """
         if not rows:
             return
-        with self._changed:
+        with self._lock:
             if self._closing:
                 raise RuntimeError("the raw results are closed")
             was = len(self._waiting)
             self._waiting.extend(rows)
-            self._drop_oldest()
+            if was >= self._keep - len(rows):
+                self._drop_oldest()
             if was == self._spooled or was < COMMIT_ROWS <= len(self._waiting):
                 self._changed.notify_all()
 
