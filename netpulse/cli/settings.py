@@ -1,4 +1,4 @@
-"""The options that several commands share: which configuration, which data."""
+"""What several commands share: which configuration, which data, and how they refuse."""
 
 from __future__ import annotations
 
@@ -9,6 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from netpulse.config import ConfigError, Loaded, load
+
+
+class Refused(Exception):
+    """It cannot be done; the text says why and what to do."""
 
 
 def add_options(command: argparse.ArgumentParser) -> None:

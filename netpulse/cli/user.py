@@ -9,15 +9,12 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from netpulse.cli import settings
+from netpulse.cli.settings import Refused
 
 if TYPE_CHECKING:
     from netpulse.config import Loaded
     from netpulse.storage.conn import Conn
     from netpulse.storage.db import Database
-
-
-class Refused(Exception):
-    """It cannot be done; the text says why and what to do."""
 
 
 def register(commands: Any) -> None:

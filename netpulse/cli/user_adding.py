@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from netpulse.cli.user import Refused
+from netpulse.cli.settings import Refused
 from netpulse.model.ids import new_id
 from netpulse.model.org import Org
 from netpulse.model.time import Millis
