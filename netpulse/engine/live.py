@@ -15,7 +15,7 @@ from msgspec import Struct
 
 from netpulse.model.check import Check, Result
 from netpulse.model.ids import Id
-from netpulse.model.monitor import Monitor
+from netpulse.model.monitor import Monitor, PushSpec
 from netpulse.model.time import rfc3339
 from netpulse.model.watch import Status, Watch
 
@@ -57,6 +57,8 @@ def monitor_event(monitor: Monitor, watch: Watch, last: Check | None) -> dict[st
     if that is about the same: a trouble of our own explains "unknown", and nothing else.
     """
     text = _WORDS[watch.status]
+    if watch.status is Status.PENDING and isinstance(monitor.spec, PushSpec):
+        text = "Waiting for the first ping"
     if last is not None and last.message:
         wrong = watch.status in {Status.DOWN, Status.DEGRADED} and last.conclusive
         if wrong or (watch.status is Status.UNKNOWN and not last.conclusive):

@@ -20,7 +20,7 @@ HeaderName = Annotated[str, Meta(max_length=256)]
 HeaderValue = Annotated[str, Meta(max_length=16_384)]
 # No pattern here: one that occurs twice in a field's annotation crashes the interpreter at its exit
 # with msgspec 0.22 (msgspec issue 717). `rules.monitors` reads the range.
-StatusRange = Annotated[str, Meta(min_length=3, max_length=7)]
+StatusRange = Annotated[str, Meta(min_length=1, max_length=100)]
 StatusCode = Annotated[int, Meta(ge=100, le=999)]
 
 

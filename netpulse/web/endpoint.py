@@ -20,7 +20,7 @@ from netpulse.model.api_key import ApiKey
 from netpulse.model.user import Role
 from netpulse.web import auth, denials, limits, page_org, scopes
 from netpulse.web.call import Call
-from netpulse.web.errors import ApiError, forbidden, of_status
+from netpulse.web.errors import ApiError, Elsewhere, forbidden, of_status
 from netpulse.web.house import House
 
 
@@ -172,7 +172,11 @@ def _route(
 
     async def answer(request: Request) -> Response:  # type: ignore[type-arg]  # Litestar reads it
         call = Call(request)
-        return call.respond(await handler(call), status)
+        try:
+            answered = await handler(call)
+        except Elsewhere as other:
+            answered = Response(b"", status_code=303, headers={"Location": other.to})
+        return call.respond(answered, status)
 
     answer.__name__ = answer.__qualname__ = getattr(handler, "__name__", "answer")
     answer.__doc__ = handler.__doc__

@@ -42,6 +42,14 @@ class ApiError(Exception):
         self.headers = dict(headers or {})
 
 
+class Elsewhere(Exception):
+    """What a page was asked for is at another address of ours: `to`, a path."""
+
+    def __init__(self, to: str) -> None:
+        super().__init__(to)
+        self.to = to
+
+
 class ErrorBody(Struct, frozen=True):
     """What an error says."""
 

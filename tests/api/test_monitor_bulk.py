@@ -277,8 +277,12 @@ async def test_deleting_asks_once_and_names_what_goes(
     house: Stage, alice: httpx.AsyncClient
 ) -> None:
     names = [f"Shop {number:02}" for number in range(12)]
-    await make(alice, *names)
+    ids = await make(alice, *names)
     await make(alice, "Other")
+    whole = await alice.post("/monitors/bulk", data={"action": "delete", "all": "true"})
+    assert "and 3 more</li>" in " ".join(whole.text.split())
+    ticked = await alice.post("/monitors/bulk", data={"action": "delete", "monitor_ids": ids})
+    assert "and 2 more</li>" in " ".join(ticked.text.split())
     form = {"action": "delete", "all": "true", "f_q": "shop"}
 
     asked = await alice.post("/monitors/bulk", data=form)

@@ -133,7 +133,8 @@ async def test_the_page(house: Stage, alice: httpx.AsyncClient) -> None:
     looked = await alice.post("/monitors/add-many", data=form | {"action": "preview"})
     page = " ".join(looked.text.split())
     assert looked.status_code == 200
-    assert "1 line cannot be yet; none is made before all can" in page
+    assert "1 line cannot be used as it is: mend it, or leave it out" in page
+    assert "Leave them out, add 1 monitor</button>" in page
     assert "shop.example:443" in page
     assert (
         await alice.post("/monitors/add-many", data=form | {"action": "save"})
@@ -154,3 +155,16 @@ async def test_the_page(house: Stage, alice: httpx.AsyncClient) -> None:
     empty = await alice.post("/monitors/add-many", data={"text": " ", "action": "save"})
     assert empty.status_code == 400
     assert "name at least one thing to watch" in empty.text
+
+
+async def test_the_lines_that_cannot_be_are_left_out_where_one_asks_for_it(
+    house: Stage, alice: httpx.AsyncClient
+) -> None:
+    form = {"text": "a.example\r\nx y\r\na.example\r\n\r\nb.example", "action": "save-good"}
+    made = await alice.post("/monitors/add-many", data=form)
+    assert made.status_code == 303
+    listed = (await alice.get("/v1/monitors")).json()["data"]
+    assert [each["target"] for each in listed] == ["a.example", "b.example"]
+    nothing = await alice.post("/monitors/add-many", data={"text": "x y", "action": "save-good"})
+    assert nothing.status_code == 400
+    assert "Leave them out" not in nothing.text

@@ -153,6 +153,53 @@ class TestMonitorForm:
         for field in ("Target: ", "The body must match: ", "Give up after: "):
             assert any(line.startswith(field) for line in found), (field, found)
 
+    async def test_errors_are_said_at_the_field_of_the_type(self, alice: httpx.AsyncClient) -> None:
+        job = {
+            "type": "push",
+            "name": "Backup",
+            "push_target": "x" * 2049,
+            "push_interval_seconds": "1",
+            "push_confirmations": "0",
+            "recoveries": "1",
+        }
+        refused = await alice.post("/monitors/new", data=job)
+        assert problems(refused) == [
+            "Job: must have at most 2,048 characters.",
+            "A ping at least every: must be at least 10.",
+            "Missed pings until it is down: must be at least 1.",
+        ]
+        for field in ("push_target", "push_interval_seconds", "push_confirmations"):
+            assert f'<a href="#f-{field}">' in refused.text
+        ssl = {"type": "ssl", "name": "x", "target": "x", "ssl_days": "0"} | {
+            "interval_seconds": "60", "timeout_seconds": "10", "confirmations": "2", "recoveries": "1"
+        }  # fmt: skip
+        refused = await alice.post("/monitors/new", data=ssl)
+        assert problems(refused) == [
+            "Degraded when the certificate has less than: must be at least 1."
+        ]
+        assert '<a href="#f-ssl_days">' in refused.text
+
+    async def test_a_status_in_words(self, alice: httpx.AsyncClient) -> None:
+        form = HTTP_FORM | {"expected_status": "200, anything good"}
+        (said,) = problems(await alice.post("/monitors/new", data=form))
+        assert said == (
+            "Expected status codes: anything good is neither a status such as 200 nor a range"
+            ' such as "200-299".'
+        )
+
+    async def test_the_request_is_folded_until_something_is_in_it(
+        self, alice: httpx.AsyncClient
+    ) -> None:
+        folded = re.compile(r'<details class="[^"]*" data-when="type=http\|https"( open)?>')
+        usual = folded.search(text_of(await alice.get("/monitors/new")))
+        assert usual is not None
+        assert usual[1] is None
+        for typed in ({"method": "HEAD"}, {"headers": "X-A: 1"}, {"max_redirects": "99"}):
+            refused = await alice.post("/monitors/new", data=HTTP_FORM | {"name": ""} | typed)
+            found = folded.search(refused.text)
+            assert found is not None
+            assert found[1] == " open"
+
     async def test_an_unknown_type(self, alice: httpx.AsyncClient) -> None:
         found = problems(await alice.post("/monitors/new", data={"type": "gopher", "name": "x"}))
         assert found[0].startswith("Type: there is no such type")

@@ -125,7 +125,7 @@ VIEWERS = [
     "/profile/addresses",
     "/profile/two-factor",
     "/profile/sessions",
-    "/profile/sessions?page=7",
+    "/profile/sessions?page=1",
     "/profile/sessions/delete",
     "/settings/organization",
     "/settings/retention",
@@ -519,7 +519,22 @@ class TestLists:
         assert 'href="/monitors">Clear' in filtered
         for nonsense in ("page=0", "page=-1", "page=x", "page=99999999999", "status=x", "sort=x", "page=²"):  # fmt: skip
             text_of(await alice.get(f"/monitors?{nonsense}"))
-        text_of(await alice.get("/monitors?page=50"))
+        # An old link to what is past the end leads to the last page.
+        beyond = await alice.get("/monitors?sort=name&page=50")
+        assert led_to(beyond) == "/monitors?sort=name&page=2"
+
+    async def test_heads_of_columns_sort(self, alice: httpx.AsyncClient) -> None:
+        for name in ("Archive", "Zoo"):
+            await make(alice, name=name, is_paused=True)
+        head = re.compile(r'<th scope="col"( aria-sort="[a-z]+")?><a class="np-sort" href="([^"]+)')
+        for address, direction, after, first in (
+            ("/monitors?q=zoo", "", "/monitors?q=zoo&sort=name", "Zoo"),
+            ("/monitors?sort=name", ' aria-sort="ascending"', "/monitors?sort=-name", "Archive"),
+            ("/monitors?sort=-name", ' aria-sort="descending"', "/monitors?sort=name", "Zoo"),
+        ):
+            page = text_of(await alice.get(address))
+            assert head.findall(page)[1] == (direction, after)
+            assert re.findall(r"(?:Archive|Zoo)(?=</a>)", page)[0] == first
 
     async def test_flash_texts_are_ours(self, alice: httpx.AsyncClient) -> None:
         for key, (kind, text) in render.FLASH.items():

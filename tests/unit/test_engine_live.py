@@ -6,11 +6,13 @@ import asyncio
 import json
 from typing import Any
 
+from msgspec import structs
+
 from netpulse.engine import live
 from netpulse.engine.live import Hub, Subscription
 from netpulse.model.check import Check, Result
 from netpulse.model.ids import Id, new_id
-from netpulse.model.monitor import HttpSpec, Monitor
+from netpulse.model.monitor import HttpSpec, Monitor, PushSpec
 from netpulse.model.watch import Status, Watch
 
 A, B = new_id(1), new_id(2)
@@ -169,6 +171,9 @@ def test_the_state_in_words() -> None:
         return str(live.monitor_event(one, Watch(status=status, since=0), last)["status_text"])
 
     assert text(Status.PENDING, None) == "Waiting for the first check"
+    job = structs.replace(one, spec=PushSpec(name="Backup", target=""))
+    pending = live.monitor_event(job, Watch(status=Status.PENDING, since=0), None)
+    assert pending["status_text"] == "Waiting for the first ping"
     assert text(Status.UP, check(1)) == "Up"
     assert text(Status.UP, bad) == "Up"  # not confirmed yet
     assert text(Status.DOWN, bad) == "Down: connection refused"

@@ -110,6 +110,7 @@ async def _ask(
         rules=asked.rules,
         monitor_ids=[] if form.checked("all") else form.every("monitor_ids"),
         everything=form.checked("all"),
+        is_filtered=any(filters[name] for name in FILTERS),
         filters={name: value for name, value in filters.items() if value},
         back=back,
     )

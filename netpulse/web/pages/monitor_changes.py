@@ -144,6 +144,7 @@ async def _form(
         groups=await call.session.read(monitor_list.groups),
         parents=await _parents(call, row, shown),
         tested=result,
+        request_open=monitor_form.request_open(shown, errors or {}),
         advanced_open=monitor_form.advanced_open(shown, errors or {}),
     )
 

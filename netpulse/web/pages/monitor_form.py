@@ -75,6 +75,10 @@ LABELS = {
     "client_key": mark("Key of the client certificate"),
     "invert": mark("Inverted"),
     "is_paused": mark("Paused"),
+    "push_target": mark("Job"),
+    "push_interval_seconds": mark("A ping at least every"),
+    "push_confirmations": mark("Missed pings until it is down"),
+    "ssl_days": mark("Degraded when the certificate has less than"),
 }
 
 BOXES = ("follow_redirects", "verify_tls", "check_chain", "tls", "invert", "is_paused")
@@ -120,6 +124,24 @@ FRESH: dict[str, Any] = {
 }
 """What a new monitor's form begins with: the API's own defaults."""
 
+_OWN_FIELDS = {
+    "push": {
+        "$.target": "$.push_target",
+        "$.interval_seconds": "$.push_interval_seconds",
+        "$.confirmations": "$.push_confirmations",
+    },
+    "ssl": {"$.alert_days_before_expiry": "$.ssl_days"},
+}
+"""By type: what the API calls by another name than the form, which has a field of its own there."""
+_REQUEST = {
+    "method": "GET",
+    "auth.type": "",
+    "headers": "",
+    "body": "",
+    "follow_redirects": True,
+    "max_redirects": "10",
+}
+"""The fields of the folded request, and what is in them at first."""
 _ADVANCED = frozenset(
     {
         "description",
@@ -151,7 +173,11 @@ def spec(form: Form) -> MonitorSpec:
     try:
         found = api.spec_of(_values(form, with_json=not mistakes))
     except ApiError as error:
-        mistakes += error.details["errors"]
+        own = _OWN_FIELDS.get(form.text("type"), {})
+        mistakes += [
+            each | {"path": own.get(each["path"], each["path"])}
+            for each in error.details.get("errors", [])
+        ]
     else:
         if not mistakes:
             return found
@@ -340,6 +366,13 @@ def stored_secrets(spec: MonitorSpec) -> list[str]:
     auth = shown.get("auth") or {}
     found += [f"auth.{name}" for name in ("password", "token") if auth.get(f"{name}_set")]
     return found
+
+
+def request_open(shown: dict[str, Any], errors: dict[str, str]) -> bool:
+    """Tell whether something in the folded request was set, or is wrong."""
+    if any(field in _REQUEST or field.startswith("auth.") for field in errors):
+        return True
+    return any(shown.get(name) not in {usual, None} for name, usual in _REQUEST.items())
 
 
 def advanced_open(shown: dict[str, Any], errors: dict[str, str]) -> bool:

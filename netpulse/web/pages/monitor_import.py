@@ -50,10 +50,14 @@ async def send(call: Call) -> Response[bytes]:
         spec = reading.into(ImportListSpec, _values(form, dry_run=True))
         previewed = await api.create(call, spec)
         errors = _problems(previewed)
-        if form.text("action") != "save" or errors or any(x.problems for x in previewed.lines):
-            status = 400 if errors or form.text("action") == "save" else 200
+        action = form.text("action")
+        wrong = {each.line for each in previewed.lines if each.problems}
+        if action not in {"save", "save-good"} or errors or (wrong and action == "save"):
+            status = 400 if errors or action == "save" else 200
             return await _form(call, entered, errors, previewed, status=status)
-        made = await api.create(call, reading.into(ImportListSpec, _values(form, dry_run=False)))
+        asked = _values(form, dry_run=False)
+        asked["text"] = _without(asked["text"], wrong)
+        made = await api.create(call, reading.into(ImportListSpec, asked))
     except ApiError as error:
         found = forms.problems(error, LABELS)
         call.headers.update(error.headers)
@@ -72,6 +76,12 @@ def _values(form: Form, *, dry_run: bool) -> dict[str, Any]:
         "is_paused": form.checked("is_paused"),
         "dry_run": dry_run,
     }
+
+
+def _without(text: str, wrong: set[int]) -> str:
+    """Return the list with the lines of these numbers, which begin at 1, left empty."""
+    lines = text.splitlines()
+    return "\n".join("" if at in wrong else line for at, line in enumerate(lines, 1))
 
 
 def _problems(previewed: ImportListAnswer) -> dict[str, str]:

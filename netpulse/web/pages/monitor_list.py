@@ -30,12 +30,19 @@ LIMITS = (20, 50, 100)
 ORDERS = [
     {"value": "status", "label": mark("Trouble first")},
     {"value": "name", "label": mark("By name")},
+    {"value": "-name", "label": mark("By name, from Z to A")},
     {"value": "-response_time_ms", "label": mark("Slowest first")},
     {"value": "response_time_ms", "label": mark("Fastest first")},
     {"value": "uptime_24h", "label": mark("Worst uptime of 24 h first")},
     {"value": "-status_since", "label": mark("Latest change first")},
     {"value": "-created_at", "label": mark("Newest first")},
 ]
+HEADS = {
+    "status": ("status",),
+    "name": ("name", "-name"),
+    "response_time_ms": ("-response_time_ms", "response_time_ms"),
+}
+"""By column whose head sorts: the orders it offers, of which a second use takes the other."""
 FILTERS = ("q", "status", "type", "tag", "group")
 """What says which monitors a list has; beside it, `sort` and `limit`."""
 
@@ -105,11 +112,26 @@ async def list_all(call: Call) -> Response[bytes]:
         tags=seen.tags,
         groups=seen.groups,
         sorts=forms.options(ORDERS),
+        heads=_heads(filters["sort"], kept),
         limits=LIMITS,
         pager=pager("/monitors", kept, at, limit, found.total),
         job=job_of(call, given.get("job", "")),
         here="/monitors?" + urlencode(kept | {"page": at}),
     )
+
+
+def _heads(now: str, kept: dict[str, str]) -> dict[str, dict[str, str]]:
+    """Return what the heads of the columns lead to, and how the list is sorted by each now."""
+    found = {}
+    for column, orders in HEADS.items():
+        after = orders[(orders.index(now) + 1) % len(orders)] if now in orders else orders[0]
+        query = urlencode({**kept, "sort": after})
+        direction = "descending" if now.startswith("-") else "ascending"
+        found[column] = {
+            "href": f"/monitors?{query}",
+            "direction": direction if now in orders else "",
+        }
+    return found
 
 
 VERBS = {

@@ -37,7 +37,7 @@ from netpulse.web.api.checks import CheckAnswer, ChecksQuery
 from netpulse.web.api.uptime import UptimeQuery, uptime_of
 from netpulse.web.call import Call
 from netpulse.web.endpoint import VIEWER, page
-from netpulse.web.errors import not_found
+from netpulse.web.errors import Elsewhere, not_found
 from netpulse.web.languages import mark, say
 from netpulse.web.pages import chart, render
 from netpulse.web.pages.badge_pictures import ON_ITS_PAGE, pictures
@@ -58,12 +58,20 @@ FIGURES = (
 
 
 def pager(path: str, filters: dict[str, str], at: int, limit: int, total: int) -> dict[str, Any]:
-    """Return a pager for page `at` of a list at `path`."""
+    """Return a pager for page `at` of a list at `path`.
+
+    Raises:
+        Elsewhere: to the last page there is, where `at` is beyond it: an old link, or a list that
+            has become shorter.
+    """
 
     def address(number: int) -> str:
         kept = {name: value for name, value in filters.items() if value}
         return f"{path}?{urlencode(kept | {'page': number})}"
 
+    last = max(1, -(-total // limit))
+    if at > last:
+        raise Elsewhere(address(last))
     return {
         "page": at,
         "limit": limit,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import urlencode
 
 from litestar import Response
 from msgspec import Struct
@@ -89,7 +90,8 @@ async def rollup(call: Call) -> Response[bytes]:
     }
     if given.get("part") == "list":
         return await render.page(call, "clients/_list.html", active="Clients", **listed)
-    self_url = pager("/clients", {"q": q, "part": "list"}, at + 1, LIMIT, 0)["prev_url"]
+    here = {"q": q} if q else {}
+    self_url = "/clients?" + urlencode(here | {"part": "list", "page": at})
     return await render.page(
         call, "clients/rollup.html", active="Clients", self_url=self_url, **listed
     )

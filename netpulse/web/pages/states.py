@@ -27,7 +27,7 @@ _WORDS: Mapping[str, str] = {
 }
 IMPACTS = (mark("None"), mark("Minor"), mark("Major"), mark("Critical"))
 """The impacts of incidents, as their page says them."""
-_BARE = mark("Waiting for the first check")
+_BARE = (mark("Waiting for the first check"), mark("Waiting for the first ping"))
 """What a state's text may be beside the words above."""
 
 

@@ -69,6 +69,8 @@ export function startForms() {
   window.addEventListener("pageshow", () => {
     for (const form of document.querySelectorAll("form[data-sent]")) delete form.dataset.sent;
   });
+  // What the browser itself refuses cannot be shown while it is folded away.
+  document.addEventListener("invalid", ({ target }) => target.closest("details")?.setAttribute("open", ""), true);
   // After a refused form the reader, also one who hears the page, lands on what is wrong.
   document.getElementById("form-errors")?.focus();
 }

@@ -68,6 +68,7 @@ function sentence(text, status) {
   const word = status.charAt(0).toUpperCase() + status.slice(1); // in English, as the text is
   if (text === word) return "";
   if (text === "Waiting for the first check") return said("Waiting for the first check");
+  if (text === "Waiting for the first ping") return said("Waiting for the first ping");
   return text.startsWith(`${word}: `) ? text.slice(word.length + 2) : text;
 }
 
