@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable
 from html import escape
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 import msgspec
 from litestar import Request, Response
@@ -127,13 +127,28 @@ class Failures:
 
 
 def _to_login(request: Request[Any, Any, Any]) -> Response[bytes]:
-    """Send a browser to the login page, and from there back to where it wanted to go."""
+    """Send a browser to the login page, and from there back to where it wanted to go, or to the
+    page of the form that it sent: only what was asked for by GET can be asked for again."""
     path, query = request.scope.get("path", "/"), request.scope.get("query_string", b"")
     wanted = path + ("?" + query.decode("latin-1") if query else "")
-    # Only what was asked for by GET can be asked for again.
-    back = "?next=" + quote(wanted, safe="/") if request.method == "GET" and path != "/" else ""
+    told = ""
+    if request.method != "GET":
+        wanted, told = _page_of_ours(request), "&told=signed-out"
+    back = f"?next={quote(wanted, safe='/')}{told}" if wanted not in {"", "/"} else ""
     location = {"Location": "/login" + back}
     return Response(b"", status_code=303, media_type="text/html", headers=location)
+
+
+def _page_of_ours(request: Request[Any, Any, Any]) -> str:
+    """Return the page that a request says it came from, if that is one of this host, else ""."""
+    origin = request.scope["state"].get("origin")
+    try:
+        page = urlsplit(request.headers.get("referer", ""))
+    except ValueError:
+        return ""
+    if origin is None or page.netloc != origin.host or page.scheme not in {"http", "https"}:
+        return ""
+    return page.path + ("?" + page.query if page.query else "")
 
 
 def _where(scope: Scope) -> dict[str, Any]:

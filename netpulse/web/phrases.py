@@ -1,7 +1,7 @@
 """What the API says of a request (in English, whoever asks), as pages repeat it to a reader.
 
 A page shows the API's own refusal at its form, so that both obey one law. Here its sentences are
-marked; one that is not known stays English.
+marked; one that is not known stays English. What stands at the place `rest` is looked up as well.
 """
 
 from __future__ import annotations
@@ -129,6 +129,7 @@ PHRASES = (
     mark("a crontab has five fields: minute, hour, day, month, weekday"),
     mark("%(name)s is no time zone; write an IANA name such as Europe/Berlin"),
     mark("is no time of day: write HH:MM, from 00:00 to 23:59"),
+    mark("unknown word %(word)s; did you mean %(known)s?"),
     mark("unknown word %(word)s"),
     mark("the condition ends here; expected a word such as down"),
     mark("must be 2 to 64 characters, each a lower-case letter, a digit or -"),
@@ -142,6 +143,67 @@ PHRASES = (
     mark("%(address)s is %(what)s: this organization may only reach public addresses"),
     mark("name at least one thing to watch, one on each line"),
     mark("use letters a to z, digits and - only"),
+    mark("it has a space or control character at column %(n)s"),
+    mark("a URL starts with http:// or https://, such as https://shop.example/"),
+    mark("the scheme is %(scheme)s; use http or https"),
+    mark("port 0 cannot be connected to; use 1 to 65535"),
+    mark("%(text)s is not an IPv6 address"),
+    mark("%(text)s is not an IPv6 address, such as %(example)s"),
+    mark("%(text)s is not an IPv4 address, such as %(example)s"),
+    mark("%(text)s is not an address: write four decimal numbers, such as 192.0.2.7"),
+    mark("%(text)s is not a host name"),
+    mark("%(text)s is not a name that can be looked up"),
+    mark("%(text)s is not a port: use 1 to 65535"),
+    mark("%(text)s is a name; write the name server's address, such as 192.0.2.53"),
+    mark("the host has the sign %(sign)s; write plain digits, dots and colons"),
+    mark("a tcp target is host:port, such as db.example:5432, without a scheme"),
+    mark("a tcp target has no user name: write host:port"),
+    mark("an IPv6 target is written [2001:db8::1]:port"),
+    mark("the target has no port: write host:port, or set port"),
+    mark("the target says port %(one)s and port says %(other)s: give one"),
+    mark("an ssl target is a host, such as shop.example, without a scheme"),
+    mark("an ssl target has no user name: write the host alone"),
+    mark("a ping goes to a host or an address, such as shop.example, and no more"),
+    mark("a ping has no port: write the host alone, or use a tcp monitor"),
+    mark("the same as line %(n)s"),
+    mark("these are %(n)s monitors, and there is room for %(room)s more"),
+    mark("%(n)s lines are more than the %(most)s that go at once; paste them in parts"),
+    mark('%(value)s is neither a status such as 200 nor a range such as "200-299"'),
+    mark("%(value)s is empty: write the smaller number first"),
+    mark("the target has a user name, and auth is set too: give one"),
+    mark("a user name has no colon (RFC 7617)"),
+    mark("the target is an IPv%(n)s address"),
+    mark("is set by NetPulse itself"),
+    mark("an Authorization header is set too: give one"),
+    mark("a token has neither spaces nor signs outside ASCII"),
+    mark("is not a certificate in PEM form (-----BEGIN CERTIFICATE-----)"),
+    mark("the client certificate needs its key"),
+    mark("the client key needs its certificate"),
+    mark("a JSONPath starts with $, such as $.status"),
+    mark("a signing secret is whsec_ followed by Base64 of at least 16 bytes"),
+    mark("%(text)s is no mail address: %(rest)s"),
+    mark("it looks like ops@example.com, without a name"),
+    mark("%(text)s has a space, two dots or a strange sign"),
+    mark("%(text)s is no telephone number: write + and the country's code, such as +4915112345678"),
+    mark("is no bot token: it is a number, a colon and letters, as @BotFather gave it"),
+    mark("is no chat: give its number, such as -1001234567890, or @ and a channel's name"),
+    mark("is no account SID: that is AC and 32 hexadecimal digits"),
+    mark(
+        "is no integration key: that is 32 letters and digits, from the service's integration"
+        " “Events API v2”"
+    ),
+    mark("is no topic: at most 64 letters, digits, - and _"),
+    mark("has a space or a sign that no token has"),
+    mark("is no user or group key: that is 30 letters and digits"),
+    mark("is no application token: that is 30 letters and digits"),
+    mark("%(word)s cannot be used in a condition yet: nothing measures it here"),
+    mark("column %(n)s: %(rest)s"),
+    mark("expected a word such as down, not %(found)s"),
+    mark("expected a number, not %(found)s"),
+    mark("expected a duration such as 5m, not %(found)s"),
+    mark("expected ), not %(found)s"),
+    mark("%(word)s is compared: expected >, >=, <, <=, = or !="),
+    mark("for belongs behind a comparison"),
     mark("on its way"),
     mark("could not be sent: %(error)s"),
     mark("not sent yet: %(why)s; it is tried again"),
@@ -195,6 +257,8 @@ def _found(known: tuple[str, ...], message: str) -> str:
     for text, pieces in _forms(known):
         values = _filled(pieces, message)
         if values is not None:
+            if "rest" in values:
+                values["rest"] = phrase(values["rest"])
             return say(text, **values)
     return message
 

@@ -21,6 +21,7 @@ from tests.makers import subscribe
 from tests.sign_ins import code
 
 RANDOM = "019b0000-0000-7000-8000-00000000dead"
+MONITORS_AGAIN = "/login?next=/monitors%3Fq%3Da%2Bb&told=signed-out"
 
 
 def text_of(response: httpx.Response, status: int = 200) -> str:
@@ -398,8 +399,18 @@ class TestWhoSeesWhat:
         for path in (*deeds, "/monitors/new", "/alerts/channels/new", "/alerts/rules/new"):
             place = path.format(**ids)
             text_of(await bob.post(place, data={"name": "Mine"}), 403)
-            # What was asked for by POST is not asked for again after signing in.
-            assert led_to(await house.client().post(place, data={"name": "Mine"})) == "/login"
+            # What was asked for by POST is not asked for again after signing in: the page of its
+            # form is, where that is ours.
+            stranger = house.client()
+            for page, led in (
+                (None, "/login"),
+                ("https://evil.example/monitors", "/login"),
+                ("//[", "/login"),
+                (f"{str(stranger.base_url).rstrip('/')}/monitors?q=a+b", MONITORS_AGAIN),
+            ):
+                sent_from = {"Referer": page} if page else {}
+                sent = await stranger.post(place, data={"name": "Mine"}, headers=sent_from)
+                assert led_to(sent) == led
         for path in deeds:
             text_of(await charlie.post(path.format(**ids), data={"name": "Mine"}), 404)
             for foreign in ({"Origin": "https://evil.example"}, {"Sec-Fetch-Site": "cross-site"}):

@@ -198,3 +198,83 @@ def test_the_keyboard_is_enough(peopled: Instance, window: Opener) -> None:
     page.keyboard.press("Tab")
     page.keyboard.press("Enter")
     expect(page.locator("[name=target]")).to_be_focused()
+
+
+def test_what_was_typed_survives_the_end_of_a_sign_in(peopled: Instance, window: Opener) -> None:
+    seen = window()
+    page, base = seen.page, peopled.base
+    seen.sign_in(base, EMAIL, PASSWORD)
+    page.goto(f"{base}/alerts/channels/new?type=webhook")
+    page.fill("[name=name]", "Night shift")
+    page.fill("[name='config.url']", "https://hooks.example/night")
+    page.fill("[name='config.secret']", "whsec_not-to-be-kept")
+    page.fill("[name='config.headers']", "Authorization: not to be kept")
+    page.click("main details summary")
+    page.uncheck("[name=is_active]")
+    seen.context.clear_cookies()
+    page.click("main form .btn-primary")
+    expect(page.locator("#flash")).to_contain_text("You were signed out by now, and nothing was")
+    assert "not-to-be-kept" not in page.evaluate("JSON.stringify(sessionStorage)")
+    page.fill("[name=email]", EMAIL)
+    page.fill("[name=password]", PASSWORD)
+    page.click("main button[type=submit]")
+
+    expect(page.locator("#flash")).to_contain_text("What you had typed is here again")
+    assert page.url == f"{base}/alerts/channels/new?type=webhook"
+    expect(page.locator("[name=name]")).to_have_value("Night shift")
+    expect(page.locator("[name='config.url']")).to_have_value("https://hooks.example/night")
+    expect(page.locator("[name=is_active]")).not_to_be_checked()
+    for secret in ("config.secret", "config.headers"):
+        expect(page.locator(f"[name='{secret}']")).to_have_value("")
+    # It is there once: whoever opens the form anew finds it empty.
+    page.goto(f"{base}/alerts/channels/new?type=webhook")
+    expect(page.locator("[name=name]")).to_have_value("")
+    assert page.evaluate("sessionStorage.length") == 0
+    assert seen.errors == []
+
+
+def test_badges_to_embed(peopled: Instance, window: Opener) -> None:
+    seen, stranger = window(), window()
+    page, base = seen.page, peopled.base
+    spec = {"type": "http", "name": "Depot", "target": "http://127.0.0.1:1/", "is_paused": True}
+    made = peopled.ok("POST", "/v1/monitors", spec)
+    seen.sign_in(base, EMAIL, PASSWORD)
+    page.goto(f"{base}/monitors/{made['id']}")
+    page.click("a:has-text('Switch the badges on')")
+    page.fill("[name=label]", "The depot")
+    page.click("button:has-text('Switch the badges on')")
+    expect(page.locator("#flash")).to_contain_text("Switched on. Copy what you need below.")
+    drawn = "element => element.complete && element.naturalWidth > 0"
+    badges = page.locator("main img")
+    expect(badges).to_have_count(page.locator(".np-snippets").count())
+    for badge in badges.all():
+        assert badge.evaluate(drawn), badge.get_attribute("src")
+
+    # What is copied works for strangers, on a page of their own.
+    snippet = page.locator(".np-snippets code", has_text="<img").first.text_content() or ""
+    stranger.page.goto(f"{base}/login")
+    shown = stranger.page.evaluate(
+        """async html => {
+          document.querySelector("main").innerHTML = html;
+          const image = document.querySelector("main img");
+          await image.decode();
+          return [image.naturalHeight, image.alt];
+        }""",
+        snippet,
+    )
+    assert shown[0] == 20
+    assert "Depot" not in snippet
+    address = page.locator("main img").first.get_attribute("src") or ""
+    assert "The depot" in stranger.page.request.get(base + address).text()
+
+    # A new address, and none: each asks once.
+    for act, button, told in (
+        ("New address", "New address", "They have a new address"),
+        ("Switch off", "Switch them off", "Switched off"),
+    ):
+        page.click(f"main a[data-confirm]:has-text('{act}')")
+        page.locator("dialog#np-dialog").get_by_role("button", name=button).click()
+        expect(page.locator("#flash")).to_contain_text(told)
+        assert stranger.page.request.get(base + address).status == 404
+    expect(page.locator("main")).to_contain_text("The badges are off")
+    assert seen.errors == []

@@ -127,7 +127,8 @@ async def _form(
 def _said(path: str, message: str) -> str:
     field = path.removeprefix("$.")
     label = monitor_form.LABELS.get(field)
-    return message if field == "target" or label is None else f"{label}: {message}"
+    said = phrase(message)
+    return said if field == "target" or label is None else f"{say(label)}: {said}"
 
 
 ROUTES = (show, send)

@@ -26,6 +26,10 @@ from netpulse.web.session import OrgSession
 FLASH = {
     "saved": ("success", mark("Saved.")),
     "watching": ("success", mark("Saved. The first check runs now.")),
+    "signed-out": (
+        "info",
+        mark("You were signed out by now, and nothing was saved. Sign in to go on where you were."),
+    ),
     "watching-many": ("success", mark("Added. The first checks run now.")),
     "none-chosen": ("warning", mark("Nothing was done: tick the monitors first, or all that fit.")),
     "no-tag": ("warning", mark("Nothing was done: say which tag, in at most 64 characters.")),

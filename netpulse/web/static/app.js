@@ -3,11 +3,13 @@ import { startTimes } from "./time.js";
 import { lost, startLive } from "./live.js";
 import { startParts } from "./parts.js";
 import { startForms } from "./forms.js";
+import { startTyped } from "./typed.js";
 import { startUi } from "./ui.js";
 
 startTimes();
 startUi();
 startForms();
+startTyped();
 startParts(lost);
 startLive();
 

@@ -1,0 +1,59 @@
+// What somebody typed is not lost when the form that they send meets an end of their sign-in, an error or nobody at all:
+// it is kept in this tab until a page comes that is neither the sign-in nor an error, and is put back into its form after
+// the sign-in, or when they go back to it. Secrets are not kept: [type=password], files and [data-secret].
+import { announce, org } from "./page.js";
+import { said } from "./words.js";
+
+const KEY = "np-typed";
+const SECRET = "[type=password], [type=file], [data-secret]";
+const TYPED = "textarea, select, input:not([type=hidden], [type=checkbox], [type=radio], [type=file])";
+
+const who = () => org() + " " + (document.querySelector(".np-email")?.textContent ?? "");
+const here = () => location.pathname + location.search;
+const forms = () => [...document.querySelectorAll("main form")].filter((form) => form.method === "post" && form.querySelector(TYPED));
+const chosen = (field) => field.type === "checkbox" || field.type === "radio";
+
+function keep(form) {
+  const fields = [...form.elements].filter((field) => field.name && !field.matches(`button, fieldset, ${SECRET}`));
+  const values = fields.map((field) => [field.name, field.value, chosen(field) ? field.checked : null]);
+  sessionStorage.setItem(KEY, JSON.stringify({ who: who(), at: here(), form: forms().indexOf(form), values }));
+}
+
+/** Whether somebody comes from the sign-in, or went back. */
+function isReturn() {
+  const from = document.referrer && new URL(document.referrer);
+  if (from && from.origin === location.origin && from.pathname === "/login") return true;
+  return performance.getEntriesByType("navigation")[0]?.type === "back_forward";
+}
+
+function putBack({ form: number, values }) {
+  const form = forms()[number];
+  if (!form) return;
+  for (const [name, value, checked] of values) {
+    const named = [...form.elements].filter((field) => field.name === name && !field.matches(SECRET));
+    const field = checked === null ? named[0] : named.find((each) => each.value === value);
+    if (!field || (checked === null ? field.value === value : field.checked === checked)) continue;
+    if (checked === null) field.value = value;
+    else field.checked = checked;
+    field.closest("details")?.setAttribute("open", "");
+    field.dispatchEvent(new Event("change", { bubbles: true }));
+  }
+  const text = said("What you had typed is here again, except for secrets. Nothing of it was saved yet.");
+  const note = document.createElement("p");
+  note.className = "np-note np-note-info";
+  note.textContent = text;
+  document.getElementById("flash")?.append(note);
+  announce(text);
+}
+
+export function startTyped() {
+  if (!org()) return; // nobody is signed in: the sign-in, which keeps what is kept
+  const kept = JSON.parse(sessionStorage.getItem(KEY) ?? "null");
+  if (kept && !document.querySelector("[data-error-page]")) {
+    sessionStorage.removeItem(KEY);
+    if (kept.who === who() && kept.at === here() && isReturn()) putBack(kept);
+  }
+  document.addEventListener("submit", (event) => {
+    if (!event.defaultPrevented && forms().includes(event.target)) keep(event.target);
+  });
+}
