@@ -207,6 +207,88 @@ PHRASES = (
     mark("on its way"),
     mark("could not be sent: %(error)s"),
     mark("not sent yet: %(why)s; it is tried again"),
+    mark("is larger than %(n)s KiB"),
+    mark("is neither PNG, JPEG, GIF nor WebP"),
+    mark("is wider or higher than %(n)s pixels, or empty"),
+    mark("has more than %(n)s million pixels"),
+    mark("is cut short"),
+    mark("is a kind of JPEG that browsers do not draw"),
+    mark("is damaged: there is no picture in it"),
+    mark("is damaged: a checksum does not fit"),
+    mark("is damaged: it does not begin as a PNG does"),
+    mark("is damaged: a marker is missing"),
+    mark("is damaged: a marker is out of place"),
+    mark("is damaged: a block is unknown"),
+    mark("is damaged: it does not begin with a key frame"),
+    mark("is where NetPulse itself is; a page needs a domain of its own"),
+    mark("is longer than %(n)s bytes"),
+    mark("is longer than %(n)s characters"),
+    mark("this monitor is on the page twice"),
+    mark("a page has at most %(n)s announcements; delete an old one first"),
+    mark("only addresses on the public internet are told"),
+    mark("must not contain a user name or password"),
+    mark("Too many subscriptions were asked for; wait as long as Retry-After says"),
+    mark("This link is not complete; copy all of it"),
+    mark("not a URL: %(why)s"),
+    mark("the URL has no host"),
+    mark("%(name)s is not a host name"),
+    mark("there are more than %(n)s entries"),
+    mark("your own address %(ip)s is not in it, and you would be locked out"),
+    mark("%(text)s has bits beyond its prefix; did you mean %(other)s?"),
+    mark("%(text)s is no network such as 192.0.2.0/24 or 2001:db8::/32"),
+    mark(
+        "The setup token is missing or wrong; the start of NetPulse printed it, and it is in"
+        " the file setup-token of the data directory"
+    ),
+    mark(
+        "Your password or your second factor was changed meanwhile, and nothing was done; look"
+        " at your account, and begin again"
+    ),
+    mark("Your account has no second factor; turn it on first"),
+    mark("Your role here was changed meanwhile, and nothing was done; look at the page again"),
+    mark("This person has rights in this organization already, from your provider"),
+    mark("This person is a member of this organization already"),
+    mark(
+        "Your organization has sent %(n)s invitations within the hour; wait as long as"
+        " Retry-After says"
+    ),
+    mark("%(name)s is a client itself, and a client cannot have clients of its own"),
+    mark("your own organization may reach public addresses only"),
+    mark(
+        "A super administrator belongs to this client; make them a member elsewhere, and remove"
+        " them here first"
+    ),
+    mark("This person is disabled in your organization; enable them first"),
+    mark("This person is a member of the client itself; their role is changed there"),
+    mark("The log of the instance is for its super administrators, signed in"),
+    mark(
+        "This person has their rights here from your provider, who alone can change them or"
+        " take them back"
+    ),
+    mark(
+        "A super administrator must be at home in this organization; this person's account"
+        " belongs to another one"
+    ),
+    mark(
+        "This is the last active administrator of the organization; make somebody else an"
+        " administrator first"
+    ),
+    mark(
+        "This person's account is at home in another organization; only there can its second"
+        " factor be reset"
+    ),
+    mark("You may do nothing in this organization any more"),
+    mark("This sign-in has ended; sign in again"),
+    mark(
+        "You may not come from this address: it is not on the list of addresses that you"
+        " allowed for your account"
+    ),
+    mark("Too many wrong codes with this link; use a recovery code, or ask for another link"),
+    mark(
+        "This NetPulse cannot send you a link. Ask one of its administrators: on its machine,"
+        " netpulse user password sets a new password"
+    ),
+    mark("the organization needs a name in one line"),
 )
 
 TOLD = (

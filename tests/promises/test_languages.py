@@ -18,6 +18,7 @@ from jinja2 import nodes
 
 from netpulse.web import languages
 from netpulse.web.pages.templates import environment
+from netpulse.web.phrases import phrase
 
 ROOT = Path(__file__).resolve().parents[2]
 TEMPLATES = ROOT / "netpulse" / "web" / "templates"
@@ -242,3 +243,60 @@ def test_what_runs_reads_what_was_written(code: str) -> None:
                 assert tuple(read.ngettext(*text, n) for n in (1, 2)) == tuple(said)
             else:
                 assert read.gettext(text) == said
+
+
+SAYS_NO = frozenset({"Problem", "ValueError", "PictureRefused", "ApiError", "conflict", "too_many"})
+"""What makes a refusal of a text."""
+FORMS = (
+    "web/api/status_pages.py",
+    "web/api/announcements.py",
+    "web/api/clients.py",
+    "web/api/grants.py",
+    "web/api/invitations.py",
+    "web/api/me.py",
+    "web/api/members.py",
+    "web/status/subscribing.py",
+    "rules/colors.py",
+    "rules/logos.py",
+    "rules/members.py",
+    "rules/status_pages.py",
+)
+"""Whose refusals a person meets at a form."""
+FOR_PROGRAMS = frozenset(
+    {
+        "is no data: URL in base64",
+        "is neither a data: URL nor the address of the logo that is there",
+        "is none of 7, or null",
+        "stays as it is: metrics know the client by it; leave it out",
+    }
+)
+"""No form sends what these are about."""
+
+
+def refusals(path: str) -> Iterator[str]:
+    """Return what a module refuses with, a 7 in each place of a value."""
+    for node in ast.walk(ast.parse((ROOT / "netpulse" / path).read_text("utf-8"))):
+        said: list[ast.expr] = []
+        if isinstance(node, ast.Call):
+            name = (
+                node.func.attr if isinstance(node.func, ast.Attribute) else ast.unparse(node.func)
+            )
+            said = node.args if name in SAYS_NO else []
+        elif isinstance(node, ast.Assign | ast.Return) and node.value is not None:
+            named = isinstance(node, ast.Return) or ast.unparse(node.targets[0]) in {"why", "said"}
+            said = [node.value] if named else []
+        for each in said:
+            parts = each.values if isinstance(each, ast.JoinedStr) else [each]
+            if isinstance(each, ast.JoinedStr | ast.Constant):
+                text = "".join(
+                    str(part.value) if isinstance(part, ast.Constant) else "7" for part in parts
+                )
+                if " " in text and not text.startswith(("$", "/")):
+                    yield text
+
+
+@pytest.mark.parametrize("path", FORMS)
+def test_forms_refuse_in_the_readers_language(path: str) -> None:
+    found = set(refusals(path)) - FOR_PROGRAMS
+    with languages.using("de"):
+        assert [text for text in sorted(found) if phrase(text) == text] == []
