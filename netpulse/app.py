@@ -26,7 +26,7 @@ from netpulse.crypto.links import Links
 from netpulse.crypto.tokens import Digester
 from netpulse.crypto.vault import LINKS, STORED_TOKENS, Vault
 from netpulse.egress.connect import Egress
-from netpulse.engine import memory, systemd
+from netpulse.engine import garbage, memory, systemd
 from netpulse.engine.clock import Clock
 from netpulse.engine.engine import Engine
 from netpulse.log import configure
@@ -72,6 +72,7 @@ def serve(loaded: Loaded) -> int:
     os.umask(0o077)
     sys.setswitchinterval(SWITCH_SECONDS)
     memory.few_heaps()
+    garbage.Watch()
     with contextlib.suppress(OSError, ValueError):  # standard error may be closed
         faulthandler.enable()
     try:
@@ -177,12 +178,14 @@ async def _serve(house: House, address: str, tls: Tls | None) -> None:
             name="server",
         )
         warming = asyncio.create_task(templates.warm(house.stopping), name="templates")
+        settling = asyncio.create_task(garbage.settle(), name="garbage")
         _announce(house, address, tls)
         systemd.notify("READY=1")
         stopping = asyncio.create_task(house.stopping.wait(), name="stopping")
         await asyncio.wait({server, stopping}, return_when=asyncio.FIRST_COMPLETED)
         systemd.notify("STOPPING=1")
         house.stopping.set()
+        settling.cancel()
         await stopping
         # An answer under way may finish beside the engine's own stop.
         await asyncio.gather(server, warming, house.engine.stop())

@@ -39,14 +39,10 @@ class Steps(Struct, frozen=True):
 
 def looked(conn: Conn, org_id: Id, start: Millis, now: Millis) -> Looked:
     """Add up the account of every monitor from `start` to `now`."""
-    every = standings.of_all(conn, org_id, start, now).values()
-    good = sum(one.good for one in every)
-    down = sum(one.down for one in every)
+    every = standings.together(conn, org_id, start, now)
     return Looked(
-        uptime_percent=uptime.percent(good, good + down),
-        coverage_percent=uptime.percent(
-            sum(one.known for one in every), sum(one.period - one.paused for one in every)
-        ),
+        uptime_percent=every.uptime_percent,
+        coverage_percent=uptime.percent(every.known, every.period - every.paused),
     )
 
 

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import threading
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,6 +16,7 @@ import pytest
 from netpulse.storage import meta
 from netpulse.storage.db import MAX_BATCH, Conn, Database, StorageTrouble, TroubleKind
 from netpulse.storage.errors import UniqueConflict
+from netpulse.storage.jobs import AT_ONCE
 from netpulse.storage.reserve import SIZE, Reserve
 from tests.store import add_org, opened
 
@@ -96,6 +98,31 @@ async def test_what_waits_shares_one_commit(tmp_path: Path) -> None:
         # data_version counts what other connections have committed: once for the group, and
         # perhaps once for the blocker before it.
         assert max(seen) - before <= 2
+
+
+async def test_callers_that_shared_a_commit_go_on_a_few_at_a_time(tmp_path: Path) -> None:
+    turn, went_on = 0, Counter[int]()
+
+    def turned() -> None:
+        nonlocal turn
+        turn += 1
+        asyncio.get_running_loop().call_soon(turned)
+
+    async def one(db: Database, number: int) -> None:
+        await db.write(put, f"key {number}")
+        went_on[turn] += 1
+
+    async with opened(tmp_path / "data") as db:
+        # While the writer is at this one, the others gather behind it.
+        let_go = threading.Event()
+        holding = asyncio.create_task(db.write(lambda conn: let_go.wait(10)))
+        others = [asyncio.create_task(one(db, number)) for number in range(180)]
+        await asyncio.sleep(0)
+        turned()
+        let_go.set()
+        await asyncio.gather(holding, *others)
+    assert sum(went_on.values()) == 180
+    assert max(went_on.values()) <= AT_ONCE
 
 
 async def test_more_than_a_batch_is_split_and_complete(tmp_path: Path) -> None:

@@ -43,6 +43,9 @@ def walked(conn: Conn, monitor_id: Id, begun: Millis, end: Millis) -> Standing:
     )
 
 
+FIELDS = Standing.__struct_fields__
+
+
 async def test_it_agrees_with_the_account_of_each(tmp_path: Path) -> None:
     dice = random.Random(6)
 
@@ -87,6 +90,8 @@ async def test_it_agrees_with_the_account_of_each(tmp_path: Path) -> None:
                 if begun > end:
                     continue  # made after the period: there is none
                 assert found[monitor_id] == walked(conn, monitor_id, begun, end), monitor_id
+            fields = ([getattr(one, name) for one in found.values()] for name in FIELDS)
+            assert standings.together(conn, org.id, start, end) == Standing(*map(sum, fields))
             some = dice.sample(list(made), 40)
             known = spans.of_some(conn, some, start, end)
             maintained = maintenance_spans.of_some(conn, some, start, end)
@@ -114,6 +119,7 @@ async def test_what_it_says_of_one(tmp_path: Path) -> None:
         edges.retire(conn, org.id, gone.id, NOW)
         theirs = add_monitor(conn, other.id, spec("Theirs"), NOW - 10 * HOUR)
         found = standings.of_all(conn, org.id, NOW - 8 * HOUR, NOW)
+        assert standings.together(conn, org.id, NOW - 8 * HOUR, NOW) == found[shop.id]
         hour = HOUR // SECOND
         assert found == {shop.id: Standing(7 * hour, hour, 0, 0, 8 * hour)}
         assert found[shop.id].uptime_percent == 87.5

@@ -68,6 +68,7 @@ OURS = {
     ("table.py", "condition"): _CONDITION,
     ("table.py", "marks(values)"): _MARKS,
     ("table.py", "names"): "columns of a Table",
+    ("standings.py", "told"): "the beginning of a query, with or without holes",
 }
 """What else is put into SQL, and why nobody outside can say what it is."""
 
