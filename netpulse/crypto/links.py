@@ -70,6 +70,11 @@ class Links:
         said = self._read("subscription", token)
         return said if said is not None and is_id(said) else None
 
+    def signing_key(self, subscriber_id: Id) -> bytes:
+        """Return the 32 bytes with which messages to a subscriber's webhook are signed: it has
+        nothing but this to tell them from anybody else's."""
+        return hmac.digest(self._key, f"signing/{subscriber_id}".encode(), hashlib.sha256)
+
     def _signed(self, purpose: str, said: str) -> str:
         return f"{said}.{self._tag(purpose, said)}"
 

@@ -12,6 +12,7 @@ and all that are asked for the first time, fail, or took long the last time shar
 from __future__ import annotations
 
 import asyncio
+import base64
 import logging
 import random
 from collections.abc import Callable
@@ -23,6 +24,7 @@ import msgspec
 
 from netpulse.channels import Carrier, DeliveryError
 from netpulse.channels.posting import post
+from netpulse.channels.webhook import PREFIX, signature
 from netpulse.crypto.links import Links
 from netpulse.engine.attempts import Attempts
 from netpulse.engine.clock import Clock
@@ -168,12 +170,14 @@ class PageWebhooks:
             await self._attempts.record(lambda conn: subscribers.taken(conn, one))
             return
         now = self._clock.now()
+        body = msgspec.json.encode(fields)
+        message_id, timestamp = f"{one.id}.{one.news_to}", now // SECOND
         headers = {
             "content-type": "application/json",
-            "webhook-id": f"{one.id}.{one.news_to}",
-            "webhook-timestamp": str(now // SECOND),
+            "webhook-id": message_id,
+            "webhook-timestamp": str(timestamp),
+            "webhook-signature": signature(self._secret(one), message_id, timestamp, body),
         }
-        body = msgspec.json.encode(fields)
         began = self._clock.monotonic()
         try:
             if one.damage is not None:
@@ -206,9 +210,14 @@ class PageWebhooks:
         page_url = self._links.page(f"/status/{page.slug}") or ""
         if one.confirmed_at is None:
             until = one.asked_at + CONFIRM_WITHIN
-            return words.question_fields(page.title, page_url, confirm_url, end_url, until)
+            return words.question_fields(
+                page.title, page_url, confirm_url, end_url, self._secret(one), until
+            )
         items = page_news.items_of(conn, one.page_id, one.news_from, one.news_to)
         return words.news_fields(page.title, items, page_url, end_url) if items else None
+
+    def _secret(self, one: Subscriber) -> str:
+        return PREFIX + base64.b64encode(self._links.signing_key(one.id)).decode()
 
     def _failure(self, one: Subscriber, error: DeliveryError) -> Callable[[Conn], None]:
         """Return what writes down that an attempt has failed."""

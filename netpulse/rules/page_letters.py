@@ -46,9 +46,10 @@ def news(page: str, items: Sequence[NewsItem], zone: str, page_url: str, end_url
 
 
 def question_fields(
-    page: str, page_url: str, confirm_url: str, end_url: str, until: Millis
+    page: str, page_url: str, confirm_url: str, end_url: str, secret: str, until: Millis
 ) -> dict[str, Any]:
-    """Return the JSON that asks a webhook's owner whether they want the news of a page."""
+    """Return the JSON that asks a webhook's owner whether they want the news of a page; with
+    `secret` that and all that follows is signed."""
     return {
         "type": "status_page.confirm",
         "text": f"Somebody asked that this webhook be told the news of {plain_name(page)}. "
@@ -56,6 +57,7 @@ def question_fields(
         "page": {"title": page, "url": page_url},
         "confirm_url": confirm_url,
         "unsubscribe_url": end_url,
+        "signing_secret": secret,
         "expires_at": rfc3339(until),
     }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import time
 from collections.abc import Callable
 from typing import Any
@@ -12,6 +13,7 @@ import httpx
 import pytest
 from msgspec.structs import replace
 
+from netpulse.channels.webhook import signature
 from netpulse.config import Smtp
 from netpulse.engine import page_webhooks
 from netpulse.model.time import DAY, HOUR, MINUTE, SECOND, rfc3339
@@ -202,6 +204,7 @@ async def test_a_webhook_is_asked_first(stage: Stage) -> None:
             },
             "confirm_url": confirm,
             "unsubscribe_url": confirm.replace("/confirm", "/unsubscribe"),
+            "signing_secret": asked["signing_secret"],
             "expires_at": rfc3339(START + 2 * DAY),
         }
         # It is asked once, and told nothing.
@@ -234,7 +237,13 @@ async def test_what_a_webhook_is_told(stage: Stage) -> None:
         url = f"/v1/status-pages/{page['id']}/announcements"
         sent(await alice.post(url, json={"title": "News", "text": "We move."}), 201)
         await tell(stage)
-        told = receiver.ledger[1]
+        question, told = receiver.ledger[:2]
+        for delivery in (question, told):
+            at = int(delivery.headers["webhook-timestamp"])
+            secret = question.payload["signing_secret"]
+            signed = signature(secret, delivery.headers["webhook-id"], at, delivery.body)
+            assert delivery.headers["webhook-signature"] == signed
+        assert len(base64.b64decode(secret.removeprefix("whsec_"))) == 32
         payload = told.payload
         incident, maintenance, announcement = payload["news"]
         (shown,) = sent(await stage.client().get("/v1/public/status/acme/incidents"))
