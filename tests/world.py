@@ -11,7 +11,9 @@ server on loopback, or in what the world says instead (silence, a refusal, no ro
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
 
 from netpulse.egress.connect import Dialled, Egress
 from netpulse.egress.resolver import Address
@@ -19,6 +21,7 @@ from netpulse.egress.routes import Way
 from netpulse.egress.trace import Trace
 from netpulse.egress.trouble import DialError
 from netpulse.engine.engine import Engine
+from netpulse.engine.loading import load
 from netpulse.model.check import Failure
 from netpulse.model.ids import Id
 from netpulse.model.time import Millis
@@ -26,7 +29,7 @@ from netpulse.model.watch import Gap, Span, Status
 from netpulse.rules.addresses import AddressPolicy
 from netpulse.storage import notices, runs, spans
 from tests.clock import FakeClock
-from tests.home import Home
+from tests.home import Home, home
 from tests.servers import HttpServer, answer
 
 Fate = str
@@ -172,3 +175,28 @@ class Story:
 
     def ago(self, seconds: float) -> Millis:
         return self.clock.now() - round(seconds * 1000)
+
+
+Opener = Callable[[], AbstractAsyncContextManager[Story]]
+
+
+@asynccontextmanager
+async def lived(data: Path, clock: FakeClock, world: World) -> AsyncIterator[Story]:
+    """Take over the data as a process that starts does, up to the tasks that would run by
+    themselves; time is the story's to pass."""
+    async with world.server, home(data, clock=clock, egress=world, start=False) as at:
+        engine = at.engine
+        await engine.calendar.catch_up()
+        await load(
+            at.db,
+            at.raw,
+            clock,
+            engine.roster,
+            engine.scheduler,
+            engine.runner,
+            started_at=clock.now(),
+        )
+        await engine.thresholds.load()
+        await engine.isolation.take_over()
+        await engine.calendar.turn()
+        yield Story(at, clock, world)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
 from standardwebhooks.webhooks import Webhook
@@ -15,17 +14,9 @@ from netpulse.model.check import Result
 from netpulse.rules.outbox import Backoff
 from netpulse.storage import channels, notices
 from netpulse.storage.db import Conn
-from tests.home import SECRET, home, now
+from tests.home import SECRET, now
 from tests.post import Post
 from tests.receiver import Receiver
-
-
-@pytest.fixture
-async def post(tmp_path: Path) -> AsyncIterator[Post]:
-    async with home(tmp_path / "data", start=False) as at:
-        opened = Post(at)
-        yield opened
-        await opened.close()
 
 
 @pytest.fixture

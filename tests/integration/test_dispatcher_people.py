@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
 
@@ -13,18 +12,9 @@ from netpulse.model.check import Result
 from netpulse.model.monitor import Monitor
 from netpulse.rules.outbox import Backoff
 from netpulse.storage import incident_story, notices
-from tests.home import home
 from tests.mailbox import Mailbox
 from tests.post import Post
 from tests.receiver import Receiver
-
-
-@pytest.fixture
-async def post(tmp_path: Path) -> AsyncIterator[Post]:
-    async with home(tmp_path / "data", start=False) as at:
-        opened = Post(at)
-        yield opened
-        await opened.close()
 
 
 @pytest.fixture

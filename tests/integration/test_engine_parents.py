@@ -2,60 +2,16 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from pathlib import Path
-
-import pytest
-
-from netpulse.engine.loading import load
 from netpulse.model.alert import Notice, NoticeStatus, Suppressed
 from netpulse.model.ids import Id
 from netpulse.model.monitor import Monitor
 from netpulse.model.time import SECOND
 from netpulse.model.watch import Status
 from netpulse.storage import held, notices
-from tests.clock import FakeClock
-from tests.home import home, now, spec
-from tests.world import Story, World
+from tests.home import spec
+from tests.world import Opener, Story
 
-Opener = Callable[[], AbstractAsyncContextManager[Story]]
 ROUTER, SHOP, OTHER = "203.0.113.1", "203.0.113.2", "203.0.113.3"
-
-
-@pytest.fixture
-def opened(tmp_path: Path) -> Opener:
-    """Open the same data directory with the same clock, as often as a test likes."""
-    clock = FakeClock(now=now(), monotonic=time.monotonic())
-    world = World()
-
-    @asynccontextmanager
-    async def opener() -> AsyncIterator[Story]:
-        async with (
-            world.server,
-            home(tmp_path / "data", clock=clock, egress=world, start=False) as at,
-        ):
-            engine = at.engine
-            await load(
-                at.db,
-                at.raw,
-                clock,
-                engine.roster,
-                engine.scheduler,
-                engine.runner,
-                started_at=clock.now(),
-            )
-            await engine.isolation.take_over()
-            yield Story(at, clock, world)
-
-    return opener
-
-
-@pytest.fixture
-async def story(opened: Opener) -> AsyncIterator[Story]:
-    async with opened() as one:
-        yield one
 
 
 async def watched(story: Story, name: str, address: str, parent: Monitor | None = None) -> Monitor:

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
 import pytest
 
-from netpulse.engine.loading import load
 from netpulse.model.alert import Event
 from netpulse.model.monitor import Monitor
 from netpulse.model.time import SECOND
@@ -17,46 +13,10 @@ from netpulse.model.watch import Status, UnknownReason
 from netpulse.rules.outbox import Backoff
 from netpulse.rules.uptime import Account, account
 from netpulse.storage import monitors, notices, troubles
-from tests.clock import FakeClock
 from tests.home import Home, home, now, spec
 from tests.receiver import Receiver
 from tests.servers import free_port
-from tests.world import Story, World
-
-Opener = Callable[[], AbstractAsyncContextManager[Story]]
-
-
-@pytest.fixture
-def opened(tmp_path: Path) -> Opener:
-    """Open the same data directory with the same clock, as often as a test likes."""
-    clock = FakeClock(now=now(), monotonic=time.monotonic())
-    world = World()
-
-    @asynccontextmanager
-    async def opener() -> AsyncIterator[Story]:
-        async with (
-            world.server,
-            home(tmp_path / "data", clock=clock, egress=world, start=False) as at,
-        ):
-            await load(
-                at.db,
-                at.raw,
-                clock,
-                at.engine.roster,
-                at.engine.scheduler,
-                at.engine.runner,
-                started_at=clock.now(),
-            )
-            await at.engine.isolation.take_over()
-            yield Story(at, clock, world)
-
-    return opener
-
-
-@pytest.fixture
-async def story(opened: Opener) -> AsyncIterator[Story]:
-    async with opened() as one:
-        yield one
+from tests.world import Opener, Story
 
 
 async def watch(story: Story, *targets: str, **changes: object) -> list[Monitor]:

@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from pathlib import Path
 
 import pytest
 from msgspec.structs import replace as changed
 
-from netpulse.engine.loading import load
 from netpulse.model.ids import Id, new_id
 from netpulse.model.maintenance import Coverage, Maintenance, Schedule, State, Window
 from netpulse.model.monitor import Monitor
@@ -33,10 +29,9 @@ from netpulse.storage.conn import Conn
 from netpulse.storage.maintenances import MaintenanceFilter
 from netpulse.storage.monitor_list import MonitorFilter
 from tests.clock import START, FakeClock
-from tests.home import home, spec
-from tests.world import Story, World
+from tests.home import spec
+from tests.world import Opener, Story
 
-Opener = Callable[[], AbstractAsyncContextManager[Story]]
 BEGIN = START - START % DAY + DAY
 SHOP = "203.0.113.7"
 
@@ -44,41 +39,6 @@ SHOP = "203.0.113.7"
 @pytest.fixture
 def clock() -> FakeClock:
     return FakeClock(now=BEGIN, monotonic=time.monotonic())
-
-
-@pytest.fixture
-def opened(tmp_path: Path, clock: FakeClock) -> Opener:
-    """Start a process over the same data with the same clock, as often as a test likes."""
-    world = World()
-
-    @asynccontextmanager
-    async def opener() -> AsyncIterator[Story]:
-        async with (
-            world.server,
-            home(tmp_path / "data", clock=clock, egress=world, start=False) as at,
-        ):
-            engine = at.engine
-            await engine.calendar.catch_up()
-            await load(
-                at.db,
-                at.raw,
-                clock,
-                engine.roster,
-                engine.scheduler,
-                engine.runner,
-                started_at=clock.now(),
-            )
-            await engine.isolation.take_over()
-            await engine.calendar.turn()
-            yield Story(at, clock, world)
-
-    return opener
-
-
-@pytest.fixture
-async def story(opened: Opener) -> AsyncIterator[Story]:
-    async with opened() as one:
-        yield one
 
 
 async def watched(story: Story, name: str = "Shop", **changes: object) -> Monitor:

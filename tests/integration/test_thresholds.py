@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import json
-import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
 import pytest
 from msgspec.structs import replace
 
-from netpulse.engine.loading import load
 from netpulse.engine.roster import Watched
 from netpulse.model.alert import Cause, Notice, NoticeStatus, Rule, Suppressed
 from netpulse.model.channel import Channel
@@ -22,48 +18,10 @@ from netpulse.model.time import DAY, SECOND
 from netpulse.model.watch import Status
 from netpulse.storage import alert_rules, channels, edges, monitors, notices, thresholds
 from netpulse.storage.held import still_so
-from tests.clock import FakeClock
-from tests.home import Home, home, now, spec
+from tests.home import Home, home, spec
 from tests.receiver import Receiver
 from tests.unit.test_certificate_notices import certificate
-from tests.world import Story, World
-
-Opener = Callable[[], AbstractAsyncContextManager[Story]]
-
-
-@pytest.fixture
-def opened(tmp_path: Path) -> Opener:
-    """Open the same data directory with the same clock, as often as a test likes."""
-    clock = FakeClock(now=now(), monotonic=time.monotonic())
-    world = World()
-
-    @asynccontextmanager
-    async def opener() -> AsyncIterator[Story]:
-        async with (
-            world.server,
-            home(tmp_path / "data", clock=clock, egress=world, start=False) as at,
-        ):
-            engine = at.engine
-            await load(
-                at.db,
-                at.raw,
-                clock,
-                engine.roster,
-                engine.scheduler,
-                engine.runner,
-                started_at=clock.now(),
-            )
-            await engine.thresholds.load()
-            await engine.isolation.take_over()
-            yield Story(at, clock, world)
-
-    return opener
-
-
-@pytest.fixture
-async def story(opened: Opener) -> AsyncIterator[Story]:
-    async with opened() as one:
-        yield one
+from tests.world import Opener, Story
 
 
 class Shop:
