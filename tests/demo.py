@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from demo.company import OWNER, PASSWORD
-from tests.instance import ROOT, Instance, eventually, free_port
+from tests.instance import ROOT, Instance, eventually, free_port, listening
 
 
 class Demo:
@@ -45,8 +45,7 @@ class Demo:
             env=os.environ | {"PYTHONUNBUFFERED": "1"},
             start_new_session=True,
         )
-        self._listener = threading.Thread(target=self._listen, daemon=True)
-        self._listener.start()
+        self._listener = listening(self.process, self.output)
         eventually(f"the demo is ready\n{self.text}", self._is_ready, 110)
         sent = {"email": OWNER, "password": PASSWORD}
         self.instance.token = None
@@ -56,14 +55,6 @@ class Demo:
     @property
     def _port(self) -> str:
         return str(self.instance.port)
-
-    def _listen(self) -> None:
-        process = self.process
-        assert process is not None
-        assert process.stdout is not None
-        with process.stdout as lines:
-            for line in lines:
-                self.output.append(line)
 
     def _is_ready(self) -> bool:
         assert self.process is not None

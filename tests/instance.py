@@ -44,6 +44,21 @@ def eventually(what: str, look: Callable[[], T], seconds: float = 30) -> T:
     raise AssertionError(f"not within {seconds} s: {what}")
 
 
+def listening(process: subprocess.Popen[str], output: list[str]) -> threading.Thread:
+    """Return a thread that takes down every line that a process prints, until its end."""
+    said = process.stdout
+    assert said is not None
+
+    def listen() -> None:
+        with said as lines:
+            for line in lines:
+                output.append(line)  # noqa: PERF402 -- others read each as it comes
+
+    thread = threading.Thread(target=listen, daemon=True)
+    thread.start()
+    return thread
+
+
 class Instance:
     """One `netpulse serve` on a port and a data directory."""
 
@@ -77,18 +92,9 @@ class Instance:
             env=os.environ | {"PYTHONUNBUFFERED": "1"} | (environ or {}),
             start_new_session=True,
         )
-        self._listener = threading.Thread(target=self._listen, daemon=True)
-        self._listener.start()
+        self._listener = listening(self.process, self.output)
         eventually(f"{self.base} answers\n{self.text}", self._answers, 40)
         return self
-
-    def _listen(self) -> None:
-        process = self.process
-        assert process is not None
-        assert process.stdout is not None
-        with process.stdout as lines:
-            for line in lines:
-                self.output.append(line)
 
     def _answers(self) -> bool:
         assert self.process is not None
@@ -167,6 +173,18 @@ class Instance:
         """Sign in; later calls carry the access token."""
         answer = self.ok("POST", "/v1/auth/login", {"email": EMAIL, "password": PASSWORD})
         self.token = answer["access_token"]
+
+    def add_user(self, email: str, password: str, role: str) -> None:
+        """Add somebody by the command, as the machine's owner does."""
+        command = ["user", "add", email, "--role", role, "--password-stdin"]
+        subprocess.run(
+            [*self.command, *command, "--data", str(self.data)],
+            input=password + "\n",
+            text=True,
+            check=True,
+            capture_output=True,
+            cwd=ROOT,
+        )
 
     def kill(self) -> None:
         """End the process and its children at once, as a power cut would."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from netpulse.channels import Carrier
 from netpulse.crypto.links import Links
 from netpulse.engine.dispatcher import Dispatcher
@@ -11,6 +13,7 @@ from netpulse.model.alert import Notice
 from netpulse.model.check import Check, Failure, Result
 from netpulse.model.edge import Edge
 from netpulse.model.monitor import Monitor
+from netpulse.model.time import Millis
 from netpulse.rules import incidents
 from netpulse.rules.outbox import Backoff
 from netpulse.storage import edges, monitors, notices
@@ -65,23 +68,7 @@ class Post:
 
     async def edge(self, monitor: Monitor, result: Result) -> None:
         """Write the edge that one check with this result makes."""
-        at = self.clock.now()
-        down = result is Result.DOWN
-        check = Check(
-            due_at=at,
-            started_at=at,
-            result=result,
-            failure=Failure.REFUSED if down else None,
-            message="the connection was refused" if down else None,
-        )
-
-        def write(conn: Conn) -> None:
-            loaded = monitors.load_one(conn, monitor.id)
-            assert loaded is not None
-            watch, flip = incidents.step(monitor.spec, loaded[1], check, now=at)
-            edges.record(conn, Edge(monitor=monitor, watch=watch, flip=flip))
-
-        await self.home.db.write(write)
+        await write_edges(self.home, [monitor], result, self.clock.now())
         if self.dispatcher is not None:
             self.dispatcher.wake()
 
@@ -97,3 +84,24 @@ class Post:
 
         await self.home.until(look, "nothing is pending", seconds)
         return await self.all()
+
+
+async def write_edges(home: Home, found: Sequence[Monitor], result: Result, at: Millis) -> None:
+    """Write the edges that one check of each monitor, with this result at `at`, makes."""
+    down = result is Result.DOWN
+    check = Check(
+        due_at=at,
+        started_at=at,
+        result=result,
+        failure=Failure.REFUSED if down else None,
+        message="the connection was refused" if down else None,
+    )
+
+    def write(conn: Conn) -> None:
+        for monitor in found:
+            loaded = monitors.load_one(conn, monitor.id)
+            assert loaded is not None
+            watch, flip = incidents.step(monitor.spec, loaded[1], check, now=at)
+            edges.record(conn, Edge(monitor=monitor, watch=watch, flip=flip))
+
+    await home.db.write(write)

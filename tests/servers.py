@@ -16,7 +16,7 @@ import socket
 import ssl
 import struct
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self
@@ -341,6 +341,24 @@ class DnsServer(asyncio.DatagramProtocol):
             count += 1
         header = ident + struct.pack("!HHHHH", 0x8180 | code, 1, count, 0, 0)
         self._transport.sendto(header + question + records, addr)
+
+
+@contextlib.contextmanager
+def black_hole() -> Iterator[int]:
+    """A port that takes no more connections: what asks for one waits."""
+    with socket.socket() as full:
+        full.bind(("127.0.0.1", 0))
+        full.listen(0)
+        port = full.getsockname()[1]
+        waiting = [socket.socket() for _ in range(4)]
+        for each in waiting:
+            each.setblocking(False)
+            each.connect_ex(("127.0.0.1", port))
+        try:
+            yield port
+        finally:
+            for each in waiting:
+                each.close()
 
 
 def free_port() -> int:

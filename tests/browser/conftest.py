@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -12,11 +11,22 @@ from playwright.sync_api import Browser
 
 from tests.browser import chrome
 from tests.browser.chrome import Window
-from tests.instance import ROOT, SOURCE, Instance, Sink, Site
+from tests.instance import Instance, Sink, Site
 
 VIEWER, VIEWERS_PASSWORD = "bob@example.com", "nineteen quiet herons"
 
 Opener = Callable[..., Window]
+
+in_three_windows = pytest.mark.parametrize(
+    "options",
+    [
+        {"viewport": chrome.DESK},
+        {"viewport": chrome.PHONE, "color_scheme": "dark"},
+        {"viewport": chrome.PHONE, "java_script_enabled": False},
+    ],
+    ids=["desk", "phone", "no script"],
+)
+"""A test that is told what its windows are opened with."""
 
 
 @pytest.fixture(scope="session")
@@ -76,15 +86,7 @@ def peopled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Instance]:
     try:
         instance.start()
         instance.register()
-        command = ["user", "add", VIEWER, "--role", "viewer", "--password-stdin"]
-        subprocess.run(
-            [*SOURCE, *command, "--data", str(instance.data)],
-            input=VIEWERS_PASSWORD + "\n",
-            text=True,
-            check=True,
-            capture_output=True,
-            cwd=ROOT,
-        )
+        instance.add_user(VIEWER, VIEWERS_PASSWORD, "viewer")
         _fill(instance, site, sink)
         yield instance
     finally:

@@ -7,7 +7,6 @@ A new page without a place here is an error that says what to add.
 from __future__ import annotations
 
 import re
-import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,7 +17,7 @@ import httpx
 
 from netpulse.model.time import HOUR, rfc3339
 from netpulse.web.routes import ROUTES
-from tests.instance import EMAIL, ROOT, SOURCE, Instance, Sink, Site, eventually
+from tests.instance import EMAIL, Instance, Sink, Site, eventually
 from tests.mailbox import Mailbox, in_thread
 
 BOB, BOBS_PASSWORD = "bob@example.com", "nineteen quiet herons"
@@ -169,15 +168,7 @@ class Filled:
 
     def _people(self, box: Mailbox) -> None:
         ok, ids = self.instance.ok, self.ids
-        command = ["user", "add", BOB, "--role", "viewer", "--password-stdin"]
-        subprocess.run(
-            [*SOURCE, *command, "--data", str(self.instance.data)],
-            input=BOBS_PASSWORD + "\n",
-            text=True,
-            check=True,
-            capture_output=True,
-            cwd=ROOT,
-        )
+        self.instance.add_user(BOB, BOBS_PASSWORD, "viewer")
         members = {row["email"]: row["id"] for row in ok("GET", "/v1/org/members")}
         ids["/settings/members/"] = members[BOB]
         asked = {"email": "dora@example.com", "role": "admin"}

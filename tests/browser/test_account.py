@@ -7,11 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pyotp
-import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.chrome import DESK, PHONE, Window
-from tests.browser.conftest import Opener
+from tests.browser.chrome import Window
+from tests.browser.conftest import Opener, in_three_windows
 from tests.instance import EMAIL, PASSWORD, Instance
 
 NEW = "nineteen polite walruses"
@@ -53,15 +52,7 @@ def to_the_second_step(page: Page, base: str, path: str = "/login") -> None:
     expect(page.locator("h1")).to_have_text("Second step")
 
 
-@pytest.mark.parametrize(
-    "options",
-    [
-        {"viewport": DESK},
-        {"viewport": PHONE, "color_scheme": "dark"},
-        {"viewport": PHONE, "java_script_enabled": False},
-    ],
-    ids=["desk", "phone", "no script"],
-)
+@in_three_windows
 def test_two_factors(
     fresh: Instance, window: Opener, tmp_path: Path, options: dict[str, Any]
 ) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 from typing import Any
 
 from playwright.sync_api import expect
@@ -10,22 +9,14 @@ from playwright.sync_api import expect
 from tests.browser import chrome
 from tests.browser.conftest import Opener
 from tests.browser.test_journey import STAYS, badge
-from tests.instance import EMAIL, PASSWORD, ROOT, SOURCE, Instance, Site
+from tests.instance import EMAIL, PASSWORD, Instance, Site
 
 ANN, ANNS_PASSWORD = "ann@acme.example", "eleven patient beavers"
 
 
 def test_a_providers_day(fresh: Instance, site: Site, window: Opener, tmp_path: Any) -> None:
     fresh.register()
-    command = ["user", "add", ANN, "--role", "admin", "--password-stdin"]
-    subprocess.run(
-        [*SOURCE, *command, "--data", str(fresh.data)],
-        input=ANNS_PASSWORD + "\n",
-        text=True,
-        check=True,
-        capture_output=True,
-        cwd=ROOT,
-    )
+    fresh.add_user(ANN, ANNS_PASSWORD, "admin")
     anns = window()
     page, base = anns.page, fresh.base
     anns.sign_in(base, ANN, ANNS_PASSWORD)

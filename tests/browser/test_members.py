@@ -5,11 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import pytest
 from playwright.sync_api import expect
 
-from tests.browser.chrome import DESK, PHONE, Window
-from tests.browser.conftest import Opener
+from tests.browser.chrome import Window
+from tests.browser.conftest import Opener, in_three_windows
 from tests.instance import EMAIL, PASSWORD, Instance
 
 DORA, HERS = "dora@example.com", "nine quiet pelicans"
@@ -20,15 +19,7 @@ def unexpected(window: Window) -> list[str]:
     return [each for each in window.errors if "responded with a status of 4" not in each]
 
 
-@pytest.mark.parametrize(
-    "options",
-    [
-        {"viewport": DESK},
-        {"viewport": PHONE, "color_scheme": "dark"},
-        {"viewport": PHONE, "java_script_enabled": False},
-    ],
-    ids=["desk", "phone", "no script"],
-)
+@in_three_windows
 def test_invited_joined_raised_removed(
     fresh: Instance, window: Opener, tmp_path: Path, options: dict[str, Any]
 ) -> None:

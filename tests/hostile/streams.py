@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gzip
-import socket
 import zlib
 from collections.abc import AsyncIterator
 
@@ -13,7 +12,7 @@ import brotli
 
 from tests.hostile.http import CHUNKED, HELLO, OK, encoded
 from tests.hostile.rows import Chapter, Row, http, tcp
-from tests.servers import Exchange, answer, free_port, linger
+from tests.servers import Exchange, answer, black_hole, free_port, linger
 
 SOON = {"timeout_seconds": 1}
 """For those who let every check wait until its deadline."""
@@ -162,18 +161,9 @@ async def endless_nothing(exchange: Exchange) -> None:
 @contextlib.asynccontextmanager
 async def full_backlog() -> AsyncIterator[str]:
     """A listener that takes no more connections."""
-    with socket.socket() as full:
-        full.bind(("127.0.0.1", 0))
-        full.listen(0)
-        port = full.getsockname()[1]
-        waiting = [socket.socket() for _ in range(4)]
-        for each in waiting:
-            each.setblocking(False)
-            each.connect_ex(("127.0.0.1", port))
+    with black_hole() as port:
         await asyncio.sleep(0.05)
         yield f"http://127.0.0.1:{port}/"
-        for each in waiting:
-            each.close()
 
 
 @contextlib.asynccontextmanager

@@ -28,18 +28,17 @@ from netpulse.engine.figures import Figures
 from netpulse.engine.live import Hub
 from netpulse.model.alert import Event, Notice, NoticeStatus, Suppressed
 from netpulse.model.channel import Channel, EmailConfig, SlackConfig, Smtp
-from netpulse.model.check import Check, Failure, Result
-from netpulse.model.edge import Edge
+from netpulse.model.check import Result
 from netpulse.model.ids import Id
 from netpulse.model.monitor import Monitor
 from netpulse.model.time import HOUR, SECOND, Millis
 from netpulse.model.watch import Status
-from netpulse.rules import incidents
 from netpulse.rules.outbox import Backoff
-from netpulse.storage import channels, edges, monitors, notices
+from netpulse.storage import channels, notices
 from netpulse.storage.db import Conn
 from tests.clock import FakeClock
 from tests.home import Home, home, now, spec
+from tests.post import write_edges
 from tests.receiver import Delivery, Receiver
 from tests.servers import HttpServer, answer, free_port, redirect
 from tests.world import Story, World
@@ -85,24 +84,7 @@ class Office:
 
     async def edges(self, changed: Sequence[Monitor], result: Result) -> None:
         """Write the edge that one check with this result makes, of each of these."""
-        at = self.clock.now()
-        down = result is Result.DOWN
-        check = Check(
-            due_at=at,
-            started_at=at,
-            result=result,
-            failure=Failure.REFUSED if down else None,
-            message="the connection was refused" if down else None,
-        )
-
-        def write(conn: Conn) -> None:
-            for monitor in changed:
-                loaded = monitors.load_one(conn, monitor.id)
-                assert loaded is not None
-                watch, flip = incidents.step(monitor.spec, loaded[1], check, now=at)
-                edges.record(conn, Edge(monitor=monitor, watch=watch, flip=flip))
-
-        await self.home.db.write(write)
+        await write_edges(self.home, changed, result, self.clock.now())
 
     async def work(self, seconds: float = 60) -> None:
         """Have the dispatcher do all that is due now; at most `seconds` of real time."""

@@ -31,6 +31,7 @@ from tests.servers import (
     Sink,
     TcpServer,
     answer,
+    black_hole,
     free_port,
     redirect,
 )
@@ -243,22 +244,13 @@ async def test_a_black_hole_does_not_hold_the_other_address_up(
     names: DnsServer, egress: Egress
 ) -> None:
     """RFC 8305: the next address is tried a quarter of a second later, beside the first."""
-    with socket.socket() as full:
-        full.bind(("127.0.0.1", 0))
-        full.listen(0)
-        port = full.getsockname()[1]
-        waiting = [socket.socket() for _ in range(4)]
-        for each in waiting:
-            each.setblocking(False)
-            each.connect_ex(("127.0.0.1", port))
+    with black_hole() as port:
         names.zone["hole.example"] = ["127.0.0.1", "127.0.0.2"]
         with socket.create_server(("127.0.0.2", port)):
             dialled = await egress.dial("hole.example", port, deadline=soon(3))
             dialled.sock.close()
             assert dialled.address == "127.0.0.2"
             assert 0 <= dialled.connect_ms < 600
-        for each in waiting:
-            each.close()
 
 
 # ------------------------------------------------------------------ the guard
