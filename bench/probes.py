@@ -186,7 +186,7 @@ async def measure(count: int) -> list[dict[str, Any]]:
     asked = 0.0
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        host = subprocess.Popen(  # noqa: ASYNC220
+        host = subprocess.Popen(  # noqa: ASYNC220  # before anything is measured
             [sys.executable, str(ROOT / "bench" / "host.py"), name],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

@@ -50,7 +50,7 @@ async def run(count: int, interval: int, seconds: int) -> dict[str, Any]:
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
             )
-            prometheus = subprocess.Popen(  # noqa: ASYNC220
+            prometheus = subprocess.Popen(  # noqa: ASYNC220  # before anything is measured
                 [
                     main,
                     f"--config.file={settings}",

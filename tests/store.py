@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -15,9 +16,21 @@ from netpulse.model.monitor import HttpSpec, Monitor, MonitorSpec
 from netpulse.model.org import Org
 from netpulse.model.time import MINUTE, SECOND, Millis
 from netpulse.model.user import Actor, Membership, Role, User
-from netpulse.storage import alert_rules, channels, directory, monitors, orgs, users
+from netpulse.model.watch import Status
+from netpulse.storage import (
+    alert_rules,
+    channels,
+    directory,
+    incidents,
+    monitor_list,
+    monitors,
+    orgs,
+    users,
+)
 from netpulse.storage.conn import Conn
 from netpulse.storage.db import Database
+from netpulse.storage.incidents import IncidentFilter
+from netpulse.storage.monitor_list import MonitorFilter
 from netpulse.storage.opening import open_database
 
 NOW: Millis = 1_790_000_000_000
@@ -135,3 +148,14 @@ __all__ = [
     "check",
     "opened",
 ]
+
+
+def open_incidents(conn: Conn, org_id: Id) -> int:
+    """Return how many incidents of an organization are open."""
+    return incidents.page(conn, org_id, IncidentFilter(is_open=True)).total
+
+
+def status_counts(conn: Conn, org_id: Id) -> dict[Status, int]:
+    """Return how many monitors are shown in each state."""
+    found = monitor_list.page(conn, org_id, MonitorFilter(), limit=1_000)
+    return dict(Counter(row.shown.status for row in found.rows))

@@ -78,11 +78,6 @@ async def verify_password(stored: str | None, password: str) -> bool:
     return matches and stored is not None
 
 
-def needs_rehash(stored: str) -> bool:
-    """Tell whether `stored` was made with other parameters than today's."""
-    return _HASHER.check_needs_rehash(stored)
-
-
 def _verify(stored: str, secret: bytes) -> bool:
     try:
         return _HASHER.verify(stored, secret)

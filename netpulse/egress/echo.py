@@ -8,8 +8,8 @@ import socket
 import struct
 from typing import NamedTuple
 
-from icmplib import ICMPReply  # type: ignore[import-untyped]
-from icmplib.exceptions import ICMPError  # type: ignore[import-untyped]
+from icmplib import ICMPReply  # type: ignore[import-untyped]  # it carries no types
+from icmplib.exceptions import ICMPError  # type: ignore[import-untyped]  # the same
 
 TOKEN_BYTES = 16
 _PAYLOAD_BYTES = 56
@@ -17,7 +17,6 @@ _PAYLOAD_BYTES = 56
 _HEADER = struct.Struct("!BBHHH")
 
 _REQUEST: dict[int, int] = {socket.AF_INET: 8, socket.AF_INET6: 128}
-_REPLY = {socket.AF_INET: 0, socket.AF_INET6: 129}
 _V4_ERRORS = frozenset({3, 11, 12})
 _V6_ERRORS = frozenset({1, 2, 3, 4})
 

@@ -10,7 +10,7 @@ import struct
 import sys
 from typing import Any
 
-from icmplib import (  # type: ignore[import-untyped]
+from icmplib import (  # type: ignore[import-untyped]  # it carries no types
     ICMPSocketError,
     ICMPv4Socket,
     ICMPv6Socket,

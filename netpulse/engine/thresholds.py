@@ -218,7 +218,7 @@ class Thresholds:
             # A mistake of ours, too, must cost no more than this: the check goes on.
             if not self._troubled:
                 own = None if isinstance(error, StorageTrouble) else error
-                log.error("thresholds cannot be written: %s", error, exc_info=own)  # noqa: TRY400
+                log.error("thresholds cannot be written: %s", error, exc_info=own)  # noqa: TRY400 -- a trace of mistakes alone
             self._troubled = True
             return
         if self._troubled:

@@ -6,7 +6,6 @@ from enum import StrEnum
 
 from msgspec import Struct
 
-from netpulse.model.ids import Id
 from netpulse.model.time import Millis
 
 LOCAL = "local"
@@ -191,13 +190,6 @@ class Check(Struct, frozen=True, kw_only=True, gc=False):
     def conclusive(self) -> bool:
         """Tell whether this check says anything about the target."""
         return self.result is not Result.INCONCLUSIVE
-
-
-class CheckOf(Struct, frozen=True, gc=False):
-    """A check with the monitor it belongs to."""
-
-    monitor_id: Id
-    check: Check
 
 
 def round_latency(milliseconds: float) -> float:

@@ -169,14 +169,6 @@ def with_news(conn: Conn, page_id: Id, after: int) -> list[Incident]:
     return [_incident(row) for row in rows]
 
 
-def open_count(conn: Conn, org_id: Id) -> int:
-    """Return how many incidents of the organization are open."""
-    row = conn.one(
-        "SELECT count(*) FROM incidents WHERE org_id = ? AND resolved_at IS NULL", (org_id,)
-    )
-    return int(row[0]) if row else 0
-
-
 def open_of(conn: Conn, monitor_id: Id) -> Incident | None:
     """Return the open automatic incident of a monitor, or None. There is at most one."""
     row = conn.one(

@@ -118,16 +118,6 @@ def matching(conn: Conn, org_id: Id, wanted: MonitorFilter) -> list[Id]:
     return [row[0] for row in rows]
 
 
-def status_counts(conn: Conn, org_id: Id) -> dict[Status, int]:
-    """Return how many monitors are in each state; states without one are left out."""
-    rows = conn.all(
-        f"SELECT {_SHOWN}, count(*) FROM watches w JOIN monitors m ON m.id = w.monitor_id"
-        " WHERE w.org_id = ? AND w.region = ? GROUP BY 1",
-        (org_id, LOCAL),
-    )
-    return {Status(row[0]): int(row[1]) for row in rows}
-
-
 def tags(conn: Conn, org_id: Id) -> list[str]:
     """Return the tags that monitors of the organization have, by name."""
     rows = conn.all("SELECT DISTINCT tag FROM monitor_tags WHERE org_id = ?", (org_id,))

@@ -61,7 +61,7 @@ class Kept:
             entry.making = asyncio.get_running_loop().create_task(self._make(entry, make))
             entry.making.add_done_callback(_heard)
         if entry.took > QUICK_SECONDS and now < entry.fresh_until + OLD_SECONDS:
-            return entry.value  # type: ignore[no-any-return]
+            return entry.value  # type: ignore[no-any-return]  # as above
         # Somebody who leaves must not take the figures from the others who wait.
         return await asyncio.shield(entry.making)
 

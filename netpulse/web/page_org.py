@@ -10,6 +10,7 @@ nothing.
 from __future__ import annotations
 
 import re
+from typing import Any
 from urllib.parse import unquote_plus
 
 from litestar import Request
@@ -34,7 +35,7 @@ def marked(html: str, org_id: Id) -> str:
     return _FORM.sub(lambda found: found[0] + field, html)
 
 
-async def refuse_moved(request: Request, session: OrgSession) -> None:  # type: ignore[type-arg]
+async def refuse_moved(request: Request[Any, Any, Any], session: OrgSession) -> None:
     """Refuse what a page of another organization than the session's sends.
 
     Who signs each request (a bearer token with `X-Org-Id`, a key) says the organization with it.

@@ -30,6 +30,7 @@ from netpulse.storage.maintenances import MaintenanceFilter
 from netpulse.storage.monitor_list import MonitorFilter
 from tests.clock import START, FakeClock
 from tests.home import spec
+from tests.store import status_counts
 from tests.world import Opener, Story
 
 BEGIN = START - START % DAY + DAY
@@ -86,7 +87,7 @@ async def status(story: Story, monitor: Monitor) -> Status:
     wanted = MonitorFilter(status=seen, sort="status")
     listed = await story.at.db.read(monitor_list.page, org_id, wanted)
     assert monitor.id in [one.monitor.id for one in listed.rows]
-    counts = await story.at.db.read(monitor_list.status_counts, org_id)
+    counts = await story.at.db.read(status_counts, org_id)
     assert counts == {key: n for key, n in story.engine.roster.counts(org_id).items() if n}
     assert listed.total == counts[seen]
     on_duty = story.engine.roster.get(monitor.id)

@@ -20,6 +20,7 @@ from netpulse.storage import edges, incidents, monitors, pushes, runs, spans
 from netpulse.storage.incidents import IncidentFilter
 from tests.clock import FakeClock, ShiftedClock
 from tests.home import Home, home
+from tests.store import open_incidents
 
 
 class Ward:
@@ -275,7 +276,7 @@ async def test_a_restart_forgives_what_could_not_be_heard(tmp_path: Path) -> Non
         watch = at.engine.watch(monitor.id)
         assert watch is not None
         assert watch.status is Status.UP
-        assert (await at.db.read(incidents.open_count, at.org.id)) == 0
+        assert (await at.db.read(open_incidents, at.org.id)) == 0
 
 
 async def test_a_short_restart_changes_nothing(tmp_path: Path) -> None:

@@ -24,7 +24,6 @@ from netpulse.storage import (
     edges,
     incident_story,
     incidents,
-    monitor_list,
     monitors,
     notices,
     spans,
@@ -42,7 +41,9 @@ from tests.store import (
     add_org,
     add_rule,
     check,
+    open_incidents,
     opened,
+    status_counts,
 )
 
 UP, DOWN, SLOW = Result.UP, Result.DOWN, Result.DEGRADED
@@ -123,7 +124,7 @@ async def test_an_outage_from_first_failure_to_recovery(tmp_path: Path) -> None:
         assert scene.watch.status is Status.DOWN
         assert scene.watch.since == first_down
         assert scene.watch.incident_id == incident.id
-        assert incidents.open_count(conn, scene.org.id) == 1
+        assert open_incidents(conn, scene.org.id) == 1
 
         (notice_id,) = down.notice_ids
         notice = notices.get(conn, scene.org.id, notice_id)
@@ -154,7 +155,7 @@ async def test_an_outage_from_first_failure_to_recovery(tmp_path: Path) -> None:
         assert up.incident.resolution == "recovered"
         assert up.incident.version == 2
         assert scene.watch.incident_id is None
-        assert incidents.open_count(conn, scene.org.id) == 0
+        assert open_incidents(conn, scene.org.id) == 0
         assert len(up.notice_ids) == 1
         recovery = notices.get(conn, scene.org.id, up.notice_ids[0])
         assert recovery is not None
@@ -245,7 +246,7 @@ async def test_pause_ends_the_incident_and_tells_nobody(tmp_path: Path) -> None:
         assert [event for event, _, _ in scene.told()] == [Event.MONITOR_DOWN]
         assert scene.reload().spec.is_paused
         assert scene.monitor.version == 2
-        assert monitor_list.status_counts(conn, scene.org.id) == {Status.PAUSED: 1}
+        assert status_counts(conn, scene.org.id) == {Status.PAUSED: 1}
         again = edges.pause(conn, scene.org.id, scene.monitor.id, scene.at + 2 * MINUTE)
         assert again.incident is None
         assert scene.reload().version == 2
@@ -279,7 +280,7 @@ async def test_retiring_keeps_history_and_removes_the_rest(tmp_path: Path) -> No
         assert monitors.get(conn, scene.org.id, scene.monitor.id) is None
         assert monitors.load_one(conn, scene.monitor.id) is None
         assert monitors.load_all(conn) == []
-        assert monitor_list.status_counts(conn, scene.org.id) == {}
+        assert status_counts(conn, scene.org.id) == {}
         assert alert_rules.get(conn, scene.org.id, rule.id) is None
         assert monitors.names(conn, scene.org.id, [scene.monitor.id]) == {scene.monitor.id: "Shop"}
         assert incidents.page(conn, scene.org.id, IncidentFilter()).total == 1
@@ -325,7 +326,7 @@ async def test_unknown_time_keeps_the_incident_open(tmp_path: Path) -> None:
         assert incidents.page(conn, scene.org.id, IncidentFilter()).total == 1
         scene.lapse()
         assert len(scene.saw(UP).notice_ids) == 1
-        assert incidents.open_count(conn, scene.org.id) == 0
+        assert open_incidents(conn, scene.org.id) == 0
 
     await play(tmp_path, act)
 
@@ -360,7 +361,7 @@ async def test_resolved_by_hand_while_unknown_and_down_again(tmp_path: Path) -> 
         assert outcome.incident is not None
         assert outcome.incident.id != incident.id
         assert len(outcome.notice_ids) == 1
-        assert incidents.open_count(conn, scene.org.id) == 1
+        assert open_incidents(conn, scene.org.id) == 1
 
     await play(tmp_path, act)
 
@@ -534,7 +535,7 @@ async def test_an_edge_that_fails_leaves_nothing(tmp_path: Path) -> None:
         def look(conn: Conn) -> tuple[object, ...]:
             return (
                 watches.get(conn, scene.monitor.id),
-                incidents.open_count(conn, scene.org.id),
+                open_incidents(conn, scene.org.id),
                 conn.all("SELECT 1 FROM transitions"),
                 spans.between(conn, scene.monitor.id, NOW, NOW + 1),
             )

@@ -57,7 +57,9 @@ from tests.store import (
     add_org,
     add_rule,
     add_user,
+    open_incidents,
     opened,
+    status_counts,
 )
 
 
@@ -430,7 +432,7 @@ async def test_filters_sorts_and_pages(tmp_path: Path) -> None:
         ranked = found(sort="status")
         assert ranked[:2] == ["1000", "a_b"]
         assert ranked[-2:] == ["beta", "tcp"]
-        assert monitor_list.status_counts(conn, org.id) == {
+        assert status_counts(conn, org.id) == {
             Status.UP: 1,
             Status.DOWN: 1,
             Status.DEGRADED: 1,
@@ -665,9 +667,9 @@ async def test_manual_incidents_and_their_story(tmp_path: Path) -> None:
         over = incidents.get(conn, org.id, incident.id)
         assert over is not None
         assert (over.resolved_at, over.resolution) == (NOW + 2, "manual")
-        assert incidents.open_count(conn, org.id) == 0
+        assert open_incidents(conn, org.id) == 0
         incidents.patch(conn, org.id, incident.id, now=NOW + 3, status=IncidentStatus.MONITORING)
-        assert incidents.open_count(conn, org.id) == 1
+        assert open_incidents(conn, org.id) == 1
         story = incident_story.timeline(conn, incident.id)
         assert [(line.kind, line.message, line.author) for line in story] == [
             ("opened", "We look into it", "alice@example.com"),

@@ -147,7 +147,7 @@ async def _figures(call: Call, monitor: Monitor) -> list[dict[str, Any]]:
             call.house,
             call.session,
             monitor,
-            UptimeQuery(period=period),  # type: ignore[arg-type]
+            UptimeQuery(period=period),  # type: ignore[arg-type]  # FIGURES has its words
         )
         figures.append(
             {

@@ -158,7 +158,7 @@ def read(values: dict[str, Any]) -> AnySpec:
         problems += [problem for problem in found if problem.path == CONFIG]
     reading.at_least_one(problems)
     rest |= {"type": word, "config": config}
-    return reading.into(kind.channel, rest)  # type: ignore[no-any-return]
+    return reading.into(kind.channel, rest)  # type: ignore[no-any-return]  # the Struct that its kind names
 
 
 def _no_type(word: Any) -> str:
