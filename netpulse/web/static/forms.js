@@ -61,7 +61,7 @@ export function startForms() {
   });
   document.addEventListener("submit", (event) => {
     const form = event.target;
-    if (form.method !== "post" || event.defaultPrevented) return;
+    if (!form.matches("[method=post]") || event.defaultPrevented) return; // form.method may be a field of that name
     if (form.dataset.sent) event.preventDefault(); // a second click would do it twice
     form.dataset.sent = "yes";
     setTimeout(() => delete form.dataset.sent, 5000); // the network may have failed

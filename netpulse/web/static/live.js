@@ -14,6 +14,7 @@ import { milliseconds, said } from "./words.js";
 const HIDDEN_MS = 5 * 60_000; // a forgotten tab gives its connection back
 const RELOAD_MS = 500; // edges come in groups; a list is fetched once for a group
 const CHECKS_MS = 5_000;
+const FIRST_MS = 2_000;
 
 let source = null;
 let open = "";
@@ -98,6 +99,8 @@ function onMonitor(data) {
     const word = badge(data.status)?.textContent.trim() ?? data.status;
     if (name) tell(`${name}: ${word}`);
     reload("edge", [data.id]);
+    // Uptime needs a time to be of: at the first verdict there is none yet.
+    if (before.status === "pending") setTimeout(() => reload("edge", [data.id]), FIRST_MS);
   }
   if (data.checked_at && data.checked_at !== before.checked_at) {
     reload("check", [data.id], before.checked_at ? CHECKS_MS : RELOAD_MS);

@@ -1,29 +1,29 @@
-// What somebody typed is not lost when the form that they send meets an end of their sign-in, an error or nobody at all:
-// it is kept in this tab until a page comes that is neither the sign-in nor an error, and is put back into its form after
-// the sign-in, or when they go back to it. Secrets are not kept: [type=password], files and [data-secret].
+// What somebody typed is not lost when the form that they send meets the end of their sign-in, an error or nobody at all:
+// it is kept in this tab until an answer comes that is neither the sign-in nor an error, and is put back when they open
+// the same form again within half an hour. Secrets are not kept: [type=password], files and [data-secret].
 import { announce, org } from "./page.js";
 import { said } from "./words.js";
 
 const KEY = "np-typed";
+const KEPT_MS = 30 * 60_000;
 const SECRET = "[type=password], [type=file], [data-secret]";
 const TYPED = "textarea, select, input:not([type=hidden], [type=checkbox], [type=radio], [type=file])";
 
 const who = () => org() + " " + (document.querySelector(".np-email")?.textContent ?? "");
 const here = () => location.pathname + location.search;
-const forms = () => [...document.querySelectorAll("main form")].filter((form) => form.method === "post" && form.querySelector(TYPED));
+const forms = () => [...document.querySelectorAll("main form")].filter((form) => form.matches("[method=post]") && form.querySelector(TYPED));
 const chosen = (field) => field.type === "checkbox" || field.type === "radio";
 
 function keep(form) {
   const fields = [...form.elements].filter((field) => field.name && !field.matches(`button, fieldset, ${SECRET}`));
   const values = fields.map((field) => [field.name, field.value, chosen(field) ? field.checked : null]);
-  sessionStorage.setItem(KEY, JSON.stringify({ who: who(), at: here(), form: forms().indexOf(form), values }));
+  sessionStorage.setItem(KEY, JSON.stringify({ who: who(), at: here(), until: Date.now() + KEPT_MS, form: forms().indexOf(form), values }));
 }
 
-/** Whether somebody comes from the sign-in, or went back. */
-function isReturn() {
+/** Whether this page is the answer to the form: its referrer is the page of the form. */
+function isAnswer({ at }) {
   const from = document.referrer && new URL(document.referrer);
-  if (from && from.origin === location.origin && from.pathname === "/login") return true;
-  return performance.getEntriesByType("navigation")[0]?.type === "back_forward";
+  return from !== "" && from.origin === location.origin && from.pathname + from.search === at;
 }
 
 function putBack({ form: number, values }) {
@@ -50,8 +50,10 @@ export function startTyped() {
   if (!org()) return; // nobody is signed in: the sign-in, which keeps what is kept
   const kept = JSON.parse(sessionStorage.getItem(KEY) ?? "null");
   if (kept && !document.querySelector("[data-error-page]")) {
-    sessionStorage.removeItem(KEY);
-    if (kept.who === who() && kept.at === here() && isReturn()) putBack(kept);
+    const again = kept.who === who() && kept.at === here() && Date.now() < kept.until;
+    const answered = isAnswer(kept);
+    if (answered || again) sessionStorage.removeItem(KEY);
+    if (again && !answered) putBack(kept);
   }
   document.addEventListener("submit", (event) => {
     if (!event.defaultPrevented && forms().includes(event.target)) keep(event.target);
