@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser
+from playwright.sync_api import Browser, expect
 
 from tests.browser import chrome
 from tests.browser.chrome import Window
@@ -27,6 +27,9 @@ in_three_windows = pytest.mark.parametrize(
     ids=["desk", "phone", "no script"],
 )
 """A test that is told what its windows are opened with."""
+
+# Milliseconds. What is awaited comes at once on an idle machine; a loaded one takes its time.
+expect.set_options(timeout=20_000)
 
 
 @pytest.fixture(scope="session")

@@ -55,7 +55,7 @@ def test_a_list_is_filtered_and_paged_in_place(peopled: Instance, window: Opener
     page.keyboard.press("Enter")
     expect(listed(page)).to_have_count(1)
     assert page.evaluate(FOCUSED) == "q"
-    expect(page.locator("#np-announce")).to_have_text("1 monitors")
+    expect(page.locator("#np-announce")).to_have_text("1 monitor")
     page.fill("[name=q]", "no such thing")
     page.keyboard.press("Enter")
     expect(page.locator("#listing")).to_contain_text("No monitor fits this filter")
