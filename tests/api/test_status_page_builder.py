@@ -87,6 +87,22 @@ async def test_from_nothing_to_a_page(
     assert (await house.client().get("/status/acme-status")).status_code == 404
 
 
+@pytest.mark.parametrize(
+    ("title", "slug"),
+    [
+        ("Café Müller & Söhne", "cafe-mueller-soehne"),
+        ("Straße 7", "strasse-7"),
+        ("Łódź, Żoliborz", "lodz-zoliborz"),
+    ],
+)
+async def test_the_address_that_a_title_suggests(
+    browser: httpx.AsyncClient, alice: httpx.AsyncClient, title: str, slug: str
+) -> None:
+    led_to(await browser.post("/status-pages/new", data=FORM | {"title": title}))
+    (page,) = sent(await alice.get(PATH))
+    assert page["slug"] == slug
+
+
 async def test_settings_keep_what_has_its_own_page(
     browser: httpx.AsyncClient, alice: httpx.AsyncClient
 ) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import re
+import unicodedata
 from typing import Any
 
 from litestar import Response
@@ -253,8 +254,15 @@ def _values(form: forms.Form, item: StatusPage | None) -> dict[str, Any]:
 
 
 def _slug(title: str) -> str:
-    """Return the address that a title suggests."""
-    return re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")[:64]
+    """Return the address that a title suggests: "Café Müller" is at cafe-mueller."""
+    spelt = unicodedata.normalize("NFKD", title.lower().translate(_SPELT))
+    bare = "".join(each for each in spelt if not unicodedata.combining(each))
+    return re.sub(r"[^a-z0-9]+", "-", bare).strip("-")[:64].strip("-")
+
+
+_SPELT = str.maketrans(
+    {"ä": "ae", "ö": "oe", "ü": "ue", "ß": "ss", "æ": "ae", "ø": "o", "œ": "oe", "ł": "l"}
+)
 
 
 def _entered(item: StatusPage) -> dict[str, Any]:
