@@ -13,7 +13,6 @@ is due is delivered.
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -43,7 +42,7 @@ from netpulse.storage import (
 )
 from netpulse.storage.conn import Conn
 from netpulse.storage.parents import Heard
-from tests.store import NOW, add_channel, add_monitor, add_org, check, opened
+from tests.store import NOW, add_channel, add_monitor, add_org, check, play
 
 UP, DOWN, SLOW = Result.UP, Result.DOWN, Result.DEGRADED
 
@@ -225,12 +224,6 @@ def with_parent(conn: Conn, monitor: Monitor, parent: Monitor, at: Millis) -> Mo
     spec = replace(monitor.spec, parent_id=parent.id)
     stored, _ = edges.replace(conn, monitor.org_id, monitor.id, spec, None, at)
     return stored
-
-
-async def play(tmp_path: Path, act: Any) -> None:
-    """Run `act(conn)` in one transaction of a new main file."""
-    async with opened(tmp_path) as db:
-        await db.write(act)
 
 
 __all__ = ["DOWN", "MINUTE", "NOW", "SECOND", "SLOW", "UP", "Alarms", "play", "with_parent"]

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from pathlib import Path
-
 import msgspec
 from msgspec import Raw
 from msgspec.structs import replace
@@ -18,7 +15,7 @@ from netpulse.model.time import SECOND, Millis
 from netpulse.storage import channels, incidents, notices
 from netpulse.storage.conn import Conn
 from netpulse.storage.notices import Claimed
-from tests.store import NOW, add_channel, add_monitor, add_org, opened
+from tests.store import NOW, add_channel, add_monitor, add_org
 
 LEASE = 60 * SECOND
 OK = Attempt(at=NOW, ok=True, status_code=204, latency_ms=12)
@@ -154,9 +151,3 @@ class Outbox:
             created_at=NOW,
         )
         return incidents.insert(self.conn, incident, monitor.id)
-
-
-async def play(tmp_path: Path, act: Callable[[Conn], None]) -> None:
-    """Do something in one transaction over a new main file."""
-    async with opened(tmp_path) as db:
-        await db.write(act)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -47,6 +47,12 @@ async def opened(data: Path, master: bytes = MASTER) -> AsyncIterator[Database]:
         yield db
     finally:
         await db.close()
+
+
+async def play(data: Path, act: Callable[[Conn], None]) -> None:
+    """Run one act in a transaction over a new main file in `data`."""
+    async with opened(data) as db:
+        await db.write(act)
 
 
 def add_org(conn: Conn, name: str = "Acme", at: Millis = NOW) -> Org:

@@ -8,8 +8,8 @@ from netpulse.model.alert import Event, NoticeStatus, Suppressed
 from netpulse.model.channel import Channel
 from netpulse.storage import incident_story, notices
 from netpulse.storage.conn import Conn
-from tests.outbox import BAD, OK, Outbox, play
-from tests.store import MINUTE, NOW, SECOND
+from tests.outbox import BAD, OK, Outbox
+from tests.store import MINUTE, NOW, SECOND, play
 
 WINDOW = 30 * SECOND
 

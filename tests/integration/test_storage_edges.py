@@ -43,6 +43,7 @@ from tests.store import (
     check,
     open_incidents,
     opened,
+    play,
     status_counts,
 )
 
@@ -91,12 +92,6 @@ class Scene:
     def told(self) -> list[tuple[Event, NoticeStatus, Suppressed | None]]:
         rows = reversed(notices.recent(self.conn, self.org.id, 100))
         return [(row.event, row.status, row.reason or row.held_for) for row in rows]
-
-
-async def play(tmp_path: Path, act: object) -> None:
-    """Run `act(conn)` in one transaction of a new main file."""
-    async with opened(tmp_path) as db:
-        await db.write(act)  # type: ignore[arg-type]
 
 
 async def test_an_outage_from_first_failure_to_recovery(tmp_path: Path) -> None:

@@ -24,8 +24,8 @@ from netpulse.storage import (
     watches,
 )
 from netpulse.storage.conn import Conn
-from tests.outbox import BAD, OK, Outbox, play
-from tests.store import MINUTE, NOW, SECOND, add_channel, add_rule, check
+from tests.outbox import BAD, OK, Outbox
+from tests.store import MINUTE, NOW, SECOND, add_channel, add_rule, check, play
 
 
 class Safe(Outbox):

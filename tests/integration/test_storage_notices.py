@@ -15,8 +15,8 @@ from netpulse.model.watch import Status, Watch
 from netpulse.storage import channels, incident_story, incidents, notices, watches
 from netpulse.storage.conn import Conn
 from netpulse.storage.errors import Missing, UniqueConflict
-from tests.outbox import BAD, LEASE, OK, Outbox, play
-from tests.store import MINUTE, NOW, SECOND, add_channel, add_monitor, add_org, add_rule
+from tests.outbox import BAD, LEASE, OK, Outbox
+from tests.store import MINUTE, NOW, SECOND, add_channel, add_monitor, add_org, add_rule, play
 
 
 async def test_a_claim_carries_notice_and_opened_channel(tmp_path: Path) -> None:
