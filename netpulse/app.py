@@ -15,8 +15,6 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-import psutil
-
 from netpulse import __version__
 from netpulse.channels.carrier import carrier_of
 from netpulse.config import Config, Loaded, Secrets
@@ -217,6 +215,8 @@ def own_addresses(address: str, port: int) -> frozenset[tuple[str, int]]:
     """
     if not ipaddress.ip_address(address).is_unspecified:
         return frozenset({(address, port)})
+    import psutil  # only who listens everywhere needs it, for this
+
     found = {(address, port)}
     for interface in psutil.net_if_addrs().values():
         for one in interface:

@@ -18,8 +18,8 @@ from netpulse.channels.base import (
     Carrier,
     DeliveryError,
 )
+from netpulse.egress.answer import Answer as HttpAnswer
 from netpulse.egress.connect import DialError
-from netpulse.egress.post import Answer as HttpAnswer
 from netpulse.model.check import Failure
 
 JSON = {"Content-Type": "application/json"}

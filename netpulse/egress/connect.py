@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import importlib
 import os
 import socket
 import time
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
+from netpulse.egress.answer import Answer
 from netpulse.egress.resolver import Address, Resolver, literal
 from netpulse.egress.trace import Trace
 from netpulse.egress.trouble import DialError, from_connect, from_local
@@ -20,7 +22,7 @@ from netpulse.rules.addresses import AddressPolicy, refusal
 
 if TYPE_CHECKING:
     from netpulse.egress.icmp import Pinger
-    from netpulse.egress.post import Answer, Poster
+    from netpulse.egress.post import Poster
 
 __all__ = ["DialError", "Dialled", "Egress"]
 
@@ -242,15 +244,24 @@ class Egress:
         Raises:
             DialError: no answer; `failure` says why, the own_… ones that it was our own trouble.
         """
-        # aiohttp takes a third of a second to import, and `netpulse check` never posts.
-        from netpulse.egress.post import Poster
-
         root = self._parent or self
-        if root._poster is None:
-            root._poster = Poster(root.resolver)
-        return await root._poster.post(
+        poster = root._poster or await root._posting()
+        return await poster.post(
             url, body, headers, timeout=timeout, policy=policy or self.policy, cap=cap
         )
+
+    async def ready_to_post(self) -> None:
+        """Load what posts need, so that the first one is not the later for it."""
+        await (self._parent or self)._posting()
+
+    async def _posting(self) -> Poster:
+        # aiohttp takes a third of a second to import and 8 MB of memory, and who is told by mail
+        # needs neither. In a thread: checks go on meanwhile.
+        module = await asyncio.to_thread(importlib.import_module, "netpulse.egress.post")
+        if self._poster is None:
+            made: Poster = module.Poster(self.resolver)
+            self._poster = made
+        return self._poster
 
     async def close(self) -> None:
         """Close what is open. Views need no closing."""

@@ -13,9 +13,9 @@ from email.utils import parsedate_to_datetime
 import aiohttp
 from aiohttp import AddrInfoType
 from aiohttp.abc import AbstractResolver, ResolveResult
-from msgspec import Struct
 
 from netpulse import __version__
+from netpulse.egress.answer import Answer
 from netpulse.egress.refusals import explain
 from netpulse.egress.resolver import Resolver
 from netpulse.egress.tls import CONTEXTS, TlsOptions
@@ -28,18 +28,6 @@ from netpulse.rules.targets import url as read_url
 BODY_SECONDS = 3.0
 """The longest that the rest of an answer is waited for once its status is known."""
 USER_AGENT = f"NetPulse/{__version__}"
-
-
-class Answer(Struct, frozen=True):
-    """What the far side said to a post."""
-
-    status: int
-    body: bytes
-    """The first bytes of it, decoded; at most what the caller allowed."""
-    retry_after: float | None = None
-    """Seconds it asks us to wait, if it does (RFC 9110, 10.2.3)."""
-    address: str | None = None
-    """The address that was dialled."""
 
 
 class _Way:

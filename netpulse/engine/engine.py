@@ -46,7 +46,7 @@ from netpulse.model.watch import Gap, Watch
 from netpulse.rules import quotas
 from netpulse.rules.addresses import AddressPolicy
 from netpulse.rules.outbox import Backoff
-from netpulse.storage import alive, notices, runs
+from netpulse.storage import alive, channels, notices, runs
 from netpulse.storage.db import Database
 from netpulse.storage.errors import StorageTrouble
 from netpulse.storage.raw import Raw
@@ -219,6 +219,7 @@ class Engine:
         )
         self._by_hand = asyncio.Semaphore(BY_HAND_AT_ONCE)
         self._gaps: set[asyncio.Task[None]] = set()
+        self._readying: asyncio.Task[None] | None = None
         self._ending = asyncio.Lock()
         self._run_id: int | None = None
         self.started_at: Millis | None = None
@@ -278,6 +279,8 @@ class Engine:
         await self.watchdog.start()
         self.housekeeping.start(run_id)
         await self.changes.close_left()
+        if await self._db.read(channels.any_posting):
+            self._readying = asyncio.create_task(self._carrier.egress.ready_to_post())
         log.info(
             "watching %d monitors, %d of them are checked first", len(self.roster), arrears.owed
         )
@@ -306,6 +309,8 @@ class Engine:
         await self.housekeeping.stop()
         await self.changes.stop()
         await self.thresholds.stop()
+        if self._readying is not None:
+            await _all_of(self._readying)
         await _all_of(
             self.runner.stop(STOP_SECONDS),
             self.dispatcher.stop(),

@@ -48,6 +48,8 @@ CLEAN_SECONDS = 600.0
 RETENTION_SECONDS = 3_600.0
 VERIFY_SECONDS = 86_400.0
 MEMORY_SECONDS = 300.0
+SETTLED_SECONDS = 12.0
+"""By then what loading took is free, and every frequent monitor has had its first check."""
 VERIFY_FOR_SECONDS = 30.0
 FIRST_SECONDS = 2.0
 """Housekeeping waits until the first checks are on their way."""
@@ -82,7 +84,7 @@ class Housekeeping:
             ("clean", self.clean, CLEAN_SECONDS, FIRST_SECONDS),
             ("retain", self.retain, RETENTION_SECONDS, FIRST_SECONDS),
             ("verify", self.verify, VERIFY_SECONDS, CLEAN_SECONDS),
-            ("memory", self.tidy_memory, MEMORY_SECONDS, MEMORY_SECONDS),
+            ("memory", self.tidy_memory, MEMORY_SECONDS, SETTLED_SECONDS),
         ):
             repeating = self._repeat(name, job, every, first)
             self._tasks.append(asyncio.create_task(repeating, name=f"housekeeping {name}"))

@@ -51,6 +51,11 @@ def active_ids(conn: Conn, ids: frozenset[Id]) -> frozenset[Id]:
     return frozenset(row[0] for row in rows)
 
 
+def any_posting(conn: Conn) -> bool:
+    """Tell whether there is a channel that posts: of any type but mail."""
+    return conn.one("SELECT 1 FROM alert_channels WHERE type != 'email' LIMIT 1") is not None
+
+
 def insert(conn: Conn, channel: Channel) -> Channel:
     """Add a channel and return it."""
     _TABLE.insert(conn, channel)

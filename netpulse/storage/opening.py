@@ -14,7 +14,6 @@ import apsw
 
 from netpulse.crypto.vault import Vault
 from netpulse.storage import directory, kept_keys, meta, rotation
-from netpulse.storage.adapter import wrapped
 from netpulse.storage.conn import Conn
 from netpulse.storage.db import READERS, Database
 from netpulse.storage.errors import StartRefused, StorageTrouble, TroubleKind, translated
@@ -165,8 +164,10 @@ def _existing(path: Path, vault: Vault, steps: tuple[tuple[str, Step], ...]) -> 
                     "using it: stop that one first"
                 )
             _copy(raw, path.with_name(f"{path.name}.v{version}"))
-            migrations(steps).apply(wrapped(raw))
+            _migrate(raw, steps)
         _settle_keys(conn, path, is_new=False)
+        # Looking the file through left all of it in the cache.
+        raw.execute("PRAGMA shrink_memory").fetchall()
         raw.config(apsw.SQLITE_DBCONFIG_DEFENSIVE, 1)
         return raw
     except BaseException as error:
@@ -175,6 +176,13 @@ def _existing(path: Path, vault: Vault, steps: tuple[tuple[str, Step], ...]) -> 
         if isinstance(error, apsw.Error):
             raise refusal(path, error) from error
         raise
+
+
+def _migrate(raw: apsw.Connection, steps: tuple[tuple[str, Step], ...]) -> None:
+    # With it comes all of sqlite-utils: only where there is something to do.
+    from netpulse.storage.adapter import wrapped
+
+    migrations(steps).apply(wrapped(raw))
 
 
 def _settle_keys(conn: Conn, path: Path, *, is_new: bool) -> None:
@@ -202,7 +210,7 @@ def _create(data: Path, path: Path, vault: Vault) -> None:
         raw = apsw.Connection(str(draft), flags=apsw.SQLITE_OPEN_READWRITE)
         tune(raw)
         raw.execute("PRAGMA synchronous = FULL").fetchall()
-        migrations().apply(wrapped(raw))
+        _migrate(raw, STEPS)
         conn = Conn(raw, vault)
         meta.put(conn, "vault_check", vault.check_value())
         _settle_keys(conn, path, is_new=True)

@@ -8,8 +8,7 @@ process killed in the middle leaves the file at a whole version.
 from __future__ import annotations
 
 from collections.abc import Callable
-
-from sqlite_utils import Database, Migrations
+from typing import TYPE_CHECKING, TypeAlias
 
 from netpulse.storage.migrations import (
     m0001_foundation,
@@ -31,7 +30,10 @@ from netpulse.storage.migrations import (
     m0017_recent_hours,
 )
 
-Step = Callable[[Database], None]
+if TYPE_CHECKING:
+    from sqlite_utils import Database, Migrations
+
+Step: TypeAlias = "Callable[[Database], None]"
 
 
 def _script(sql: str) -> Step:
@@ -67,6 +69,9 @@ LATEST = len(STEPS)
 
 def migrations(steps: tuple[tuple[str, Step], ...] = STEPS) -> Migrations:
     """Return `steps` as a set that sqlite-utils applies in order, each in its transaction."""
+    # Where nothing is to be done, which is at nearly every start, nobody needs it.
+    from sqlite_utils import Migrations
+
     known = Migrations("netpulse")
     for number, (name, step) in enumerate(steps, start=1):
         known(name=name)(_numbered(number, step))

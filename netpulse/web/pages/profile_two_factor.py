@@ -6,7 +6,6 @@ from __future__ import annotations
 
 from urllib.parse import quote
 
-import segno
 from litestar import Response
 from markupsafe import Markup
 
@@ -103,6 +102,8 @@ async def _setup(
 def qr_code(text: str) -> Markup:
     """Return `text` as a QR code (ISO/IEC 18004, level M), an SVG for the middle of a page. It is
     dark on white whatever the theme: many readers take no other."""
+    import segno  # seldom wanted, and 2 MB
+
     drawn = segno.make(text, error="m", micro=False)
     return Markup(  # noqa: S704 - a drawing of ours, with none of the text in it
         drawn.svg_inline(scale=5, border=4, svgclass="np-qr", lineclass=None, light="#fff")
