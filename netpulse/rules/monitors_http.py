@@ -11,7 +11,7 @@ from msgspec import UNSET
 from msgspec.structs import replace
 
 from netpulse.model.monitor import BasicAuth, BearerAuth, HttpSpec, HttpsSpec
-from netpulse.rules import documents, patterns, targets
+from netpulse.rules import patterns, targets
 from netpulse.rules.monitors_pem import NO_CERTIFICATE, certificates, key_complaint
 from netpulse.rules.monitors_problem import CONTROL, Problem
 from netpulse.rules.write_only import without_empty_secrets
@@ -159,6 +159,8 @@ def _expectations(spec: HttpSpec) -> Iterator[Problem]:
         except patterns.PatternError as trouble:
             yield Problem("$.body_regex", f"RE2 does not take it: {trouble}")
     if spec.json_path is not None:
+        from netpulse.rules import documents
+
         try:
             documents.path(spec.json_path)
         except documents.PathError as trouble:

@@ -6,6 +6,7 @@ Without regard to the past: confirmations are counted in rules.incidents.
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -27,6 +28,8 @@ from netpulse.rules.certificates import in_days
 from netpulse.rules.verdict_words import cut, down, nothing, quoted
 
 _UP = Verdict(Result.UP)
+_DOCUMENTS = "netpulse.rules.documents"
+"""The first JSONPath loads it, which takes tens of milliseconds."""
 
 
 def lag_limit_ms(timeout_seconds: float) -> float:
@@ -63,7 +66,7 @@ def is_heavy(spec: MonitorSpec, reading: Reading) -> bool:
     if not isinstance(spec, HttpSpec) or not reading.body:
         return False
     size = len(reading.body)
-    if spec.json_path is not None and size > 16_384:
+    if spec.json_path is not None and (size > 16_384 or _DOCUMENTS not in sys.modules):
         return True
     if spec.body_regex is not None:
         return patterns.compiled(spec.body_regex).cost(size) > 500_000

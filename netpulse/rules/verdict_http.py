@@ -8,7 +8,7 @@ from msgspec import UNSET
 
 from netpulse.model.check import Failure, Reading, Verdict
 from netpulse.model.monitor import HttpSpec, HttpsSpec
-from netpulse.rules import bodies, documents, patterns
+from netpulse.rules import bodies, patterns
 from netpulse.rules.verdict_words import cut, down, nothing, quoted, shown
 
 
@@ -78,6 +78,9 @@ def _body(spec: HttpSpec, reading: Reading) -> Verdict | None:
 def _json(spec: HttpSpec, path: str, text: bytes, complete: bool) -> Verdict | None:
     if not complete:
         return down(Failure.BODY, f"body is longer than 1 MiB: too long to look for {cut(path)}")
+    # A large library that many an instance never needs; `is_heavy` has it loaded in a thread.
+    from netpulse.rules import documents
+
     try:
         document = documents.decoded(text)
     except documents.DocumentError as trouble:

@@ -14,7 +14,7 @@ import pytest
 
 from netpulse.channels import Carrier, DeliveryError, Mail, Message, email
 from netpulse.egress import mail as egress_mail
-from netpulse.egress import tls
+from netpulse.egress import smtp, tls
 from netpulse.egress.connect import Egress
 from netpulse.model.alert import Event
 from netpulse.model.channel import EmailConfig, Smtp
@@ -41,7 +41,7 @@ def authority(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Authority:
     roots = tmp_path / "roots.pem"
     roots.write_text(found.pem)
     monkeypatch.setattr(tls, "system_roots", lambda: roots)
-    monkeypatch.setattr(egress_mail, "CONTEXTS", tls.Contexts())
+    monkeypatch.setattr(smtp, "CONTEXTS", tls.Contexts())
     return found
 
 
