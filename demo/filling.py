@@ -59,6 +59,7 @@ from netpulse.rules import monitors as monitor_rules
 from netpulse.rules import push
 from netpulse.storage import (
     alert_rules,
+    announcements,
     audit,
     channels,
     directory,
@@ -490,7 +491,7 @@ class Scribe:
             created_by=self._owner,
             created_at=told,
         )
-        status_pages.announce(conn, announcement)
+        announcements.insert(conn, announcement)
         begun = self._now - 6 * DAY
         manual = incidents.insert_manual(
             conn,

@@ -19,10 +19,10 @@ from netpulse.model.time import SECOND, Millis
 from netpulse.model.user import Actor
 from netpulse.probes import dns
 from netpulse.rules import status_pages as rules
-from netpulse.storage import audit, status_pages
+from netpulse.storage import audit, status_page_domains
 from netpulse.storage.conn import Conn
 from netpulse.storage.db import Database
-from netpulse.storage.status_pages import Claim
+from netpulse.storage.status_page_domains import Claim
 
 log = logging.getLogger(__name__)
 
@@ -67,11 +67,11 @@ class Domains:
         Raises:
             StorageTrouble: the main file cannot be read or written.
         """
-        due = await self._db.read(status_pages.claims_due, self._clock.now(), AT_ONCE)
+        due = await self._db.read(status_page_domains.claims_due, self._clock.now(), AT_ONCE)
         await asyncio.gather(*(self.look(claim) for claim in due))
         if len(due) == AT_ONCE:
             return 0.0
-        at = await self._db.read(status_pages.next_claim)
+        at = await self._db.read(status_page_domains.next_claim)
         return None if at is None else max(0.0, (at - self._clock.now()) / SECOND)
 
     async def look(self, claim: Claim, actor: Actor = DNS) -> str | None:
@@ -115,7 +115,7 @@ def _judged(reading: Reading, claim: Claim) -> str | None:
 def _note(conn: Conn, claim: Claim, problem: str | None, actor: Actor, now: Millis) -> bool:
     """Write down what a look found; tell whether it proved a domain that was not proved yet."""
     again_at = None if problem is None else rules.look_again(claim.domain.claimed_at, now)
-    if not status_pages.looked(conn, claim, problem, now, again_at):
+    if not status_page_domains.looked(conn, claim, problem, now, again_at):
         return False
     if problem is not None or claim.domain.verified_at is not None:
         return False

@@ -31,6 +31,7 @@ from netpulse.rules import boards as rules
 from netpulse.rules import maintenance as maintenance_rules
 from netpulse.rules.days import clipped, days
 from netpulse.storage import (
+    announcements,
     incident_story,
     incidents,
     maintenance_spans,
@@ -226,7 +227,7 @@ def announced(conn: Conn, page: StatusPage, now: Millis) -> list[BoardAnnounceme
         BoardAnnouncement(
             id=public_id(page.id, item.id), title=item.title, text=item.text, at=item.created_at
         )
-        for item in status_pages.announcements(conn, page.id, now=now)
+        for item in announcements.of_page(conn, page.id, now=now)
     ]
 
 

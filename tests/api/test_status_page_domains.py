@@ -161,9 +161,9 @@ async def test_a_look_that_a_change_overtook_proves_nothing(open_stage: Opener) 
         on = await scene(open_stage, server)
         made = await make(on.alice, custom_domain=DOMAIN)
         on.say(made["domain"]["value"])
-        from netpulse.storage import status_pages
+        from netpulse.storage import status_page_domains
 
-        (claim,) = await on.stage.house.db.read(status_pages.claims)
+        (claim,) = await on.stage.house.db.read(status_page_domains.claims)
         url = f"{PATH}/{made['id']}"
         await on.alice.put(url, json=PAGE)
         again = sent(await on.alice.put(url, json=PAGE | {"custom_domain": DOMAIN}))

@@ -63,6 +63,7 @@ OURS = {
     ("sealed.py", "column.table"): _COLUMN,
     ("sealed.py", "org"): _COLUMN,
     ("sealed.py", "which"): _CONDITION,
+    ("status_page_domains.py", "condition"): _CONDITION,
     ("status_pages.py", "condition"): _CONDITION,
     ("table.py", "changes"): "columns of a Table, each with a question mark",
     ("table.py", "condition"): _CONDITION,

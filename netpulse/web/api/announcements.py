@@ -9,7 +9,7 @@ from msgspec import Meta, Struct
 from netpulse.model.ids import Id, new_id
 from netpulse.model.status_page import Announcement
 from netpulse.model.time import rfc3339
-from netpulse.storage import status_pages
+from netpulse.storage import announcements, status_pages
 from netpulse.storage.db import Conn
 from netpulse.web import reading
 from netpulse.web.api.checks import moment
@@ -63,7 +63,7 @@ def listed(conn: Conn, org_id: Id, page_id: Id) -> list[Announcement] | None:
     """Return the announcements of the organization's page, or None if it has no such page."""
     if status_pages.get(conn, org_id, page_id) is None:
         return None
-    return status_pages.announcements(conn, page_id, limit=MOST)
+    return announcements.of_page(conn, page_id, limit=MOST)
 
 
 @endpoint(
@@ -101,11 +101,11 @@ async def announce(
         if status_pages.get(deed.conn, deed.org_id, page_id) is None:
             raise not_found("status page")
         reading.at_least_one(problems)
-        there = status_pages.announcements(deed.conn, page_id, limit=MOST)
+        there = announcements.of_page(deed.conn, page_id, limit=MOST)
         if len(there) >= MOST:
             why = f"a page has at most {MOST} announcements; delete an old one first"
             reading.at_least_one([Problem("$.title", why)])
-        item = status_pages.announce(
+        item = announcements.insert(
             deed.conn,
             Announcement(
                 id=new_id(deed.now),
@@ -153,10 +153,10 @@ async def withdraw(
     def work(deed: Deed) -> Announcement:
         if status_pages.get(deed.conn, deed.org_id, page_id) is None:
             raise not_found("status page")
-        item = status_pages.announcement(deed.conn, page_id, announcement_id)
+        item = announcements.get(deed.conn, page_id, announcement_id)
         if item is None:
             raise not_found("announcement")
-        status_pages.withdraw(deed.conn, item)
+        announcements.delete(deed.conn, item)
         deed.note("status_page.withdrawn", "status_page", page_id, before=shown(item))
         return item
 

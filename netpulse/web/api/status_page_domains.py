@@ -5,9 +5,9 @@ from __future__ import annotations
 from netpulse.model.ids import Id
 from netpulse.model.status_page import StatusPage
 from netpulse.model.user import Role
-from netpulse.storage import status_pages
+from netpulse.storage import status_page_domains, status_pages
 from netpulse.storage.db import Conn
-from netpulse.storage.status_pages import Claim
+from netpulse.storage.status_page_domains import Claim
 from netpulse.web import limits
 from netpulse.web.api.status_page_answers import StatusPageAnswer, shown
 from netpulse.web.call import Call
@@ -55,7 +55,7 @@ async def vouch(house: House, session: OrgSession, page_id: Id) -> StatusPage:
         else:
             after = {"custom_domain": claim.domain.name, "verified_by": "admin"}
             deed.note("status_page.domain_verified", "status_page", page_id, after=after)
-        return status_pages.vouch(deed.conn, deed.org_id, page_id, deed.now)
+        return status_page_domains.vouch(deed.conn, deed.org_id, page_id, deed.now)
 
     page = await session.change(work)
     house.shelf.domains_edited()

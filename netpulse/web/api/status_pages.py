@@ -29,7 +29,14 @@ from netpulse.model.user import Actor
 from netpulse.rules import colors, logos
 from netpulse.rules import status_pages as rules
 from netpulse.rules.logos import Picture, PictureRefused
-from netpulse.storage import audit, monitors, page_news, status_pages, subscribers
+from netpulse.storage import (
+    audit,
+    monitors,
+    page_news,
+    status_page_domains,
+    status_pages,
+    subscribers,
+)
 from netpulse.storage.db import Conn
 from netpulse.storage.table import Page
 from netpulse.web import reading
@@ -406,11 +413,11 @@ def _domain(deed: Deed, page: StatusPage, name: str | None) -> Domain | None:
         return None
     if page.domain is not None and page.domain.name == name:
         return page.domain
-    claim = status_pages.claim_of(deed.conn, name)
+    claim = status_page_domains.claim_of(deed.conn, name)
     if claim is not None and claim.page_id != page.id:
-        if not status_pages.is_stale(claim.domain, deed.now):
+        if not status_page_domains.is_stale(claim.domain, deed.now):
             raise conflict("DOMAIN_TAKEN", f"Another status page has the domain {name} already")
-        status_pages.release(deed.conn, claim.page_id)
+        status_page_domains.release(deed.conn, claim.page_id)
         audit.append(
             deed.conn,
             claim.org_id,

@@ -9,7 +9,7 @@ from litestar import Response
 
 from netpulse.model.status_page import Announcement, StatusPage
 from netpulse.model.time import rfc3339
-from netpulse.storage import status_pages
+from netpulse.storage import announcements
 from netpulse.web import reading
 from netpulse.web.api import announcements as api
 from netpulse.web.call import Call
@@ -88,7 +88,7 @@ async def delete(call: Call) -> Response[bytes]:
 
 async def _told(call: Call, item: StatusPage) -> Announcement:
     wanted = str(call.request.path_params["announcement_id"])
-    found = await call.house.db.read(status_pages.announcement, item.id, wanted)
+    found = await call.house.db.read(announcements.get, item.id, wanted)
     if found is None:
         raise not_found("announcement")
     return found

@@ -21,7 +21,7 @@ from netpulse.model.board import Board
 from netpulse.model.ids import Id
 from netpulse.model.status_page import StatusPage
 from netpulse.model.time import MINUTE, SECOND, Millis
-from netpulse.storage import boards, status_pages
+from netpulse.storage import boards, status_page_domains
 from netpulse.storage.boards import Kept, Read
 from netpulse.storage.db import Conn, Database
 from netpulse.storage.errors import StorageTrouble
@@ -283,7 +283,7 @@ class Shelf:
         return self._domains.get(name)
 
     async def _load_domains(self) -> None:
-        found = await self._db.read(status_pages.claims)
+        found = await self._db.read(status_page_domains.claims)
         if self._loading is asyncio.current_task():  # else there is a later change
             self._domains = {
                 claim.domain.name: (claim.slug, claim.domain.verified_at is not None)
