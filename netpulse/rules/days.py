@@ -28,6 +28,11 @@ class Day(Struct, frozen=True, kw_only=True):
     down_seconds: int = 0
     degraded_seconds: int = 0
     outages: int = 0
+    moments: tuple[tuple[Millis, Millis | None], ...] = ()
+    """From when to when its first outages were, within the day; None: beyond its end, or now."""
+
+
+MOST_MOMENTS = 3
 
 
 def days(
@@ -129,13 +134,23 @@ def _whole(start: Millis, status: Status) -> Day:
 
 
 def _day(start: Millis, of: Account) -> Day:
+    outages = [outage for outage in of.outages if outage.duration_seconds > 0]
     return Day(
         start=start,
         status=_status(of),
         up_seconds=of.up_seconds,
         down_seconds=of.down_seconds,
         degraded_seconds=of.degraded_seconds,
-        outages=sum(outage.duration_seconds > 0 for outage in of.outages),
+        outages=len(outages),
+        moments=tuple(
+            (
+                max(start, outage.started_at),
+                None
+                if outage.ended_at is None or outage.ended_at >= start + DAY
+                else outage.ended_at,
+            )
+            for outage in outages[:MOST_MOMENTS]
+        ),
     )
 
 

@@ -346,9 +346,12 @@ class TestWhoSeesWhat:
         ]
         assert PASSWORD not in refused.text
         assert 'value="ann@example.com"' in refused.text
+        assert 'value="wrong"' not in refused.text
         form["setup_token"] = stage.house.setup_token.value or ""
         long = await stage.client().post("/setup", data=form | {"org_name": "x" * 60_000})
         assert problems(long, 400) == ["Organization: must have at most 200 characters."]
+        # The right token need not be fetched again.
+        assert f'value="{form["setup_token"]}"' in long.text
         client = stage.client()
         assert led_to(await client.post("/setup", data=form)) == "/setup/alerts"
         text_of(await client.get("/setup/alerts"))

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from netpulse.model.time import DAY, HOUR, MINUTE, SECOND, Millis
 from netpulse.model.watch import Gap, Span, Status, UnknownReason
 from netpulse.rules.days import Day, days, runs
+from netpulse.web.pages.rows import day_text
 
 FIRST: Millis = 19_000 * DAY
 UP, DOWN, SLOW, PAUSED = Status.UP, Status.DOWN, Status.DEGRADED, Status.PAUSED
@@ -86,9 +87,18 @@ def test_a_row_of_days() -> None:
         up_seconds=20 * 3600 - 90,
         down_seconds=90 + 4 * 3600,
         outages=2,
+        moments=(
+            (FIRST + 2 * DAY + NOON, FIRST + 2 * DAY + NOON + 90 * SECOND),
+            (FIRST + 2 * DAY + 20 * HOUR, None),
+        ),
     )
     assert found[3] == Day(
-        start=FIRST + 3 * DAY, status="down", up_seconds=23 * 3600, down_seconds=3600, outages=1
+        start=FIRST + 3 * DAY,
+        status="down",
+        up_seconds=23 * 3600,
+        down_seconds=3600,
+        outages=1,
+        moments=((FIRST + 3 * DAY, FIRST + 3 * DAY + HOUR),),
     )
     assert found[4].degraded_seconds == 60
     assert runs(found) == [("none", 1), ("up", 1), ("down", 2), ("degraded", 1), ("up", 1), ("none", 2)]  # fmt: skip
@@ -98,6 +108,34 @@ def test_a_day_that_has_not_ended_counts_until_now() -> None:
     (day,) = days(FIRST, 1, [span(-DAY, UP), span(NOON, DOWN, "i")], [], FIRST + NOON + MINUTE)
 
     assert (day.status, day.down_seconds, day.outages) == ("down", 60, 1)
+    assert day.moments == ((FIRST + NOON, None),)
+
+
+FOUR = (
+    "2022-01-08: down for 4 h (4 outages, UTC: 01:00 to 02:00, 03:00 to 04:00, 05:00 to 06:00, …)"
+)
+
+
+@pytest.mark.parametrize(
+    ("outages", "said"),
+    [
+        ([(12, 13)], "2022-01-08: down for 1 h (1 outage, UTC: 12:00 to 13:00)"),
+        ([(23, 24)], "2022-01-08: down for 1 h (1 outage, UTC: from 23:00 on)"),
+        (
+            [(hour, hour + 1) for hour in range(1, 9, 2)],
+            FOUR,
+        ),
+        ([(0, 24)], "2022-01-08: down for 1 d (1 outage)"),
+    ],
+)
+def test_a_day_in_words(outages: list[tuple[int, int]], said: str) -> None:
+    spans = [span(-DAY, UP)]
+    for number, (start, end) in enumerate(outages):
+        spans += [span(start * HOUR, DOWN, f"i{number}"), span(end * HOUR, UP)]
+
+    (day,) = days(FIRST, 1, spans, [], FIRST + 2 * DAY)
+
+    assert day_text(day) == said
 
 
 def test_no_days_have_no_runs() -> None:

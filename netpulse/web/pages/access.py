@@ -68,7 +68,9 @@ async def setup(call: Call) -> Response[bytes]:
         found = forms.problems(error, _SETUP_LABELS)
         if error.status == 403:
             found = {"setup_token": phrase(error.message) + "."}
-        shown = form.again([], ["password", "setup_token"])
+        # The token is shown again where it was the right one: it is to be had in one place only.
+        secrets = ["password", "setup_token"] if error.status == 403 else ["password"]
+        shown = form.again([], secrets)
         return _setup(call, forms.view(shown, found), status=error.status)
     token = await sign_in.open_page_session(call.house, call.stranger, user)
     call.cookies.append(tokens.session_cookie(token, call.origin.is_https))

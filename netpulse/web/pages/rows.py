@@ -21,7 +21,7 @@ from netpulse.storage.db import Conn
 from netpulse.storage.monitor_rows import MonitorRow
 from netpulse.web.figures import duration, outages
 from netpulse.web.house import House
-from netpulse.web.languages import mark, say
+from netpulse.web.languages import mark, plural, say
 
 BAR_DAYS = 90
 _GONE = mark("a deleted channel")
@@ -143,7 +143,7 @@ def _bar(
     account = uptime.account(begun, now, known, gaps, now, maintained)
     return {
         "bar": {"days": BAR_DAYS, "runs": [list(run) for run in runs(named)]},
-        "days": [{"text": _day_text(day)} for day in named] if in_words else [],
+        "days": [{"text": day_text(day)} for day in named] if in_words else [],
         "uptime_percent": account.uptime_percent_time,
     }
 
@@ -157,15 +157,36 @@ _STATES = {
 }
 
 
-def _day_text(day: Day) -> str:
+def day_text(day: Day) -> str:
+    """Return a day's story: "2026-11-23: down for 3 min (1 outage, UTC: 12:00 to 12:03)"."""
     date = rfc3339(day.start)[:10]
     if day.status == "down":
         down = say("down for %(duration)s", duration=duration(day.down_seconds))
-        return f"{date}: {down}{outages(day.outages)}"
+        return f"{date}: {down}{_outages(day)}"
     if day.status == "degraded":
         degraded = say("degraded for %(duration)s", duration=duration(day.degraded_seconds))
         return f"{date}: {degraded}"
     return f"{date}: {say(_STATES[day.status])}"
+
+
+def _outages(day: Day) -> str:
+    """Return how many outages a day had, and when the first were, by the clock of its bars: UTC."""
+    if not day.moments:
+        return outages(day.outages)
+    times = [
+        say("from %(start)s on", start=_clock(start))
+        if end is None
+        else say("%(start)s to %(end)s", start=_clock(start), end=_clock(end))
+        for start, end in day.moments
+    ]
+    if day.outages > len(times):
+        times.append("…")
+    counted = plural(day.outages, "%(num)s outage", "%(num)s outages")
+    return f" ({counted}, UTC: {', '.join(times)})"
+
+
+def _clock(at: Millis) -> str:
+    return rfc3339(at)[11:16]
 
 
 def incident_row(incident: Incident, now: Millis) -> dict[str, Any]:
