@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from netpulse.model.ids import Id
-from netpulse.model.status_page import (
-    Announcement,
-)
+from netpulse.model.status_page import Announcement
 from netpulse.model.time import Millis
 from netpulse.storage.conn import Conn, Row
 
@@ -16,7 +14,7 @@ def of_page(
     conn: Conn, page_id: Id, *, now: Millis | None = None, limit: int = 50
 ) -> list[Announcement]:
     """Return a page's announcements, the latest first; with `now` those that are shown then.
-    Whose page it is, `get` has told."""
+    Whose page it is, `status_pages.get` has told."""
     rows = conn.all(
         f"SELECT {_ANNOUNCED} FROM status_page_announcements WHERE page_id = ?1"
         " AND (?2 IS NULL OR ends_at IS NULL OR ends_at > ?2)"

@@ -56,7 +56,7 @@ def tell(
 
 
 def timeline(conn: Conn, incident_id: Id) -> list[TimelineEntry]:
-    """Return an incident's story, the oldest line first. Whose it is, `get` has told."""
+    """Return an incident's story, the oldest line first. Whose it is, `incidents.get` has told."""
     return timelines(conn, [incident_id])[incident_id]
 
 

@@ -5,10 +5,7 @@ from __future__ import annotations
 from msgspec import Struct
 
 from netpulse.model.ids import Id
-from netpulse.model.status_page import (
-    Domain,
-    StatusPage,
-)
+from netpulse.model.status_page import Domain, StatusPage
 from netpulse.model.time import DAY, Millis
 from netpulse.storage import status_pages
 from netpulse.storage.conn import Conn
