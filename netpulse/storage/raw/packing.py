@@ -39,6 +39,9 @@ _NOTHING = 0x40
 """The tag of a column without any value."""
 _NULLS = 0x10
 """Added to the width (1 to 8) of a column where 0 stands for no value."""
+_LANE = 4
+_WIDEST_LANE = (1 << 24) - 1
+"""Five of them and more fit in a lane."""
 _SQUEEZED = 0x80
 """The tag of a column in bits (plus `_NULLS`)."""
 
@@ -79,16 +82,40 @@ class Block:
         """Return one column; the others are not decoded for it."""
         known = self._columns[which]
         if known is None:
-            assert self._packed is not None
-            known = self._packed.column(which)
-            if which == TOTAL:
-                known = _totals(known, [self.column(phase) for phase in PHASES])
+            known = self._decoded(which, 0, self.size)
             self._columns[which] = known
         return known
 
+    def part(self, which: int, start: int, end: int) -> Column:
+        """Return a column from place `start` to before `end`; no more of it is decoded."""
+        known = self._columns[which]
+        if known is None and which == DUE:
+            known = self.column(which)  # moments follow from each other
+        return self._decoded(which, start, end) if known is None else known[start:end]
+
+    def is_full(self, which: int) -> bool | None:
+        """Tell whether every check has a value in a column (True) or none has (False); None where
+        some have."""
+        if self._packed is not None:
+            return self._packed.is_full(which)
+        missing = self.column(which).count(None)
+        return None if 0 < missing < self.size else not missing
+
+    def _decoded(self, which: int, start: int, end: int) -> Column:
+        assert self._packed is not None
+        if which != TOTAL:
+            return self._packed.column(which, start, end)
+        lanes = [self._packed.lanes(each, start, end) for each in (TOTAL, *PHASES)]
+        known = [each for each in lanes if each is not None]
+        if len(known) == len(lanes) and sum(low for _, low in known) >= 0:
+            return _apart(sum(lane for lane, _ in known), end - start)
+        rests = self._packed.column(which, start, end)
+        return _totals(rests, [self.part(phase, start, end) for phase in PHASES])
+
     def rows(self, start: int = 0, end: int | None = None) -> list[Row]:
         """Return the rows from place `start` to before `end`."""
-        return list(zip(*(self.column(which)[start:end] for which in range(WIDTH)), strict=True))
+        start, end, _ = slice(start, end).indices(self.size)
+        return list(zip(*(self.part(which, start, end) for which in range(WIDTH)), strict=True))
 
     def row(self, place: int) -> Row:
         """Return the row at `place`; no column is decoded for it as a whole."""
@@ -110,11 +137,10 @@ class Block:
 
     def rows_at(self, places: Sequence[int]) -> list[Row]:
         """Return the rows at `places`, in that order."""
-        columns = (self.column(which) for which in range(WIDTH))
         if isinstance(places, range) and abs(places.step) == 1 and places:
             first, last = sorted((places[0], places[-1]))
-            parts = (column[first : last + 1][:: places.step] for column in columns)
-            return list(zip(*parts, strict=True))
+            return self.rows(first, last + 1)[:: places.step]
+        columns = (self.column(which) for which in range(WIDTH))
         return list(zip(*([column[place] for place in places] for column in columns), strict=True))
 
     def between(self, start: Millis, end: Millis) -> tuple[int, int]:
@@ -251,9 +277,12 @@ class _Packed:
     def _length(self, which: int) -> int:
         return self.size - 1 if which == DUE else self.size
 
-    def column(self, which: int) -> Column:
-        """Return a column as it is stored: the total less its phases."""
-        values = self._numbers(which)
+    def column(self, which: int, start: int, end: int) -> Column:
+        """Return a column from place `start` to before `end` as it is stored: the total less its
+        phases. Of the moments all are returned."""
+        if which == DUE:
+            start, end = 0, self._length(which)
+        values = self._numbers(which, start, end)
         if which == DUE:
             return list(accumulate(values, initial=self._first_due))
         if which in TEXTS:
@@ -270,7 +299,7 @@ class _Packed:
         elif tag == _CONSTANT:
             value = base
         elif tag & _SQUEEZED:
-            value = self._numbers(which)[place]
+            value = self._numbers(which, place, place + 1)[0]
         else:
             planes = range(tag & 0x0F)
             number = sum(
@@ -281,29 +310,63 @@ class _Packed:
                 value = value - 1 if number else None
         return value if which not in TEXTS or value is None else self._texts[value]
 
-    def _numbers(self, which: int) -> Column:
-        tag, base, at = self._columns[which]
-        size = self._length(which)
+    def is_full(self, which: int) -> bool | None:
+        """Do as `Block.is_full`."""
+        tag, _, _ = self._columns[which]
         if tag == _NOTHING:
-            return [None] * size
+            return False
+        return None if tag & _NULLS else True
+
+    def lanes(self, which: int, start: int, end: int) -> tuple[int, int] | None:
+        """Return a column of numbers, from place `start` to before `end`, as one integer with four
+        bytes for each, and the smallest there may be: what is added to such a one is added to all
+        of its numbers at once, and once none is negative they can be told apart again. No value is
+        0; None is returned where some are missing, or where one may be too large."""
+        tag, base, at = self._columns[which]
+        ones = _ones(end - start)
+        if tag == _NOTHING:
+            return None if which == TOTAL else (0, 0)
+        if abs(base) > _WIDEST_LANE or tag & _NULLS:
+            return None
         if tag == _CONSTANT:
-            return [base] * size
+            return base * ones, base
+        width = tag & 0x0F
+        if tag & _SQUEEZED or width > _WIDEST_LANE.bit_length() // 8:
+            return None
+        cells = bytearray(_LANE * (end - start))
+        for plane in range(width):
+            first = at + plane * self.size
+            cells[plane::_LANE] = self._data[first + start : first + end]
+        return int.from_bytes(cells, "little") + base * ones, base
+
+    def _numbers(self, which: int, start: int, end: int) -> Column:
+        tag, base, at = self._columns[which]
+        if tag == _NOTHING:
+            return [None] * (end - start)
+        if tag == _CONSTANT:
+            return [base] * (end - start)
+        if base >= 0 and end - start > SHORT and which not in TEXTS and which != DUE:
+            lanes = self.lanes(which, start, end)
+            if lanes is not None:
+                return _apart(lanes[0], end - start)
+        size = self._length(which)
         numbers: Sequence[int]
         if tag & _SQUEEZED:
             squeezed, _ = self._squeezed(at, size)
-            numbers = spread(squeezed, size)
+            numbers = spread(squeezed, size)[start:end]
         else:
-            numbers = self._planes(tag & 0x0F, at, size)
+            numbers = self._planes(tag & 0x0F, at, size, start, end)
         if tag & _NULLS:
             base -= 1
             return [number + base if number else None for number in numbers]
         return [number + base for number in numbers]
 
-    def _planes(self, width: int, at: int, size: int) -> Sequence[int]:
+    def _planes(self, width: int, at: int, size: int, start: int, end: int) -> Sequence[int]:
         code, step = _cell(width)
-        cells = bytearray(size * step)
+        cells = bytearray((end - start) * step)
         for plane in range(width):
-            cells[plane::step] = self._data[at + plane * size : at + (plane + 1) * size]
+            first = at + plane * size
+            cells[plane::step] = self._data[first + start : first + end]
         numbers = array(code, cells)
         if sys.byteorder == "big":
             numbers.byteswap()
@@ -321,6 +384,19 @@ class _Packed:
             larger.append((place, rest))
         end = at + length_of(width, size)
         return Squeezed(width, larger, self._data[at:end]), end
+
+
+def _ones(count: int) -> int:
+    """Return a 1 in each of `count` lanes."""
+    return int.from_bytes(b"\x01\x00\x00\x00" * count, "little")
+
+
+def _apart(lanes: int, count: int) -> list[int]:
+    """Return the numbers, none negative, that stand in `count` lanes."""
+    numbers = array("I", lanes.to_bytes(_LANE * count, "little"))
+    if sys.byteorder == "big":
+        numbers.byteswap()
+    return numbers.tolist()
 
 
 def _totals(rests: Column, phases: Sequence[Column]) -> Column:

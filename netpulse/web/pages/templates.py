@@ -92,6 +92,7 @@ async def warm(stopping: asyncio.Event) -> None:
 def _compiled(made: Environment, name: str) -> set[str]:
     """Compile a template with all that it names, and return what that was."""
     assert made.loader is not None, "it was made with one"
+    static.edition()  # every page names it, and packing all files takes a tenth of a second
     found: set[str] = set()
     wanted = [name]
     while wanted:
