@@ -90,6 +90,8 @@ async def dashboard(call: Call) -> Response[bytes]:
     }
     if part == "problems":
         return await render.page(call, "_problems.html", **shown)
+    # The first time both take a while: side by side.
+    figures, moment = await asyncio.gather(_figures(call), _moment(call))
     around = await session.read(_around)
     steps = around.steps
     complete = steps.monitor and steps.channel and steps.rule
@@ -104,8 +106,8 @@ async def dashboard(call: Call) -> Response[bytes]:
         else {"monitor": steps.monitor, "channel": steps.channel, "rule": steps.rule},
         system_notices=_system_notices(call),
         incidents=await _incidents(call),
-        figures=await _figures(call),
-        moment=await _moment(call),
+        figures=figures,
+        moment=moment,
         **shown,
     )
 
