@@ -31,6 +31,13 @@ PHRASES = (
     mark("There is nothing at this address; /v1/openapi.json lists what there is"),
     mark("There is no status page at this address"),
     mark("This request came from a page of another site; open NetPulse itself and try again"),
+    mark("Your role here is viewer; this needs admin. Ask an administrator of the organization"),
+    mark(
+        "Your role here is viewer; this needs super_admin. Ask an administrator of the organization"
+    ),
+    mark(
+        "Your role here is admin; this needs super_admin. Ask an administrator of the organization"
+    ),
     mark(
         "Your role here is %(role)s; this needs %(needed)s. Ask an administrator of the"
         " organization"
