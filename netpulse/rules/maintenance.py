@@ -85,6 +85,11 @@ def problems(schedule: Schedule, now: Millis) -> Iterator[Problem]:
     if abs(schedule.starts_at - now) > FARTHEST:
         yield Problem("$.starts_at", "must not be more than ten years away")
         return
+    try:
+        push.zone(schedule.timezone)
+    except ScheduleError as trouble:
+        yield Problem("$.timezone", str(trouble))
+        return
     if schedule.rrule is None and schedule.cron is None:
         yield from _of_once(schedule, now)
         return
@@ -100,11 +105,6 @@ def problems(schedule: Schedule, now: Millis) -> Iterator[Problem]:
         yield Problem("$.duration_minutes", "a recurring maintenance needs it: 1 to 43200")
         return
     path = "$.cron" if schedule.rrule is None else "$.rrule"
-    try:
-        push.zone(schedule.timezone)
-    except ScheduleError as trouble:
-        yield Problem("$.timezone", str(trouble))
-        return
     try:
         found = windows(schedule, now, _COMPARED)
     except ScheduleError as trouble:

@@ -124,6 +124,7 @@ class TestVerbs:
             ({"ends_at": ONCE["starts_at"]}, ["$.ends_at"]),
             ({"ends_at": None}, ["$.ends_at"]),
             ({"starts_at": rfc3339(START - HOUR), "ends_at": rfc3339(START)}, ["$.ends_at"]),
+            ({"timezone": "Moon"}, ["$.timezone"]),
             ({"duration_minutes": 0}, ["$.duration_minutes"]),
             ({"duration_minutes": 43_201}, ["$.duration_minutes"]),
             ({"rrule": "FREQ=SECONDLY", "ends_at": None, "duration_minutes": 1}, ["$.rrule"]),

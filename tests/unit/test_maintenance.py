@@ -223,6 +223,14 @@ class TestPlans:
             ({"rrule": "FREQ=DAILY", "duration_minutes": None}, "$.duration_minutes"),
             ({"rrule": "FREQ=DAILY", "duration_minutes": 1441}, "$.duration_minutes"),
             ({"rrule": "FREQ=DAILY", "timezone": "Mars/Base"}, "$.timezone"),
+            (
+                {
+                    "duration_minutes": None,
+                    "ends_at": at("2026-03-02T03:00:00Z"),
+                    "timezone": "Mars/Base",
+                },
+                "$.timezone",
+            ),
             ({"rrule": "FREQ=DAILY", "starts_at": at("2046-01-01T00:00:00Z")}, "$.starts_at"),
         ],
     )
