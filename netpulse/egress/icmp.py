@@ -17,7 +17,7 @@ import time
 
 from msgspec import Struct
 
-from netpulse.egress import echo, icmp_socket
+from netpulse.egress import echo, entropy, icmp_socket
 from netpulse.egress.deadlines import Deadline
 from netpulse.egress.icmp_socket import Trouble
 from netpulse.egress.resolver import Address
@@ -77,28 +77,6 @@ class _Round:
             await self._waiter
 
 
-class _Tokens:
-    """Random bytes, asked of the system for many packets at once."""
-
-    __slots__ = ("_at", "_pool")
-
-    def __init__(self) -> None:
-        self._pool = b""
-        self._at = 0
-
-    def fresh(self) -> bytes:
-        """Return a token that nobody can guess and nobody was given before."""
-        start = self._at
-        if start >= len(self._pool):
-            self._pool, start = secrets.token_bytes(_TOKENS_AT_ONCE * echo.TOKEN_BYTES), 0
-        self._at = start + echo.TOKEN_BYTES
-        return self._pool[start : self._at]
-
-
-_TOKENS_AT_ONCE = 256
-_TOKENS = _Tokens()
-
-
 class _Waiting:
     """One request on its way."""
 
@@ -107,7 +85,7 @@ class _Waiting:
     def __init__(self, key: tuple[int, int], address: str, whose: _Round) -> None:
         self.key = key
         self.address = address
-        self.token = _TOKENS.fresh()
+        self.token = entropy.fresh(echo.TOKEN_BYTES)
         self.sent_at = 0.0
         self.came: float | Trouble | None = None
         """Milliseconds of its way there and back, or what was said instead."""
@@ -160,7 +138,8 @@ class Pinger:
                     await whose.all_back()
         finally:
             for one in waiting:
-                line.forget(one)
+                if one.came is None:
+                    line.forget(one)
             if self._leaving:
                 self._let_go()
         if line.dropped != dropped and not all(one.came is not None for one in waiting):
@@ -229,7 +208,7 @@ class _Line:
     def fresh(self) -> tuple[int, int]:
         """Return an identifier and a first sequence number for one host's pings."""
         if self._ident is None:
-            both = int.from_bytes(secrets.token_bytes(4), "big")
+            both = int.from_bytes(entropy.fresh(4), "big")
             return both >> 16, both & 0xFFFF
         return self._ident, self._sequence
 
@@ -275,6 +254,7 @@ class _Line:
                 told = icmp_socket.unsent(error, self.family, one.address)
                 if isinstance(told, Trouble):
                     one.settle(told)
+                    self.forget(one)
                     return True
                 raise told from None
             return True

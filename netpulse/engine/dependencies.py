@@ -94,9 +94,10 @@ class Dependencies:
 
     def listens(self, watched: Watched, check: Check) -> bool:
         """Tell whether `heard` has anything to look at."""
-        if watched.id in self._waiting and check.result == watched.watch.settled.value:
+        monitor_id = watched.monitor.id
+        if monitor_id in self._waiting and check.result == watched.watch.settled.value:
             return True
-        return watched.id in self._children and check.result is not Result.DOWN
+        return monitor_id in self._children and check.result is not Result.DOWN
 
     async def heard(self, watched: Watched, check: Check) -> None:
         """Look at what waits for this check: of the monitor itself, or of its children."""

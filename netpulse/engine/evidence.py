@@ -102,7 +102,7 @@ class Evidence:
         began, at = measured.mono, self._clock.monotonic()
         if sign is Sign.ALIVE:
             at = min(at, began + heard_after_ms(reading) / 1000)
-        return Sighting(target=watched.id, sign=sign, where=where, began=began, at=at)
+        return Sighting(target=watched.monitor.id, sign=sign, where=where, began=began, at=at)
 
     def is_here(self, address: str) -> bool:
         """Tell whether an address never leaves this host."""

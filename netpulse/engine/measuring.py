@@ -87,14 +87,19 @@ class Measuring:
         try:
             with Deadline(asyncio.get_running_loop().time() + deadline - mono + OVERRUN_SECONDS):
                 reading = await PROBES[type_of(spec)](spec, deadline, self._way(org_id))
-            own_lag_ms, now = self._lag.worst_since(mono), clock.now()
+            now = clock.now()
             if is_heavy(spec, reading):
+                own_lag_ms = self._lag.worst_since(mono)
                 async with self._heavy:
                     verdict = await asyncio.to_thread(
                         judge, spec, reading, own_lag_ms=own_lag_ms, now=now
                     )
             else:
-                verdict = judge(spec, reading, own_lag_ms=own_lag_ms, now=now)
+                verdict = judge(spec, reading, now=now)
+                if verdict.result is not Result.UP or spec.invert:
+                    # How late we were ourselves is asked only where it may count.
+                    own_lag_ms = self._lag.worst_since(mono)
+                    verdict = judge(spec, reading, own_lag_ms=own_lag_ms, now=now)
         except TimeoutError as error:
             own_lag_ms = self._lag.worst_since(mono)
             if own_lag_ms <= lag_limit_ms(spec.timeout_seconds):

@@ -137,10 +137,11 @@ class Watched:
 
     def vouched_until(self, check: Check) -> Millis:
         """Return until when the verdict of `check` speaks: its next slot + timeout."""
-        if isinstance(self.monitor.spec, PushSpec):
-            return push.vouched_until(self.monitor.spec, check.started_at)
-        timeout_ms = self.monitor.spec.timeout_seconds * SECOND
-        return vouched_until(check.due_at, self.interval_ms, self.phase, timeout_ms)
+        spec = self.monitor.spec
+        if isinstance(spec, PushSpec):
+            return push.vouched_until(spec, check.started_at)
+        timeout_ms, interval_ms = spec.timeout_seconds * SECOND, spec.interval_seconds * SECOND
+        return vouched_until(check.due_at, interval_ms, self.phase, timeout_ms)
 
 
 class Roster:

@@ -28,6 +28,7 @@ from netpulse.model.check import Check, Failure
 from netpulse.model.edge import Outcome
 from netpulse.model.ids import Id
 from netpulse.model.incident import Incident
+from netpulse.model.monitor import PushSpec
 from netpulse.model.time import Millis, rfc3339
 from netpulse.model.watch import Flip, UnknownReason, Watch
 from netpulse.rules import incidents
@@ -168,8 +169,8 @@ class Runner:
             watched.lock.locked()
             or watched.owed
             or watched.gone
-            or watched.paused
-            or watched.id in self._thresholds
+            or watched.monitor.spec.is_paused
+            or watched.monitor.id in self._thresholds
             or not incidents.confirms(watch, check)
             or self.dependencies.listens(watched, check)
         ):
@@ -308,7 +309,7 @@ class Runner:
         if check.conclusive:
             watched.silent_from = watched.own_failure = None
             watched.lapsed = False
-            if not watched.is_push:
+            if not isinstance(watched.monitor.spec, PushSpec):
                 watched.fresh_until += watched.monitor.spec.interval_seconds
         else:
             watched.own_failure = check.failure

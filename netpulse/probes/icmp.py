@@ -103,6 +103,18 @@ async def _ping(
 
 def _reading(pinged: Pinged, dns_ms: float | None, addresses: tuple[str, ...]) -> Reading:
     trips = pinged.round_trips
+    if len(trips) == 1 and pinged.sent == 1:
+        only = round(trips[0], 3)
+        return Reading(
+            timings=Timings(dns_ms=dns_ms, total_ms=round_latency(trips[0])),
+            address=pinged.address,
+            addresses=addresses,
+            packets_sent=1,
+            packets_received=1,
+            rtt_min_ms=only,
+            rtt_average_ms=only,
+            rtt_max_ms=only,
+        )
     average = sum(trips) / len(trips) if trips else None
     steps = [abs(after - before) for before, after in itertools.pairwise(trips)]
     failure = detail = sentence = None

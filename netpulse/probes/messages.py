@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import secrets
 from typing import Any, NamedTuple
 
 import dns.edns
@@ -29,6 +28,7 @@ import dns.rdtypes.IN.A
 import dns.rdtypes.IN.AAAA
 import dns.rdtypes.IN.SRV
 
+from netpulse.egress import entropy
 from netpulse.rules.targets import REMEMBERED
 
 UDP_PAYLOAD = 1232
@@ -53,9 +53,8 @@ class Malformed(Exception):
 def question(name: str, record_type: str) -> Question:
     """Return the question for a name in ASCII; its last dot may be missing."""
     asked, wire, plain = _written(name, record_type)
-    ident = secrets.randbelow(0x10000)
-    start = ident.to_bytes(2, "big")
-    return Question(asked, record_type, ident, start + wire, start + plain)
+    start = entropy.fresh(2)
+    return Question(asked, record_type, int.from_bytes(start, "big"), start + wire, start + plain)
 
 
 @functools.lru_cache(maxsize=REMEMBERED)

@@ -25,7 +25,7 @@ def slot_at_or_before(now: Millis, interval_ms: int, phase: int) -> Millis:
 
 def next_slot(now: Millis, interval_ms: int, phase: int) -> Millis:
     """Return the first slot strictly after `now`; it lies in (now, now + interval_ms]."""
-    return slot_at_or_before(now, interval_ms, phase) + interval_ms
+    return now - (now - phase) % interval_ms + interval_ms
 
 
 def vouched_until(due_at: Millis, interval_ms: int, phase: int, timeout_ms: int) -> Millis:
@@ -33,4 +33,4 @@ def vouched_until(due_at: Millis, interval_ms: int, phase: int, timeout_ms: int)
 
     That is the next slot plus the timeout: by then the next check has an answer or has failed.
     """
-    return next_slot(due_at, interval_ms, phase) + timeout_ms
+    return due_at - (due_at - phase) % interval_ms + interval_ms + timeout_ms
