@@ -21,6 +21,7 @@ SETTLING_SECONDS = (0.0, 2.0, 3.0, 5.0, 5.0, 10.0, 40.0)
 """The waits between the moments after the start at which what has come is here to stay: the
 application, the templates, the first checks of short intervals, and those of usual ones."""
 _YOUNG, _FULL = 1, 2
+_NEVER = 1 << 30
 
 
 class Watch:
@@ -46,9 +47,18 @@ class Watch:
 
 
 async def settle(waits: Iterable[float] = SETTLING_SECONDS) -> None:
-    """Freeze what has come, after each of these waits (seconds); ends by itself."""
-    for seconds in waits:
-        await asyncio.sleep(seconds)
-        # The young ones alone: to look through all is what would hold everything up.
-        gc.collect(_YOUNG)
-        gc.freeze()
+    """Freeze what has come, after each of these waits (seconds); ends by itself.
+
+    Until then there are no full collections but those that somebody asks for: hardly anything is
+    thrown away, and each would walk through what the start has brought.
+    """
+    usual = gc.get_threshold()
+    gc.set_threshold(*usual[:_FULL], _NEVER)
+    try:
+        for seconds in waits:
+            await asyncio.sleep(seconds)
+            # The young ones alone: to look through all is what would hold everything up.
+            gc.collect(_YOUNG)
+            gc.freeze()
+    finally:
+        gc.set_threshold(*usual)

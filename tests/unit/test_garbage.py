@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 from collections.abc import Iterator
 
@@ -38,6 +39,13 @@ def test_a_long_collection_freezes_what_is_left_of_it() -> None:
 
 
 async def test_while_the_process_starts_what_has_come_is_frozen() -> None:
+    usual = gc.get_threshold()
+    settling = asyncio.create_task(garbage.settle((60.0,)))
+    await asyncio.sleep(0)
+    assert gc.get_threshold()[2] > 1_000_000, "no full collections meanwhile"
+    settling.cancel()
+    await asyncio.gather(settling, return_exceptions=True)
+    assert gc.get_threshold() == usual
     await garbage.settle((0.0,))
     first = gc.get_freeze_count()
     kept = [[number] for number in range(1_000)]
