@@ -52,8 +52,8 @@ async def settle(waits: Iterable[float] = SETTLING_SECONDS) -> None:
     Until then there are no full collections but those that somebody asks for: hardly anything is
     thrown away, and each would walk through what the start has brought.
     """
-    usual = gc.get_threshold()
-    gc.set_threshold(*usual[:_FULL], _NEVER)
+    young, older, oldest = gc.get_threshold()
+    gc.set_threshold(young, older, _NEVER)
     try:
         for seconds in waits:
             await asyncio.sleep(seconds)
@@ -61,4 +61,4 @@ async def settle(waits: Iterable[float] = SETTLING_SECONDS) -> None:
             gc.collect(_YOUNG)
             gc.freeze()
     finally:
-        gc.set_threshold(*usual)
+        gc.set_threshold(young, older, oldest)
