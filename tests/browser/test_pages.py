@@ -238,6 +238,68 @@ def test_what_was_typed_survives_the_end_of_a_sign_in(peopled: Instance, window:
     assert [each for each in seen.errors if " 400 " not in each] == []
 
 
+def test_what_is_kept_holds_no_secret_and_all_that_was_chosen(
+    peopled: Instance, window: Opener
+) -> None:
+    seen = window()
+    page, base = seen.page, peopled.base
+    for name in ("Pier", "Quay", "Wharf"):
+        spec = {"type": "http", "name": name, "target": "http://127.0.0.1:1/", "is_paused": True}
+        peopled.ok("POST", "/v1/monitors", spec)
+    seen.sign_in(base, EMAIL, PASSWORD)
+
+    def send_signed_out(button: str) -> str:
+        seen.context.clear_cookies()
+        page.click(f"main button:has-text('{button}')")
+        expect(page.locator("#flash")).to_contain_text("You were signed out by now")
+        return str(page.evaluate("JSON.stringify(sessionStorage)"))
+
+    def come_back(email: str = EMAIL, password: str = PASSWORD) -> None:
+        page.fill("[name=email]", email)
+        page.fill("[name=password]", password)
+        page.click("main button[type=submit]")
+
+    # A secret that is shown because it was made here; the password in an address.
+    page.goto(f"{base}/alerts/channels/new?type=webhook")
+    page.fill("[name=name]", "Kept name")
+    page.fill("[name='config.url']", "https://hook:hush-hush@hook.example/")
+    page.click("button:has-text('Generate')")
+    secret = page.input_value("[name='config.secret']")
+    assert secret.startswith("whsec_")
+    kept = send_signed_out("Save")
+    assert "Kept name" in kept
+    assert secret not in kept
+    assert "hush-hush" not in kept
+    come_back()
+    expect(page.locator("[name='config.url']")).to_have_value("https://hook@hook.example/")
+    expect(page.locator("[name='config.secret']")).to_have_value("")
+
+    # All that is chosen in a list, not the first of it.
+    page.goto(f"{base}/incidents/new")
+    page.fill("[name=title]", "Harbour closed")
+    page.select_option("[name=monitor_ids]", label=["Pier", "Wharf"])
+    send_signed_out("Announce")
+    come_back()
+    expect(page.locator("[name=title]")).to_have_value("Harbour closed")
+    chosen = page.locator("[name=monitor_ids] option:checked")
+    assert chosen.all_text_contents() == ["Pier", "Wharf"]
+
+    # Of somebody else who signs in, nothing is put back, and nothing stays.
+    # Codes are not kept whatever their form.
+    page.fill("[name=title]", "Harbour closed again")
+    page.fill("[name=message]", "abcd-efgh-hush")
+    page.evaluate("document.querySelector('[name=message]').autocomplete = 'one-time-code'")
+    kept = send_signed_out("Announce")
+    assert "Harbour closed again" in kept
+    assert "abcd-efgh-hush" not in kept
+    come_back(VIEWER, VIEWERS_PASSWORD)
+    expect(page.locator("h1")).to_have_text("Not allowed")
+    page.goto(f"{base}/dashboard")
+    expect(page.locator(".np-email")).to_have_text(VIEWER)
+    assert page.evaluate("sessionStorage.length") == 0
+    assert [each for each in seen.errors if " 403 " not in each] == []
+
+
 def test_badges_to_embed(peopled: Instance, window: Opener) -> None:
     seen, stranger = window(), window()
     page, base = seen.page, peopled.base
