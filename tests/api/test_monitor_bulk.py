@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -273,6 +274,13 @@ async def test_the_form_around_the_list(house: Stage, alice: httpx.AsyncClient) 
     assert "1 monitor was given the tag x." in (await alice.get(f"/monitors/bulk/{job}")).text
 
 
+def confirmed(asked: httpx.Response) -> dict[str, str]:
+    """Return the field in which the page that asks says what it named."""
+    found = re.search(r'name="confirmed" value="([^"]+)"', asked.text)
+    assert found is not None
+    return {"confirmed": found[1]}
+
+
 async def test_deleting_asks_once_and_names_what_goes(
     house: Stage, alice: httpx.AsyncClient
 ) -> None:
@@ -295,12 +303,19 @@ async def test_deleting_asks_once_and_names_what_goes(
     assert len(await states(alice)) == 13
     # One was added while the question stood: it is asked again.
     await make(alice, "Shop 99")
-    again = await alice.post("/monitors/bulk", data=form | {"confirmed": "12"})
+    again = await alice.post("/monitors/bulk", data=form | confirmed(asked))
     assert "<h1>Delete 13 monitors?</h1>" in " ".join(again.text.split())
-    done = await alice.post("/monitors/bulk", data=form | {"confirmed": "13"})
+    # As many fit, but others: it is asked again, too.
+    await alice.delete(f"/v1/monitors/{ids[0]}")
+    await make(alice, "Shop 98")
+    other = await alice.post("/monitors/bulk", data=form | confirmed(again))
+    assert other.status_code == 200
+    assert "<h1>Delete 13 monitors?</h1>" in " ".join(other.text.split())
+    assert len(await states(alice)) == 14
+    done = await alice.post("/monitors/bulk", data=form | confirmed(other))
     assert done.status_code == 303
     assert await states(alice) == {"Other": "pending"}
-    assert (await house.actions(house.cast.acme.id)).count("monitor.deleted") == 13
+    assert (await house.actions(house.cast.acme.id)).count("monitor.deleted") == 14
 
 
 async def test_what_the_form_refuses(

@@ -161,7 +161,14 @@ async def test_the_lines_that_cannot_be_are_left_out_where_one_asks_for_it(
     house: Stage, alice: httpx.AsyncClient
 ) -> None:
     form = {"text": "a.example\r\nx y\r\na.example\r\n\r\nb.example", "action": "save-good"}
-    made = await alice.post("/monitors/add-many", data=form)
+    # Nobody has been told yet which lines go, or it was of another list.
+    for seen in ("", "2", "3,2"):
+        again = await alice.post("/monitors/add-many", data=form | {"left_out": seen})
+        assert again.status_code == 400
+        assert "Leave them out, add 2 monitors</button>" in " ".join(again.text.split())
+        assert 'name="left_out" value="2,3"' in again.text
+    assert (await alice.get("/v1/monitors")).json()["data"] == []
+    made = await alice.post("/monitors/add-many", data=form | {"left_out": "2,3"})
     assert made.status_code == 303
     listed = (await alice.get("/v1/monitors")).json()["data"]
     assert [each["target"] for each in listed] == ["a.example", "b.example"]

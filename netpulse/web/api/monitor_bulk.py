@@ -113,8 +113,9 @@ def shown(job: Job) -> BulkAnswer:
     )
 
 
-async def begin(call: Call, spec: BulkSpec) -> Job:
-    """Begin what `spec` says and wait a moment for its end.
+async def begin(call: Call, spec: BulkSpec, confirmed: Sequence[Id] | None = None) -> Job:
+    """Begin what `spec` says and wait a moment for its end. Where somebody was asked, `confirmed`
+    are the organization's monitors that they said yes to, and nothing is looked up anew.
 
     Raises:
         ApiError: 400 for what cannot be meant, or for monitors that are not the organization's;
@@ -122,7 +123,10 @@ async def begin(call: Call, spec: BulkSpec) -> Job:
     """
     house, session = call.house, call.session
     tag = _tag(spec)
-    if spec.monitor_ids is not None:
+    ids: Sequence[Id]
+    if confirmed is not None:
+        ids = confirmed
+    elif spec.monitor_ids is not None:
         ids = list(dict.fromkeys(spec.monitor_ids))
         there = await session.read(monitors.present, ids)
         gone = [number for number, each in enumerate(spec.monitor_ids) if each not in there]

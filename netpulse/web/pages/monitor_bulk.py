@@ -4,6 +4,7 @@ and how far a long change is.
 
 from __future__ import annotations
 
+import hashlib
 from typing import Any
 from urllib.parse import urlencode
 
@@ -44,14 +45,16 @@ async def begin(call: Call) -> Response[bytes]:
     if everything:
         wanted = {name: filters[name] for name in FILTERS if filters[name]}
         chosen = {"filter": wanted}
+    confirmed: list[Id] | None = None
     if form.text("action") == "delete":
         asked = await call.session.read(_asked, everything, chosen)
-        if form.text("confirmed") != str(asked.total):
+        if form.text("confirmed") != asked.mark:
             return await _ask(call, form, asked, back, filters)
+        confirmed = asked.ids
     tag = form.optional("tag") if form.text("action") in {"add_tag", "remove_tag"} else None
     try:
         spec = reading.into(BulkSpec, chosen | {"action": form.text("action"), "tag": tag})
-        job = await api.begin(call, spec)
+        job = await api.begin(call, spec, confirmed)
     except ApiError as error:
         told = _told(error)
         if told is None:
@@ -73,10 +76,16 @@ def _told(error: ApiError) -> str | None:
 class _Asked(Struct, frozen=True):
     """What is to be deleted."""
 
-    total: int
+    ids: list[Id]
     names: list[str]
     incidents: int
     rules: int
+
+    @property
+    def mark(self) -> str:
+        """What tells these monitors from others, were there as many: states change by the minute,
+        and with them what fits a filter."""
+        return hashlib.sha256(" ".join(sorted(self.ids)).encode()).hexdigest()
 
 
 def _asked(
@@ -92,19 +101,20 @@ def _asked(
         there = monitors.present(conn, org_id, chosen["monitor_ids"][: api.MOST_IDS])
         ids = [each for each in chosen["monitor_ids"] if each in there]
     names = [row.monitor.spec.name for row in monitor_list.rows_of(conn, org_id, ids[:NAMED])]
-    return _Asked(len(ids), names, *monitors.bound_to(conn, org_id, ids))
+    return _Asked(ids, names, *monitors.bound_to(conn, org_id, ids))
 
 
 async def _ask(
     call: Call, form: Form, asked: _Asked, back: str, filters: dict[str, str]
 ) -> Response[bytes]:
-    if not asked.total:
+    if not asked.ids:
         return redirect(back, "chosen-gone")
     return await render.page(
         call,
         "monitors/bulk_delete.html",
         active="Monitors",
-        total=asked.total,
+        total=len(asked.ids),
+        mark=asked.mark,
         names=asked.names,
         incidents=asked.incidents,
         rules=asked.rules,

@@ -51,9 +51,11 @@ async def send(call: Call) -> Response[bytes]:
         previewed = await api.create(call, spec)
         errors = _problems(previewed)
         action = form.text("action")
-        wrong = {each.line for each in previewed.lines if each.problems}
-        if action not in {"save", "save-good"} or errors or (wrong and action == "save"):
-            status = 400 if errors or action == "save" else 200
+        wrong = _wrong(previewed)
+        # Only what somebody has seen is left out: the list may be another since.
+        is_meant = not wrong or (action == "save-good" and form.text("left_out") == _listed(wrong))
+        if action not in {"save", "save-good"} or errors or not is_meant:
+            status = 400 if errors or action in {"save", "save-good"} else 200
             return await _form(call, entered, errors, previewed, status=status)
         asked = _values(form, dry_run=False)
         asked["text"] = _without(asked["text"], wrong)
@@ -78,10 +80,20 @@ def _values(form: Form, *, dry_run: bool) -> dict[str, Any]:
     }
 
 
-def _without(text: str, wrong: set[int]) -> str:
+def _wrong(previewed: ImportListAnswer) -> list[int]:
+    """Return the numbers of the lines that cannot be."""
+    return [each.line for each in previewed.lines if each.problems]
+
+
+def _listed(numbers: list[int]) -> str:
+    return ",".join(map(str, numbers))
+
+
+def _without(text: str, wrong: list[int]) -> str:
     """Return the list with the lines of these numbers, which begin at 1, left empty."""
+    gone = set(wrong)
     lines = text.splitlines()
-    return "\n".join("" if at in wrong else line for at, line in enumerate(lines, 1))
+    return "\n".join("" if at in gone else line for at, line in enumerate(lines, 1))
 
 
 def _problems(previewed: ImportListAnswer) -> dict[str, str]:
@@ -102,6 +114,7 @@ async def _form(
     status: int = 200,
 ) -> Response[bytes]:
     lines = [] if previewed is None else previewed.lines
+    wrong = [] if previewed is None else _wrong(previewed)
     return await render.page(
         call,
         "monitors/add_many.html",
@@ -120,7 +133,8 @@ async def _form(
             }
             for each in lines
         ],
-        wrong=sum(bool(each.problems) for each in lines),
+        wrong=len(wrong),
+        left_out=_listed(wrong),
     )
 
 
