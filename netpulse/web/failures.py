@@ -140,7 +140,8 @@ def _to_login(request: Request[Any, Any, Any]) -> Response[bytes]:
 
 
 def _page_of_ours(request: Request[Any, Any, Any]) -> str:
-    """Return the page that a request says it came from, if that is one of this host, else ""."""
+    """Return the page that a request says it came from, if that is one of this host, else "". Of
+    one that only answers a form, it is the page above it that can be asked for."""
     origin = request.scope["state"].get("origin")
     try:
         page = urlsplit(request.headers.get("referer", ""))
@@ -148,7 +149,18 @@ def _page_of_ours(request: Request[Any, Any, Any]) -> str:
         return ""
     if origin is None or page.netloc != origin.host or page.scheme not in {"http", "https"}:
         return ""
-    return page.path + ("?" + page.query if page.query else "")
+    path = page.path
+    while path and not _can_be_asked_for(request, path):
+        path = path.rpartition("/")[0]
+    return path + ("?" + page.query if page.query and path == page.path else "")
+
+
+def _can_be_asked_for(request: Request[Any, Any, Any], path: str) -> bool:
+    try:
+        request.app.asgi_router.handle_routing(path=path, method="GET")
+    except HTTPException:
+        return False
+    return True
 
 
 def _where(scope: Scope) -> dict[str, Any]:

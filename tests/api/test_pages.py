@@ -405,11 +405,15 @@ class TestWhoSeesWhat:
             # What was asked for by POST is not asked for again after signing in: the page of its
             # form is, where that is ours.
             stranger = house.client()
+            here = str(stranger.base_url).rstrip("/")
             for page, led in (
                 (None, "/login"),
                 ("https://evil.example/monitors", "/login"),
                 ("//[", "/login"),
-                (f"{str(stranger.base_url).rstrip('/')}/monitors?q=a+b", MONITORS_AGAIN),
+                (f"{here}/monitors?q=a+b", MONITORS_AGAIN),
+                # What only answers a form cannot be asked for; the page above it can.
+                (f"{here}/monitors/bulk?q=a", "/login?next=/monitors&told=signed-out"),
+                (f"{here}/nowhere/at/all", "/login"),
             ):
                 sent_from = {"Referer": page} if page else {}
                 sent = await stranger.post(place, data={"name": "Mine"}, headers=sent_from)
