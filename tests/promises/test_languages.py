@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import gettext
 import importlib.util
+import io
 import re
 from collections import Counter
 from collections.abc import Iterator
@@ -180,6 +181,20 @@ def test_every_mark_is_collected() -> None:
                     seen += 1
                     assert each.value in known, f"{path}:{node.lineno}: {each.value}"
     assert seen > 500
+
+
+def test_what_scripts_say_is_in_their_catalogue() -> None:
+    """What reads scripts for texts passes over all that follows a sign that it takes for another's
+    begin, such as a slash among the characters of a regular expression, and says nothing of it."""
+    template = (ROOT / "netpulse" / "web" / "locale" / "scripts.pot").read_bytes()
+    known = {each.id for each in read_po(io.BytesIO(template))}
+    spoken = {
+        text
+        for path in (ROOT / "netpulse" / "web" / "static").glob("*.js")
+        for text in re.findall(r'\bsaid\("([^"]+)"', path.read_text("utf-8"))
+    }
+    assert len(spoken) > 20
+    assert spoken - known == set()
 
 
 OTHERS = sorted(set(languages.LANGUAGES) - {languages.SOURCE})
