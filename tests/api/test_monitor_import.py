@@ -120,6 +120,10 @@ async def test_quotas_hold(house: Stage, alice: httpx.AsyncClient) -> None:
         {"path": "$.text", "message": "these are 3 monitors, and there is room for 2 more"}
     ]
     assert (await send(alice, "a.example\nb.example\nc.example")).status_code == 400
+    # What is left out takes no room.
+    form = {"text": "a.example\nx y\nb.example", "action": "preview"}
+    looked = await alice.post("/monitors/add-many", data=form)
+    assert "Leave them out, add 2 monitors</button>" in " ".join(looked.text.split())
     inside = await send(alice, "127.0.0.1:22")
     (error,) = inside.json()["error"]["details"]["errors"]
     assert error["path"] == "$.text:1"

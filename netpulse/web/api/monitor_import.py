@@ -113,8 +113,10 @@ def _judged(
     if allowed.monitors is not None:
         used = quotas.used(conn, [org_id], 0)[org_id].monitors
         room = max(0, allowed.monitors - used)
-        if len(found) > room:
-            said = f"these are {len(found)} monitors, and there is room for {room} more"
+        # Lines that cannot be may be left out: they take no room.
+        wanted = sum(not each.problems for each in reads)
+        if wanted > room:
+            said = f"these are {wanted} monitors, and there is room for {room} more"
             common["$.text"] = Problem("$.text", said)
     return reads, list(common.values())
 
