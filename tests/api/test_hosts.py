@@ -116,7 +116,7 @@ SHOWN = {
     "status/routes.py",
 }
 """Pages that show an address to the one who asked for them, while no public address is set."""
-COMPARED = {"api/health.py", "border.py", "status/door.py"}
+COMPARED = {"api/health.py", "border.py", "failures.py", "status/door.py"}
 
 
 def test_nothing_else_looks_at_the_host() -> None:
