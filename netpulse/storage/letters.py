@@ -178,7 +178,7 @@ def latest(
     the recipients; those to whom none is known are left out."""
     rows = conn.all(
         f"SELECT {_COLUMNS} FROM letters WHERE org_id = ? AND kind = ?"
-        " AND recipient IN (SELECT value FROM json_each(?)) ORDER BY created_at, rowid",
+        " AND recipient IN (SELECT value FROM json_each(?)) ORDER BY created_at, id",
         (org_id, kind.value, _listed(recipients)),
     )
     return {row[4]: _letter(row) for row in rows}

@@ -47,7 +47,9 @@ def at(data: Path, port: int, **more: Any) -> AbstractAsyncContextManager[Home]:
     return home(data, mail=server(port), **more)
 
 
-async def write(to: Home, recipient: str = ALICE, text: str = "Hello.\n", **more: Any) -> Id:
+async def write(
+    to: Home, recipient: str = ALICE, text: str = "Hello.\n", *, at: int | None = None, **more: Any
+) -> Id:
     """Write a letter as a handler does: in a transaction, and wake the postman after it."""
     fields: dict[str, Any] = {"expires_at": now() + HOUR, "org_id": to.org.id}
     letter_id: Id = await to.db.write(
@@ -56,7 +58,7 @@ async def write(to: Home, recipient: str = ALICE, text: str = "Hello.\n", **more
         recipient,
         "A subject",
         text,
-        now(),
+        now() if at is None else at,
         **(fields | more),
     )
     to.engine.letters_written()
@@ -414,7 +416,7 @@ async def test_what_was_recalled_is_not_sent(tmp_path: Path) -> None:
 
 async def test_the_newest_by_recipient(tmp_path: Path) -> None:
     async with home(tmp_path / "data", start=False) as here:
-        older, newer = await write(here), await write(here)
+        older, newer = await write(here, at=now() - 1), await write(here)
         other = await write(here, BOB)
         await write(here, org_id="019b0000-0000-7000-8000-00000000beef")
         await here.db.write(letters.failed, other, "550 no", None)
