@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import resource
 import shutil
 import stat
 import subprocess
@@ -180,6 +181,52 @@ def test_a_spool_is_read_as_far_as_it_is_whole(tmp_path: Path) -> None:
         assert spool.read() == parts[0]
     spool.path.write_bytes(b"something else")
     assert spool.read() == []
+
+
+def test_a_spool_whose_beginning_was_refused_once_is_read_later(tmp_path: Path) -> None:
+    spool = Spool(tmp_path / "waiting")
+    rows = [(1, to_row(check()))]
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10, hard))
+    try:
+        with pytest.raises(OSError, match="10 of 19 bytes were taken"):
+            spool.append(rows)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    spool.append(rows)
+    assert spool.read() == rows
+    spool.clear()
+    assert spool.read() == []
+    spool.append(rows * 2)
+    assert spool.read() == rows * 2
+
+
+async def test_what_another_version_spooled_does_not_keep_this_one_from_starting(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "hot").mkdir()
+    row = to_row(check(1, Result.DOWN, failure=Failure.TIMEOUT))
+    spool = Spool(tmp_path / "hot" / "waiting")
+    spool.append(
+        [(1, to_row(check())), (1, (*row[:4], 9, *row[5:])), (2, (*row[:6], "new", *row[7:]))]
+    )
+    raw = Raw(tmp_path)
+    assert await everything(raw) == [check()]
+    assert await everything(raw, 2) == []
+    assert "waiting: a check of monitor 2 is left out: 'new' is not a valid Failure" in caplog.text
+    await raw.close()
+
+
+async def test_whoever_waits_no_more_for_the_disk_keeps_nobody_else_waiting(raw: Raw) -> None:
+    asked = asyncio.create_task(raw.flush())
+    await asyncio.sleep(0)
+    asked.cancel()
+    await asyncio.gather(asked, return_exceptions=True)
+    assert asked.cancelled()
+    raw.append([(1, check())])
+    async with asyncio.timeout(5.0):
+        assert await raw.flush()
+    assert raw.waiting == 0
 
 
 async def test_files_are_for_their_owner_only_and_sized_by_the_disk(

@@ -78,10 +78,7 @@ class Bulk:
         """Checks that were lost: the oldest when too many waited, and what no check can be."""
         self.trouble: str | None = None
         """Why checks wait in memory, as a sentence; null while all goes well."""
-        try:
-            self._waiting.extend((key, to_check(row)) for key, row in spool.read())
-        except OSError as error:
-            log.error("%s cannot be read: %s", spool.path.name, error)  # noqa: TRY400 -- the sentence says it
+        self._waiting.extend(_left(spool))
         self._thread = threading.Thread(target=self._run, name="bulk", daemon=True)
         self._thread.start()
 
@@ -188,7 +185,9 @@ class Bulk:
             kept = may_wait and self._to_spool()
             written = kept or self._drain()
             for future in (*flushes, *keeps):
-                future.set_result(written)
+                # Who asked may not wait any more: that must not end the thread.
+                if future.set_running_or_notify_cancel():
+                    future.set_result(written)
             if closing:
                 return
 
@@ -308,6 +307,23 @@ class Bulk:
                 log.error("checks wait in memory: %s", trouble)
             self.trouble = trouble
             self._drop_oldest()
+
+
+def _left(spool: Spool) -> Iterator[Waiting]:
+    """Yield what a process that ended left in the spool, as far as it can be read."""
+    try:
+        found = spool.read()
+    except OSError as error:
+        log.error("%s cannot be read: %s", spool.path.name, error)  # noqa: TRY400 -- the sentence says it
+        return
+    for key, row in found:
+        try:
+            check = to_check(row)
+        except (ValueError, IndexError) as error:
+            # A newer version may have known words that this one does not.
+            log.warning("%s: a check of monitor %d is left out: %s", spool.path.name, key, error)
+        else:
+            yield key, check
 
 
 def _rows(checks: Iterable[Waiting]) -> Iterator[Keyed]:

@@ -90,6 +90,8 @@ class Spool:
             self._descriptor = os.open(
                 self.path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600
             )
+        if not self._end:
+            # Again where the disk did not take it the first time: without it nothing is read.
             self._write(_MAGIC, 0)
             self._end = len(_MAGIC)
         record = _HEAD.pack(number, len(packed), _checksum(number, packed)) + packed
