@@ -205,6 +205,7 @@ def see_verdict(
     expect(page.locator("main [data-live=status]").first).to_have_text("Up")
     # One check, or two: the first slot of the grid may come soon after the check at once.
     expect(page.locator("#checks [data-status=up]").first).to_be_visible()
+    assert page.locator("#checks [data-status=up]").count() <= 2
     expect(page.locator(chart)).to_be_visible(timeout=PATIENCE)
 
 

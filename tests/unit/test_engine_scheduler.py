@@ -332,8 +332,9 @@ def test_the_clock_set_back_neither_doubles_nor_misses() -> None:
         if abs(jump) > 2_000:
             bench.schedule.reanchor(set())
         bench.run(600)
-        # 9: where a clock that went back 1.5 s put a slot just behind the end.
-        assert 9 <= len(bench.begun) - begun <= 11
+        # A clock that goes back 1.5 s may put a slot just behind the end.
+        least = 9 if jump == -1_500 else 10
+        assert least <= len(bench.begun) - begun <= 11
         gaps = [b[2] - a[2] for a, b in pairwise(bench.begun)]
         assert max(gaps) <= 121
         slots = bench.slots(one)[-8:]
