@@ -68,6 +68,7 @@ from netpulse.storage import (
     maintenances,
     monitors,
     orgs,
+    page_news,
     pushes,
     rollups,
     runs,
@@ -481,6 +482,8 @@ class Scribe:
             asked = self._now - days * DAY
             subscriber = subscribers.ask(conn, page.id, kind, address, asked)
             subscribers.confirm(conn, subscriber, 0, asked + 3 * MINUTE)
+        # What they are told begins now: all before was told long ago.
+        page_news.begin(conn, page.id, self._now)
         told = self._now - 4 * HOUR
         announcement = Announcement(
             id=new_id(told),
