@@ -447,6 +447,7 @@ class Scribe:
                     Search="Search",
                     Checkout="Checkout",
                     Customer_accounts="Sign-in",
+                    Newsletter="Newsletter sign-up",
                 ),
                 group(
                     "Delivery", Parcel_tracking="Parcel tracking", Partner_interface="Partner API"
@@ -482,8 +483,6 @@ class Scribe:
             asked = self._now - days * DAY
             subscriber = subscribers.ask(conn, page.id, kind, address, asked)
             subscribers.confirm(conn, subscriber, 0, asked + 3 * MINUTE)
-        # What they are told begins now: all before was told long ago.
-        page_news.begin(conn, page.id, self._now)
         told = self._now - 4 * HOUR
         announcement = Announcement(
             id=new_id(told),
@@ -530,3 +529,5 @@ class Scribe:
             user_id=self._owner,
             status=IncidentStatus.RESOLVED,
         )
+        # What subscribers are told begins here: all before was told long ago.
+        page_news.begin(conn, page.id, self._now)

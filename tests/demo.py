@@ -88,6 +88,16 @@ class Demo:
 
         return eventually("somebody is told", look)
 
+    def letter(self, subject: str) -> str:
+        """Wait until a letter with this subject went out, and return it; news are gathered for half
+        a minute."""
+
+        def look() -> str | None:
+            letters = (path.read_text() for path in sorted(self.mail.glob("*.eml")))
+            return next((one for one in letters if f"Subject: {subject}\n" in one), None)
+
+        return eventually("a letter", look, seconds=60)
+
     def stop(self, number: int = signal.SIGINT) -> int:
         """Ask it to end, as Ctrl-C does, and return its exit status."""
         assert self.process is not None

@@ -46,6 +46,9 @@ def test_a_look_around(tmp_path: Path) -> None:
         assert incident["title"] == 'Newsletter sign-up is down: body contains "maintenance"'
         assert demo.told(incident["id"])
         assert list(demo.mail.glob("*.eml")), "the invitation went out by mail"
+        # So are those who read the status page, and of nothing older.
+        news = demo.letter("[Example Works Status] Outage of Newsletter")
+        assert "To: purchasing@customer.example" in news or "To: warehouse@" in news
         assert demo.stop() == 0
         assert "The demo has ended" in demo.text
 
