@@ -121,6 +121,8 @@ VIEWERS = [
     "/maintenance?part=list",
     "/status-pages",
     "/status-pages/{page}/preview",
+    "/reports",
+    "/agents",
     "/profile",
     "/profile/password",
     "/profile/addresses",

@@ -176,6 +176,8 @@ PICTURES: dict[str, tuple[Picture, ...]] = {
     "/settings/audit": _one("audit-log", "/settings/audit"),
     "/settings/retention": _one("retention", "/settings/retention"),
     "/settings/about": _one("about", "/settings/about"),
+    "/reports": _one("reports", "/reports"),
+    "/agents": _one("agents", "/agents"),
     "/clients": _one("clients-overview", "/clients"),
     "/switch": _one("switch", "/switch"),
     "/docs": _one("api-reference", "/docs", "stranger"),

@@ -1,0 +1,18 @@
+"""The place of agents on servers: how a server is watched today."""
+
+from __future__ import annotations
+
+from litestar import Response
+
+from netpulse.web.call import Call
+from netpulse.web.endpoint import VIEWER, page
+from netpulse.web.pages import render
+
+
+@page("GET", "/agents", access=VIEWER)
+async def look(call: Call) -> Response[bytes]:
+    """Show it."""
+    return await render.page(call, "agents.html")
+
+
+ROUTES = (look,)
