@@ -8,9 +8,16 @@ from __future__ import annotations
 import asyncio
 import threading
 from types import TracebackType
-from typing import Any
+from typing import Any, Protocol
 
 GRAIN = 0.025
+
+
+class Strikable(Protocol):
+    """What a deadline strikes."""
+
+    def strike(self) -> None:
+        """Called once when the moment has come; must not raise."""
 
 
 class Deadline:
@@ -35,7 +42,7 @@ class Deadline:
             raise RuntimeError("a deadline needs a task that it can cancel")
         self._task: asyncio.Task[Any] = task
         self._before = task.cancelling()
-        self._wheel = wheel = _wheel_of(loop)
+        self._wheel = wheel = wheel_of(loop)
         self._at = wheel.add(self, self._at)
         return self
 
@@ -57,16 +64,16 @@ class Deadline:
         self._task.cancel()
 
 
-class _Wheel:
+class Wheel:
     """The deadlines of one loop, by the grain they fall into; one timer for each grain."""
 
     __slots__ = ("_grains", "loop")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
-        self._grains: dict[float, set[Deadline]] = {}
+        self._grains: dict[float, set[Strikable]] = {}
 
-    def add(self, one: Deadline, at: float) -> float:
+    def add(self, one: Strikable, at: float) -> float:
         """Put a deadline into its grain, and return that."""
         # From its end on, so that nothing strikes before its moment.
         grain = (at // GRAIN + 1) * GRAIN
@@ -77,7 +84,7 @@ class _Wheel:
         due.add(one)
         return grain
 
-    def drop(self, one: Deadline, grain: float) -> None:
+    def drop(self, one: Strikable, grain: float) -> None:
         """Forget a deadline that was met. The grain's timer runs out by itself."""
         due = self._grains.get(grain)
         if due is not None:
@@ -92,14 +99,15 @@ class _Latest(threading.local):
     """The wheel of the loop that a thread ran last: nearly always the one that runs now. One that
     is replaced goes on turning for those who hold it."""
 
-    wheel: _Wheel | None = None
+    wheel: Wheel | None = None
 
 
 _latest = _Latest()
 
 
-def _wheel_of(loop: asyncio.AbstractEventLoop) -> _Wheel:
+def wheel_of(loop: asyncio.AbstractEventLoop) -> Wheel:
+    """Return the wheel of the running loop."""
     wheel = _latest.wheel
     if wheel is None or wheel.loop is not loop:
-        wheel = _latest.wheel = _Wheel(loop)
+        wheel = _latest.wheel = Wheel(loop)
     return wheel

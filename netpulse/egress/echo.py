@@ -14,7 +14,10 @@ from icmplib.exceptions import ICMPError  # type: ignore[import-untyped]  # the 
 TOKEN_BYTES = 16
 _PAYLOAD_BYTES = 56
 """What ping sends; some devices drop shorter ones."""
+PACKET_BYTES = 8 + _PAYLOAD_BYTES
 _HEADER = struct.Struct("!BBHHH")
+_START = struct.Struct("!BBH")
+_REST = struct.Struct(f"!HH{_PAYLOAD_BYTES}s")
 
 _REQUEST: dict[int, int] = {socket.AF_INET: 8, socket.AF_INET6: 128}
 _V4_ERRORS = frozenset({3, 11, 12})
@@ -61,14 +64,23 @@ class EchoTrouble(NamedTuple):
     """Where the request was going; None where the packet does not tell."""
 
 
-def request(family: int, ident: int, sequence: int, token: bytes) -> bytes:
-    """Return an echo request that carries `token`; over IPv6 the kernel sums it."""
-    payload = token.ljust(_PAYLOAD_BYTES, b"\0")
-    kind = _REQUEST[family]
-    packet = _HEADER.pack(kind, 0, 0, ident, sequence) + payload
-    if family == socket.AF_INET:
-        packet = _HEADER.pack(kind, 0, checksum(packet), ident, sequence) + payload
-    return packet
+def exchange(family: int, ident: int, sequence: int, token: bytes) -> tuple[bytes, bytes]:
+    """Return an echo request that carries `token`, and the reply to it.
+
+    Over IPv6 the kernel sums both; what the reply will be is left empty.
+    """
+    rest = _REST.pack(ident, sequence, token)
+    if family == socket.AF_INET6:
+        return _START.pack(_REQUEST[family], 0, 0) + rest, b""
+    # As `checksum` has it, once for both: the kind of a request is 8, in the upper byte, and that
+    # of a reply 0.
+    summed = int.from_bytes(rest, "big") % 0xFFFF
+    asked = (summed + (_REQUEST[family] << 8)) % 0xFFFF
+    replied = 0xFFFF - summed if summed or not any(rest) else 0
+    return (
+        _START.pack(_REQUEST[family], 0, 0xFFFF - asked if asked else 0) + rest,
+        _START.pack(0, 0, replied) + rest,
+    )
 
 
 def checksum(data: bytes) -> int:

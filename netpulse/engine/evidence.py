@@ -104,6 +104,16 @@ class Evidence:
             at = min(at, began + heard_after_ms(reading) / 1000)
         return Sighting(target=watched.monitor.id, sign=sign, where=where, began=began, at=at)
 
+    def answered(
+        self, watched: Watched, address: str, where: str | None, began: float, ms: float
+    ) -> Sighting:
+        """Return what a check says that was answered from `address`, of the network `where`, `ms`
+        milliseconds after it began."""
+        at = self._clock.monotonic()
+        if where is None or self.is_here(address):
+            return Sighting(watched.monitor.id, Sign.LOCAL, where, began, at)
+        return Sighting(watched.monitor.id, Sign.ALIVE, where, began, min(at, began + ms / 1000))
+
     def is_here(self, address: str) -> bool:
         """Tell whether an address never leaves this host."""
         if network_of(address) is None:

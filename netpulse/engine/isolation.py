@@ -137,6 +137,16 @@ class Isolation:
             self._note(sighting)
         return True
 
+    def hears(
+        self, watched: Watched, address: str, where: str | None, *, began: float, ms: float
+    ) -> bool:
+        """Do what `passes` does of a check whose target answered from `address`, of the network
+        `where`, `ms` milliseconds after it began."""
+        if self._held or self._record.since is not None:
+            return False
+        self._note(self.evidence.answered(watched, address, where, began, ms))
+        return True
+
     async def weigh(self, watched: Watched, measured: Measured) -> Measured:
         """Return what a check is worth: as measured, or inconclusive for our own network's sake.
 

@@ -58,7 +58,7 @@ class Measuring:
 
     def __init__(self, way: Callable[[Id], Egress], clock: Clock, lag: LoopLag) -> None:
         """Take what gives each organization its way out, the time, and our own lateness."""
-        self._way = way
+        self.way = way
         self._clock = clock
         self._lag = lag
         # One at a time: several Python-heavy threads would starve the loop.
@@ -86,33 +86,44 @@ class Measuring:
         reading = Reading()
         try:
             with Deadline(asyncio.get_running_loop().time() + deadline - mono + OVERRUN_SECONDS):
-                reading = await PROBES[type_of(spec)](spec, deadline, self._way(org_id))
-            now = clock.now()
+                reading = await PROBES[type_of(spec)](spec, deadline, self.way(org_id))
             if is_heavy(spec, reading):
                 own_lag_ms = self._lag.worst_since(mono)
                 async with self._heavy:
                     verdict = await asyncio.to_thread(
-                        judge, spec, reading, own_lag_ms=own_lag_ms, now=now
+                        judge, spec, reading, own_lag_ms=own_lag_ms, now=clock.now()
                     )
             else:
-                verdict = judge(spec, reading, now=now)
-                if verdict.result is not Result.UP or spec.invert:
-                    # How late we were ourselves is asked only where it may count.
-                    own_lag_ms = self._lag.worst_since(mono)
-                    verdict = judge(spec, reading, own_lag_ms=own_lag_ms, now=now)
+                verdict = self._judged(spec, reading, mono)
         except TimeoutError as error:
             own_lag_ms = self._lag.worst_since(mono)
             if own_lag_ms <= lag_limit_ms(spec.timeout_seconds):
-                return _broken(started_at, reading, error)
+                return broken(started_at, reading, error)
             late = f"our own process was late by {own_lag_ms / SECOND:.1f} s: not judged"
             reading = Reading(failure=Failure.OWN_LAG, error=late)
             verdict = judge(spec, reading, now=clock.now())
         except Exception as error:  # noqa: BLE001 - logged once per edge by `_note_internal`
-            return _broken(started_at, reading, error)
+            return broken(started_at, reading, error)
         return Measured(started_at=started_at, mono=mono, reading=reading, verdict=verdict)
 
+    def judged(
+        self, spec: MonitorSpec, reading: Reading, *, started_at: Millis, mono: float
+    ) -> Measured:
+        """Return what a probe measured that began at these moments, judged at once."""
+        verdict = self._judged(spec, reading, mono)
+        return Measured(started_at=started_at, mono=mono, reading=reading, verdict=verdict)
 
-def _broken(started_at: Millis, reading: Reading, error: Exception) -> Measured:
+    def _judged(self, spec: MonitorSpec, reading: Reading, mono: float) -> Verdict:
+        now = self._clock.now()
+        verdict = judge(spec, reading, now=now)
+        if verdict.result is not Result.UP or spec.invert:
+            # How late we were ourselves is asked only where it may count.
+            own_lag_ms = self._lag.worst_since(mono)
+            verdict = judge(spec, reading, own_lag_ms=own_lag_ms, now=now)
+        return verdict
+
+
+def broken(started_at: Millis, reading: Reading, error: Exception) -> Measured:
     """Return the outcome of a mistake of ours: no word about the target, which is never raised
     for what it does."""
     if isinstance(error, TimeoutError):

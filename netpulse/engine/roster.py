@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Iterator, Set
+from typing import Any, Protocol
 
 from msgspec.structs import replace
 
@@ -20,6 +21,16 @@ from netpulse.rules.schedule import phase_ms, vouched_until
 
 MOST_OWED = 20
 """Edges of one monitor that wait for the disk: those of 10,000 flapping monitors fit in memory."""
+
+
+class Underway(Protocol):
+    """A check under way, with a task of its own or without."""
+
+    def cancel(self) -> object:
+        """Drop it; nothing comes of it."""
+
+    def done(self) -> bool:
+        """Tell whether it is over."""
 
 
 class Watched:
@@ -40,6 +51,7 @@ class Watched:
         "owed",
         "own_failure",
         "phase",
+        "plan",
         "probing",
         "retries",
         "silent_from",
@@ -64,7 +76,9 @@ class Watched:
         """The one that was seen last."""
         self.lock = asyncio.Lock()
         """Held while an edge is written, so that the edges of one monitor keep their order."""
-        self.task: asyncio.Task[None] | None = None
+        self.plan: Any = None
+        """What `lone.LonePings` found out about it once."""
+        self.task: Underway | None = None
         self.probing = False
         """The task measures still: it can be cancelled without losing an edge."""
         self.gone = False

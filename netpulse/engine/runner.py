@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from functools import partial
 from typing import Any
 
@@ -20,7 +20,8 @@ from netpulse.engine.due import Due
 from netpulse.engine.figures import Figures
 from netpulse.engine.isolation import Isolation
 from netpulse.engine.live import Hub
-from netpulse.engine.measuring import Measuring
+from netpulse.engine.lone import LonePings
+from netpulse.engine.measuring import Measured, Measuring
 from netpulse.engine.roster import Roster, Watched
 from netpulse.engine.scheduler import Scheduler
 from netpulse.engine.thresholds import Thresholds
@@ -94,6 +95,16 @@ class Runner:
         self.dependencies = Dependencies(
             db=db, clock=clock, scheduler=scheduler, roster=roster, on_notices=on_notices
         )
+        self._lone = LonePings(
+            way=measuring.way,
+            clock=clock,
+            measuring=measuring,
+            isolation=isolation,
+            lags=figures.lags,
+            confirms=self._confirms,
+            conclude=self._conclude,
+            done=scheduler.done,
+        )
         self._tasks: set[asyncio.Task[None]] = set()
         self.trouble: StorageTrouble | None = None
         """Why the last edge could not be written; None once one was."""
@@ -106,7 +117,11 @@ class Runner:
         if watched is None or watched.paused:
             self._scheduler.done(due)
             return
-        task = asyncio.get_running_loop().create_task(self._run(watched, due))
+        if not self._lone.begin(watched, due):
+            self._go(watched, due, self._run(watched, due))
+
+    def _go(self, watched: Watched, due: Due, check: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(check)
         watched.task = task
         watched.probing = True
         self._tasks.add(task)
@@ -128,6 +143,14 @@ class Runner:
         measured = await self._measuring.measure(
             monitor.org_id, monitor.spec, damage=monitor.damage
         )
+        await self._weigh(watched, due, measured)
+
+    def _conclude(self, watched: Watched, due: Due, measured: Measured) -> None:
+        """Go on, in a task, with a check that was measured without one."""
+        self._go(watched, due, self._weigh(watched, due, measured))
+
+    async def _weigh(self, watched: Watched, due: Due, measured: Measured) -> None:
+        """Tell what a measured check is worth, and take it."""
         if measured.reading.certificate is not None:
             watched.certificate = measured.reading.certificate
         if measured.error is not None or watched.internal:

@@ -10,12 +10,14 @@ import time
 from collections.abc import Sequence
 
 from netpulse.egress.connect import Egress
-from netpulse.egress.icmp import Pinged
-from netpulse.egress.resolver import Address
+from netpulse.egress.icmp import Pinged, result_of
+from netpulse.egress.icmp_line import Lone
+from netpulse.egress.resolver import Address, literal
 from netpulse.egress.trouble import DialError
 from netpulse.model.check import OWN_FAILURES, Failure, Reading, Timings, round_latency
 from netpulse.model.monitor import IcmpSpec
 from netpulse.rules import targets
+from netpulse.rules.addresses import refusal
 
 GAP = 0.2
 """Seconds between two packets, where the deadline leaves room."""
@@ -36,18 +38,46 @@ async def probe(spec: IcmpSpec, deadline: float, egress: Egress) -> Reading:
         addresses = tuple([each.text for each in unmapped])
         pinged = await _ping(spec, _candidates(unmapped), egress, deadline)
     except DialError as error:
-        sentence = error.message
-        if error.failure is Failure.TIMEOUT:
-            sentence = f"no answer within {spec.timeout_seconds:g} s: looking up {spec.target}"
-        return Reading(
-            timings=Timings(dns_ms=dns_ms),
-            failure=error.failure,
-            detail=error.detail,
-            error=sentence,
-            address=error.address,
-            addresses=addresses,
-        )
+        return _failed(error, spec, dns_ms, addresses)
     return _reading(pinged, dns_ms, addresses)
+
+
+def lone_address(spec: IcmpSpec, egress: Egress) -> Address | None:
+    """Return where a check goes that is one ping to one address, and may go; None where it is more
+    than that, or has to be refused in words: `probe` does that."""
+    if spec.packets != 1:
+        return None
+    try:
+        itself = literal(targets.ping_host(spec.target))
+    except ValueError:
+        return None
+    if itself is None or refusal(itself.text, 0, egress.policy) is not None:
+        return None
+    return _unmapped(itself)
+
+
+def reading_of(lone: Lone, spec: IcmpSpec) -> Reading:
+    """Return what `probe` would have measured, of one ping to `lone_address` that has ended."""
+    try:
+        return _reading(result_of(lone), 0.0, (lone.address,))
+    except DialError as error:
+        return _failed(error, spec, 0.0, (lone.address,))
+
+
+def _failed(
+    error: DialError, spec: IcmpSpec, dns_ms: float | None, addresses: tuple[str, ...]
+) -> Reading:
+    sentence = error.message
+    if error.failure is Failure.TIMEOUT:
+        sentence = f"no answer within {spec.timeout_seconds:g} s: looking up {spec.target}"
+    return Reading(
+        timings=Timings(dns_ms=dns_ms),
+        failure=error.failure,
+        detail=error.detail,
+        error=sentence,
+        address=error.address,
+        addresses=addresses,
+    )
 
 
 def _candidates(found: Sequence[Address]) -> Sequence[Address]:

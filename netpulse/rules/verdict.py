@@ -6,11 +6,12 @@ Without regard to the past: confirmations are counted in rules.incidents.
 from __future__ import annotations
 
 import json
+import math
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from netpulse.model.check import OWN_FAILURES, Failure, Reading, Result, Verdict
+from netpulse.model.check import OWN_FAILURES, Failure, Reading, Result, Timings, Verdict
 from netpulse.model.monitor import (
     CommonSpec,
     DnsSpec,
@@ -59,6 +60,16 @@ def judge(spec: MonitorSpec, reading: Reading, *, own_lag_ms: float = 0, now: Mi
             f"our own process was late by {late:.1f} s: not judged",
         )
     return _inverted(verdict) if spec.invert else verdict
+
+
+def good_ping_within(spec: IcmpSpec) -> float | None:
+    """Return within how many milliseconds one ping, the only one, has to come back for `judge` to
+    say "up" of it; None where it says something else however fast that was."""
+    timings = Timings(dns_ms=0.0, total_ms=0.0)
+    fastest = Reading(timings=timings, address="", packets_sent=1, packets_received=1)
+    if judge(spec, fastest, now=0) is not _UP:
+        return None
+    return math.inf if spec.degraded_after_ms is None else spec.degraded_after_ms
 
 
 def is_heavy(spec: MonitorSpec, reading: Reading) -> bool:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import uvloop
 
-from netpulse.egress import echo, icmp, icmp_socket
+from netpulse.egress import echo, icmp, icmp_line, icmp_socket
 from netpulse.egress.connect import Egress
 from netpulse.egress.resolver import Address
 from netpulse.egress.trouble import DialError
@@ -101,7 +101,7 @@ async def test_two_thousand_at_once_lose_nothing(egress: Egress) -> None:
 async def test_replies_that_we_could_not_read_are_our_own_trouble(
     monkeypatch: pytest.MonkeyPatch, egress: Egress
 ) -> None:
-    monkeypatch.setattr(icmp, "_READ_AFTER", 1_000_000)
+    monkeypatch.setattr(icmp_line, "READ_AFTER", 1_000_000)
     await check(egress, "127.0.0.1", "icmp", packets=1)
     egress.pinger._lines[socket.AF_INET]._sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     jobs = [check(egress, "127.0.0.1", "icmp", packets=2, timeout_seconds=1) for _ in range(200)]
@@ -146,10 +146,10 @@ class TestOnlyTheRightReplyCounts:
 
     @pings
     async def test_all(self) -> None:
-        line = icmp._Line(socket.AF_INET)
+        line = icmp_line.Line(socket.AF_INET)
         loop = asyncio.get_running_loop()
         ident, sequence = line.fresh()
-        one = line.prepare(ident, sequence, "192.0.2.9", icmp._Round(loop))
+        one = line.prepare(ident, sequence, "192.0.2.9", icmp_line.Round(loop))
         one.sent_at = 1.0
         good = echo.EchoReply(*one.key, one.token + bytes(40))
         line._reply(good, "192.0.2.8", 2.0, 0.0)  # somebody else's
@@ -163,7 +163,7 @@ class TestOnlyTheRightReplyCounts:
         assert one.came == pytest.approx(200.0)
         line._reply(good, "192.0.2.9", 3.0, 0.0)  # a duplicate
         assert one.came == pytest.approx(200.0)
-        late = line.prepare(ident, sequence, "192.0.2.9", icmp._Round(loop))
+        late = line.prepare(ident, sequence, "192.0.2.9", icmp_line.Round(loop))
         line.forget(late)
         line._reply(echo.EchoReply(*late.key, late.token), "192.0.2.9", 9.0, 0.0)
         assert late.came is None
@@ -171,8 +171,8 @@ class TestOnlyTheRightReplyCounts:
 
     @pings
     async def test_every_probe_has_its_own_identifier(self) -> None:
-        line = icmp._Line(socket.AF_INET)
-        whose = icmp._Round(asyncio.get_running_loop())
+        line = icmp_line.Line(socket.AF_INET)
+        whose = icmp_line.Round(asyncio.get_running_loop())
         keys = {line.prepare(*line.fresh(), "192.0.2.9", whose).key for _ in range(1000)}
         assert len(keys) == 1000
         line.close()
@@ -292,9 +292,9 @@ async def test_an_old_datagram_socket_is_replaced(monkeypatch: pytest.MonkeyPatc
         pytest.skip("no ICMP socket is permitted here: run as root")
     pinger = icmp.Pinger()
     first = pinger._line(socket.AF_INET)
-    monkeypatch.setattr(icmp._Line, "is_worn", property(lambda self: self is first))
+    monkeypatch.setattr(icmp_line.Line, "is_worn", property(lambda self: self is first))
     loop = asyncio.get_running_loop()
-    whose = icmp._Round(loop)
+    whose = icmp_line.Round(loop)
     one = first.prepare(*first.fresh(), "127.0.0.1", whose)
     assert first.send(one)
     assert pinger._line(socket.AF_INET) is not first
