@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from netpulse.egress.connect import Egress
+from netpulse.egress.icmp_line import Lone
 from netpulse.model.check import Reading, Verdict
-from netpulse.model.monitor import TYPES, type_of
-from netpulse.probes import PROBES
+from netpulse.model.monitor import TYPES, IcmpSpec, type_of
+from netpulse.probes import PROBES, icmp
 from netpulse.rules.verdict import judge
 
 
@@ -44,5 +45,20 @@ async def check(
     began = time.perf_counter()
     deadline = loop.time() + (spec.timeout_seconds if seconds is None else seconds)
     reading = await PROBES[type_of(spec)](spec, deadline, egress)
+    took = time.perf_counter() - began
+    return Seen(reading, judge(spec, reading, now=int(time.time() * 1000)), took)
+
+
+async def ping_alone(egress: Egress, target: str, seconds: float, **fields: Any) -> Seen | None:
+    """Ping `target` once without a task, and judge; None where that is left to the probe."""
+    spec = IcmpSpec(name="test", target=target, **(fields | {"packets": 1}))
+    address = icmp.lone_address(spec, egress)
+    if address is None:
+        return None
+    ended: asyncio.Future[Lone] = asyncio.get_running_loop().create_future()
+    began = time.perf_counter()
+    if egress.pinger.ask(address, seconds=seconds, told=ended.set_result) is None:
+        return None
+    reading = icmp.reading_of(await ended, spec)
     took = time.perf_counter() - began
     return Seen(reading, judge(spec, reading, now=int(time.time() * 1000)), took)

@@ -208,7 +208,8 @@ class Line:
         key = self._free(*self.fresh())
         token = entropy.fresh(echo.TOKEN_BYTES)
         one = self.waiting[key] = Lone(self, key, token, address, told)
-        one.wait(self._loop.time() + seconds)
+        # The loop's own time is that of its last waking; it is the same clock.
+        one.wait(time.monotonic() + seconds)
         try:
             if self.send(one):
                 return one

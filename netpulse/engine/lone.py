@@ -97,7 +97,7 @@ class LonePings:
     def begin(self, watched: Watched, due: Due) -> bool:
         """Begin the check that is due, and return True, if it is one of these and can begin."""
         way = self._way(watched.monitor.org_id)
-        made: Plan | None = watched.plan
+        made = watched.plan
         if made is None or made.way is not way:
             made = watched.plan = plan(watched, way)
         if made.spec is None:
@@ -105,13 +105,23 @@ class LonePings:
         clock = self._clock
         check = _Check(self, watched, due, made, clock.now(), clock.monotonic())
         watched.task, watched.probing = check, True
-        lone = way.pinger.ask(made.address, seconds=made.spec.timeout_seconds, told=check.ended)
+        lone = self._asked(made, check)
         if lone is None:
             watched.task, watched.probing = None, False
             return False
         check.lone = lone
         self._lags.add(check.mono - due.mono)
         return True
+
+    @staticmethod
+    def _asked(made: Plan, check: _Check) -> Lone | None:
+        assert made.spec is not None
+        try:
+            return made.way.pinger.ask(
+                made.address, seconds=made.spec.timeout_seconds, told=check.ended
+            )
+        except Exception:  # noqa: BLE001 - the probe meets the same, and what it says is logged
+            return None
 
     def ended(self, check: _Check, lone: Lone) -> None:
         """Take what came of a ping."""
@@ -186,6 +196,8 @@ class _Check:
         self.owner.done(self.due)
 
     def ended(self, lone: Lone) -> None:
+        if self.done():
+            return
         try:
             self.owner.ended(self, lone)
         except Exception as error:  # noqa: BLE001 - logged once per edge, by the runner

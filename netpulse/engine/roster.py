@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Iterator, Set
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from msgspec.structs import replace
 
@@ -18,6 +18,9 @@ from netpulse.model.time import SECOND, Millis
 from netpulse.model.watch import Flip, Status, Watch
 from netpulse.rules import push
 from netpulse.rules.schedule import phase_ms, vouched_until
+
+if TYPE_CHECKING:
+    from netpulse.engine.lone import Plan
 
 MOST_OWED = 20
 """Edges of one monitor that wait for the disk: those of 10,000 flapping monitors fit in memory."""
@@ -76,8 +79,8 @@ class Watched:
         """The one that was seen last."""
         self.lock = asyncio.Lock()
         """Held while an edge is written, so that the edges of one monitor keep their order."""
-        self.plan: Any = None
-        """What `lone.LonePings` found out about it once."""
+        self.plan: Plan | None = None
+        """What is known of its checks beforehand; `LonePings` sets it."""
         self.task: Underway | None = None
         self.probing = False
         """The task measures still: it can be cancelled without losing an edge."""

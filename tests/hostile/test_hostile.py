@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ssl
 from collections.abc import AsyncIterator, Iterable
 
@@ -15,7 +16,7 @@ from netpulse.probes import secure, usual
 from tests.hostile import dns, document, http, icmp, tls
 from tests.hostile.rows import Chapter, Place, Row
 from tests.hostile.table import CHAPTERS, ROWS
-from tests.probing import Seen, check
+from tests.probing import Seen, check, ping_alone
 
 
 @pytest.fixture
@@ -101,6 +102,47 @@ async def test_pings_over_a_raw_socket(egress: Egress, row: Row) -> None:
         pytest.skip(reason)
     async with row.up() as place, icmp.raw_only():
         hold(row, place, await see(row, place, egress))
+
+
+BY_PROBE = {
+    "this host lets nobody ping",
+    "this host has no IPv6 route",
+    "multicast",
+    "cloud metadata",
+    "link-local",
+}
+"""What is not even sent, or cannot be: a ping without a task leaves that to the probe."""
+ONCE = [
+    row
+    for row in FAR
+    # One ping of those that are answered differently would only be the first of them.
+    if not row.name.startswith(("loses", "unreachable once"))
+    and row.name != "nobody has the address"
+]
+
+
+@pytest.mark.parametrize("raw", [False, True], ids=["datagram", "raw"])
+@pytest.mark.parametrize("row", ONCE, ids=[row.name for row in ONCE])
+async def test_one_ping_is_judged_alike_without_a_task(egress: Egress, row: Row, raw: bool) -> None:
+    """As the engine does it where a check is no more than that."""
+    if reason := row.missing():
+        pytest.skip(reason)
+    fields = {**row.fields, "packets": 1}
+    async with row.up() as place, icmp.raw_only() if raw else contextlib.nullcontext():
+        alone, tasked = await asyncio.gather(
+            ping_alone(egress, place.target, 0.4, **fields),
+            check(egress, place.target, "icmp", 0.4, **fields),
+        )
+    if row.name in BY_PROBE:
+        assert alone is None
+    else:
+        assert alone is not None
+        assert alone.verdict == tasked.verdict
+        assert (alone.said, alone.verdict.detail) == (row.said, row.detail)
+        assert alone.reading.address == tasked.reading.address
+        assert alone.reading.addresses == tasked.reading.addresses
+        assert alone.reading.loss_percent == tasked.reading.loss_percent
+        assert alone.seconds < 0.7
 
 
 def test_verdicts_are_the_same_on_uvloop() -> None:

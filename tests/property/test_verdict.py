@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from netpulse.model.check import Failure, Reading, Result, Timings
-from netpulse.model.monitor import HttpsSpec, MonitorSpec, TcpSpec
+from netpulse.model.monitor import HttpsSpec, IcmpSpec, MonitorSpec, TcpSpec
 from netpulse.rules.documents import DocumentError, PathError, first
-from netpulse.rules.verdict import is_heavy, judge
+from netpulse.rules.verdict import good_ping_within, is_heavy, judge
 
 NOW = 1_735_732_920_000
 
@@ -78,3 +78,31 @@ def test_any_expression_is_refused_or_evaluated(expression: str, body: bytes) ->
     except (PathError, DocumentError) as trouble:
         said = str(trouble)
     assert said
+
+
+@given(
+    st.builds(
+        IcmpSpec,
+        name=st.just("host"),
+        target=st.just("192.0.2.7"),
+        packets=st.just(1),
+        invert=st.booleans(),
+        degraded_after_ms=st.one_of(st.none(), st.integers(1, 5_000)),
+        max_loss_percent=st.integers(1, 100),
+        degraded_loss_percent=st.integers(1, 100),
+    ),
+    st.floats(0, 10_000),
+    st.floats(0, 1e5),
+)
+def test_what_is_known_of_a_ping_beforehand_is_its_verdict(
+    spec: IcmpSpec, took: float, lag: float
+) -> None:
+    reading = Reading(
+        timings=Timings(dns_ms=0.0, total_ms=took),
+        address="192.0.2.7",
+        packets_sent=1,
+        packets_received=1,
+    )
+    within = good_ping_within(spec)
+    good = judge(spec, reading, own_lag_ms=lag, now=NOW).result is Result.UP
+    assert good is (within is not None and took <= within)
