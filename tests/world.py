@@ -14,7 +14,9 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
+from typing import Any
 
+from netpulse.egress.attempt import Attempt
 from netpulse.egress.connect import Dialled, Egress
 from netpulse.egress.resolver import Address
 from netpulse.egress.routes import Way
@@ -50,6 +52,9 @@ class World(Egress):
         self.dialled: list[str] = []
         self.server = HttpServer({"*": answer(200, body=b"ok"), "/500": answer(500)})
 
+    def at_once(self, *_: Any, **__: Any) -> None:
+        """Nothing stands at once here: all goes by `dial`."""
+
     async def dial(
         self,
         host: str,
@@ -60,6 +65,7 @@ class World(Egress):
         deadline: float,
         trace: Trace | None = None,
         guarded: bool = False,
+        begun: Attempt | None = None,
     ) -> Dialled:
         """Go where the world says."""
         trace = trace if trace is not None else Trace()

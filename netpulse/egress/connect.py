@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import errno
 import importlib
-import os
 import socket
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
 from netpulse.egress.answer import Answer
+from netpulse.egress.attempt import Attempt
 from netpulse.egress.resolver import Address, Resolver, literal
 from netpulse.egress.trace import Trace
 from netpulse.egress.trouble import DialError, from_connect, from_local
@@ -29,7 +28,7 @@ __all__ = ["DialError", "Dialled", "Egress"]
 HEAD_START = 0.25
 """Seconds an address has before the next one is tried beside it (RFC 8305)."""
 MOST_ADDRESSES = 6
-_NOT_YET = frozenset({errno.EINPROGRESS, errno.EALREADY})
+_DATAGRAM = socket.SOCK_DGRAM | socket.SOCK_NONBLOCK
 
 FAMILIES: dict[int | None, int] = {None: socket.AF_UNSPEC, 4: socket.AF_INET, 6: socket.AF_INET6}
 
@@ -41,7 +40,7 @@ _TELLING = (Failure.REFUSED, Failure.RESET, Failure.UNREACHABLE, Failure.TIMEOUT
 class Dialled(Struct, frozen=True):
     """A connected, non-blocking socket, and what it took. The caller closes it."""
 
-    sock: socket.socket
+    sock: socket.SocketType
     address: str
     family: int
     dns_ms: float
@@ -73,6 +72,34 @@ class Egress:
         view._parent = self._parent or self
         return view
 
+    def at_once(
+        self,
+        host: str,
+        port: int,
+        *,
+        family: int | None = None,
+        policy: AddressPolicy | None = None,
+        trace: Trace,
+    ) -> Attempt | None:
+        """Begin to connect where nothing has to be waited for before: the address is known, and
+        there is one. None where it is not so; `dial` goes on with either.
+
+        Raises:
+            DialError: as for `dial`.
+        """
+        trace.phase, trace.port, trace.addresses = "dns", port, ()
+        found = self.resolver.known(host, FAMILIES[family])
+        if found is None or len(found) > 1:
+            return None
+        (address,) = found
+        why = refusal(address.text, port, policy or self.policy)
+        if why is not None:
+            raise DialError(Failure.BLOCKED, None, why, address=address.text)
+        trace.resolved(0.0)
+        trace.address = address.text
+        trace.addresses = (address.text,)
+        return Attempt(address, port)
+
     async def dial(
         self,
         host: str,
@@ -83,26 +110,31 @@ class Egress:
         deadline: float,
         trace: Trace | None = None,
         guarded: bool = False,
+        begun: Attempt | None = None,
     ) -> Dialled:
         """Connect to `host` (an ASCII name or an address without brackets) and `port`.
 
         `family` is 4, 6, or None for whichever answers first (RFC 8305); a demanded family never
         falls back. `deadline` is a moment of the loop's clock; `guarded`: the caller has a timer
-        for it already, and a second one would only cost. Each address is held against the
-        policy when it is dialled, so a name cannot lead where an address may not.
+        for it already, and a second one would only cost. `begun` is what `at_once` gave. Each
+        address is held against the policy when it is dialled, so a name cannot lead where an
+        address may not.
 
         Raises:
             DialError: with the failure, its refinement and a sentence; `timeout` when the
                 deadline strikes.
         """
         trace = trace if trace is not None else Trace()
-        trace.phase, trace.port, trace.addresses = "dns", port, ()
         way = policy or self.policy
+        if begun is None:
+            begun = self.at_once(host, port, family=family, policy=way, trace=trace)
+        if begun is not None and begun.stands:
+            return _dialled(begun, 0.0, begun.connect_ms, trace)
         if guarded:
-            return await self._dial(host, port, family, way, deadline, trace)
+            return await self._dial(host, port, family, way, deadline, trace, begun)
         try:
             async with asyncio.timeout_at(deadline):
-                return await self._dial(host, port, family, way, deadline, trace)
+                return await self._dial(host, port, family, way, deadline, trace, begun)
         except TimeoutError:
             where = trace.address or host
             raise DialError(
@@ -120,7 +152,11 @@ class Egress:
         policy: AddressPolicy,
         deadline: float,
         trace: Trace,
+        begun: Attempt | None,
     ) -> Dialled:
+        if begun is not None:
+            await begun.standing()
+            return _dialled(begun, 0.0, begun.connect_ms, trace)
         began = time.perf_counter()
         found = await self.resolver.addresses(host, FAMILIES[family], deadline)
         dns_ms = (time.perf_counter() - began) * 1000
@@ -130,16 +166,13 @@ class Egress:
         trace.addresses = tuple([each.text for each in allowed])
         began = time.perf_counter()
         try:
-            sock, address = await _first(allowed, port, trace)
+            first = await _first(allowed, port, trace)
         except DialError:
             if len(allowed) < len(found):
                 # The name leads where it may not, too: that is what has to be mended.
                 self._allowed([one for one in found if one not in allowed], port, policy)
             raise
-        connect_ms = (time.perf_counter() - began) * 1000
-        trace.address = address.text
-        trace.connected(connect_ms)
-        return Dialled(sock, address.text, address.family, dns_ms, connect_ms)
+        return _dialled(first, dns_ms, (time.perf_counter() - began) * 1000, trace)
 
     async def resolve(self, host: str, port: int, *, deadline: float) -> tuple[Address, ...]:
         """Return the addresses of `host` that may be dialled, best first; `port` 0 where the
@@ -170,7 +203,7 @@ class Egress:
             root._pinger = Pinger()
         return root._pinger
 
-    def datagram(self, address: Address, port: int, *, ours: bool = False) -> socket.socket:
+    def datagram(self, address: Address, port: int, *, ours: bool = False) -> socket.SocketType:
         """Return a UDP socket, with a random port of ours, that speaks with `address` alone.
 
         `ours`: an address of this host's own configuration, which the policy is not about.
@@ -181,11 +214,10 @@ class Egress:
         if not ours:
             self._allowed((address,), port, self.policy)
         try:
-            sock = socket.socket(address.family, socket.SOCK_DGRAM)
+            sock = socket.SocketType(address.family, _DATAGRAM)
         except OSError as error:
             raise from_local(error) from None
         try:
-            sock.setblocking(False)
             sock.connect((address.text, port))
         except OSError as error:
             sock.close()
@@ -194,7 +226,7 @@ class Egress:
 
     async def stream(
         self, address: Address, port: int, *, ours: bool = False, deadline: float
-    ) -> socket.socket:
+    ) -> socket.SocketType:
         """Return a TCP connection to one address; `ours` as for `datagram`.
 
         Raises:
@@ -204,13 +236,13 @@ class Egress:
             self._allowed((address,), port, self.policy)
         try:
             async with asyncio.timeout_at(deadline):
-                return await _connect(address, port)
+                return (await _connect(address, port)).sock
         except TimeoutError:
             raise DialError(
                 Failure.TIMEOUT, "connect", "no answer in time", address=address.text
             ) from None
 
-    async def redial(self, dialled: Dialled, port: int, *, deadline: float) -> socket.socket:
+    async def redial(self, dialled: Dialled, port: int, *, deadline: float) -> socket.SocketType:
         """Connect once more to the very address of `dialled`.
 
         Raises:
@@ -220,7 +252,7 @@ class Egress:
         self._allowed((again,), port, self.policy)
         try:
             async with asyncio.timeout_at(deadline):
-                return await _connect(again, port)
+                return (await _connect(again, port)).sock
         except TimeoutError:
             raise DialError(
                 Failure.TIMEOUT, "connect", "no answer in time", address=dialled.address
@@ -286,15 +318,13 @@ class Egress:
         return allowed
 
 
-async def _first(
-    addresses: Sequence[Address], port: int, trace: Trace
-) -> tuple[socket.socket, Address]:
+async def _first(addresses: Sequence[Address], port: int, trace: Trace) -> Attempt:
     """Return the first connection that stands, trying the addresses one beside the other."""
     if len(addresses) == 1:
         trace.address = addresses[0].text
-        return await _connect(addresses[0], port), addresses[0]
+        return await _connect(addresses[0], port)
     waiting = _interleaved(addresses)[:MOST_ADDRESSES]
-    running: dict[asyncio.Task[socket.socket], Address] = {}
+    running: set[asyncio.Task[Attempt]] = set()
     failures: list[DialError] = []
     loop = asyncio.get_running_loop()
     try:
@@ -302,19 +332,17 @@ async def _first(
             if waiting:
                 address = waiting.pop(0)
                 trace.address = address.text
-                running[loop.create_task(_connect(address, port))] = address
+                running.add(loop.create_task(_connect(address, port)))
             done, _ = await asyncio.wait(
                 running,
                 timeout=HEAD_START if waiting else None,
                 return_when=asyncio.FIRST_COMPLETED,
             )
             for task in done:
-                address = running[task]
+                running.discard(task)
                 error = task.exception()
                 if error is None:
-                    del running[task]
-                    return task.result(), address
-                del running[task]
+                    return task.result()
                 if not isinstance(error, DialError):
                     raise error
                 failures.append(error)
@@ -323,12 +351,12 @@ async def _first(
         await _abandon(running)
 
 
-async def _abandon(running: Mapping[asyncio.Task[socket.socket], Address]) -> None:
+async def _abandon(running: Collection[asyncio.Task[Attempt]]) -> None:
     for task in running:
         task.cancel()
     for result in await asyncio.gather(*running, return_exceptions=True):
-        if isinstance(result, socket.socket):
-            result.close()
+        if isinstance(result, Attempt):
+            result.sock.close()
 
 
 def _interleaved(addresses: Sequence[Address]) -> list[Address]:
@@ -350,43 +378,14 @@ def _most_telling(failures: Sequence[DialError]) -> DialError:
     return next((each for each in failures if each.failure in OWN_FAILURES), failures[0])
 
 
-async def _connect(address: Address, port: int) -> socket.socket:
-    try:
-        sock = socket.socket(address.family, socket.SOCK_STREAM)
-    except OSError as error:
-        raise from_local(error) from None
-    try:
-        sock.setblocking(False)
-        # By ourselves: the loop's own sock_connect costs as much as all the rest of a connection.
-        number = sock.connect_ex((address.text, port))
-        if number == errno.EINPROGRESS:
-            # A second look, which is nothing beside waiting: on this host and on a fast network
-            # it stands by now.
-            number = sock.connect_ex((address.text, port))
-        if number in _NOT_YET:
-            await _writable(sock.fileno())
-            number = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-        if number:
-            raise OSError(number, os.strerror(number))
-    except OSError as error:
-        sock.close()
-        raise from_connect(error, address.family, address.text, port) from None
-    except BaseException:
-        sock.close()
-        raise
-    return sock
+async def _connect(address: Address, port: int) -> Attempt:
+    attempt = Attempt(address, port)
+    await attempt.standing()
+    return attempt
 
 
-async def _writable(descriptor: int) -> None:
-    loop = asyncio.get_running_loop()
-    waiter: asyncio.Future[None] = loop.create_future()
-    loop.add_writer(descriptor, _wake, waiter)
-    try:
-        await waiter
-    finally:
-        loop.remove_writer(descriptor)
-
-
-def _wake(waiter: asyncio.Future[None]) -> None:
-    if not waiter.done():
-        waiter.set_result(None)
+def _dialled(attempt: Attempt, dns_ms: float, connect_ms: float, trace: Trace) -> Dialled:
+    address = attempt.address
+    trace.address = address.text
+    trace.connected(connect_ms)
+    return Dialled(attempt.sock, address.text, address.family, dns_ms, connect_ms)

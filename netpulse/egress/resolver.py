@@ -80,6 +80,20 @@ class Resolver:
         self._heard_at = float("-inf")
         """When a name server last said anything, on the loop's clock."""
 
+    def known(self, host: str, family: int) -> tuple[Address, ...] | None:
+        """Return what `addresses` would without asking anybody; None where it would ask.
+
+        Raises:
+            DialError: `host` is an address of another family.
+        """
+        itself = literal(host)
+        if itself is not None:
+            if family not in {socket.AF_UNSPEC, itself.family}:
+                raise _no_such_family(host, family)
+            return (itself,)
+        kept = self._kept.get((host.lower(), family))
+        return kept.addresses if kept is not None and _now() < kept.fresh_until else None
+
     async def addresses(self, host: str, family: int, deadline: float) -> tuple[Address, ...]:
         """Return the addresses of `host` (ASCII, or an address itself), best first.
 
@@ -89,16 +103,12 @@ class Resolver:
             DialError: `dns` with nxdomain, no_data, servfail, refused, timeout …; `own_network`
                 when none of our name servers answers and no recent answer is kept.
         """
-        itself = literal(host)
-        if itself is not None:
-            if family not in {socket.AF_UNSPEC, itself.family}:
-                raise _no_such_family(host, family)
-            return (itself,)
+        known = self.known(host, family)
+        if known is not None:
+            return known
         key = (host.lower(), family)
-        started = asyncio.get_running_loop().time()
+        started = _now()
         kept = self._kept.get(key)
-        if kept is not None and started < kept.fresh_until:
-            return kept.addresses
         stale = kept.addresses if kept is not None and started < kept.usable_until else None
         question = self._ask(key)
         budget = max(0.0, deadline - started)

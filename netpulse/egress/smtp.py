@@ -49,14 +49,16 @@ async def hand_over(
     security = security_of(server)
     context = None if security == "none" else await CONTEXTS.get(tls or TlsOptions())
     dialled = await egress.dial(host, server.port, deadline=deadline)
+    sock = socket.socket(fileno=dialled.sock.detach())
+    sock.setblocking(False)
     client = aiosmtplib.SMTP(
         hostname=host,
         port=None,
-        sock=dialled.sock,
+        sock=sock,
         use_tls=security == "tls",
         start_tls=False,
         tls_context=context,
-        local_hostname=_own_name(dialled.sock),
+        local_hostname=_own_name(sock),
         timeout=None,  # the deadline below is for all of it
     )
     try:
@@ -92,7 +94,7 @@ async def hand_over(
         ) from None
     finally:
         client.close()
-        dialled.sock.close()
+        sock.close()
     return handed
 
 

@@ -71,13 +71,10 @@ class Trace:
         """Return everything noted, rounded for storing, with the wall time of the whole."""
         ended = time.perf_counter() if self._ended is None else self._ended
         return Timings(
-            dns_ms=_rounded(self.dns_ms),
-            connect_ms=_rounded(self.connect_ms),
-            tls_ms=_rounded(self.tls_ms),
-            first_byte_ms=_rounded(self.first_byte_ms),
+            # Neither None nor nothing has to be rounded.
+            dns_ms=self.dns_ms and round_latency(self.dns_ms),
+            connect_ms=self.connect_ms and round_latency(self.connect_ms),
+            tls_ms=self.tls_ms and round_latency(self.tls_ms),
+            first_byte_ms=self.first_byte_ms and round_latency(self.first_byte_ms),
             total_ms=round_latency((ended - self._began) * 1000),
         )
-
-
-def _rounded(milliseconds: float | None) -> float | None:
-    return None if milliseconds is None else round_latency(milliseconds)

@@ -16,6 +16,7 @@ from netpulse.egress.trouble import DialError, broken, from_connect, shown_endpo
 from netpulse.model.check import OWN_FAILURES, Failure
 from netpulse.probes import messages, usual
 from netpulse.probes.messages import Malformed, Question
+from netpulse.probes.plain import PlainWire
 from netpulse.rules.targets import Endpoint
 
 ROUNDS = 3
@@ -49,7 +50,7 @@ class _Line:
 
     __slots__ = ("_arrived", "_loop", "_waiter", "sock", "strays")
 
-    def __init__(self, sock: socket.socket) -> None:
+    def __init__(self, sock: socket.SocketType) -> None:
         self.sock = sock
         self.strays = 0
         self._loop = asyncio.get_running_loop()
@@ -236,9 +237,10 @@ async def _over_tcp(
         raise DialError(
             Failure.DNS, "truncated", f"{begin}it gives none: {error.message}", address=server.host
         ) from None
+    line = PlainWire(sock)
     try:
         async with asyncio.timeout_at(deadline):
-            whole = await _talk(sock, wire)
+            whole = await _talk(line, wire)
     except TimeoutError:
         raise DialError(
             Failure.TIMEOUT, "dns", f"{begin}it did not end in time", address=server.host
@@ -249,7 +251,7 @@ async def _over_tcp(
             Failure.DNS, "truncated", f"{begin}it broke off: {sentence}", address=server.host
         ) from None
     finally:
-        sock.close()
+        line.close()
     if whole is None:
         raise DialError(
             Failure.DNS,
@@ -272,13 +274,12 @@ async def _over_tcp(
     return message
 
 
-async def _talk(sock: socket.socket, wire: bytes) -> bytes | None:
+async def _talk(line: PlainWire, wire: bytes) -> bytes | None:
     """Send one message and return the one that comes back; None where it ends too early."""
-    loop = asyncio.get_running_loop()
-    await loop.sock_sendall(sock, len(wire).to_bytes(2, "big") + wire)
+    line.send(len(wire).to_bytes(2, "big") + wire)
     got = bytearray()
     while len(got) < 2 or len(got) < 2 + int.from_bytes(got[:2], "big"):
-        data = await loop.sock_recv(sock, 65_537)
+        data = await line.receive()
         if not data:
             return None
         got += data

@@ -8,16 +8,14 @@ stays in the kernel, which slows it down as it should.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import socket
-import struct
-import time
 
+from netpulse.egress.attempt import drop
+from netpulse.egress.watch import watch
 from netpulse.model.check import Certificate
 
 PIECE = 8_192
 """Bytes handed out at once: what parsing them costs bounds how long the loop is held."""
-RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
 
 class PlainWire:
@@ -28,29 +26,25 @@ class PlainWire:
         "_ended",
         "_error",
         "_fd",
-        "_loop",
         "_more",
         "_sock",
         "_unsent",
-        "_waiter",
         "first_at",
     )
 
     certificate: Certificate | None = None
     tls_version: str | None = None
 
-    def __init__(self, sock: socket.socket) -> None:
+    def __init__(self, sock: socket.SocketType) -> None:
         """Take a connected, non-blocking socket, which is closed by `close` or `finish`."""
         self._sock = sock
         self._fd = sock.fileno()
-        self._loop = asyncio.get_running_loop()
         self._more = False
         """The last piece may not have been all that came."""
         self._ended = False
         self._error: OSError | None = None
         """What became of sending."""
         self._unsent = b""
-        self._waiter: asyncio.Future[None] | None = None
         self._drained: asyncio.Future[None] | None = None
         self.first_at: float | None = None
         """`time.perf_counter` when there was something to read for the first time."""
@@ -70,7 +64,7 @@ class PlainWire:
             return
         if sent < len(data):
             self._unsent = data[sent:]
-            self._loop.add_writer(self._fd, self._send_on)
+            asyncio.get_running_loop().add_writer(self._fd, self._send_on)
 
     def _send_on(self) -> None:
         try:
@@ -82,7 +76,7 @@ class PlainWire:
             sent = len(self._unsent)
         self._unsent = self._unsent[sent:]
         if not self._unsent:
-            self._loop.remove_writer(self._fd)
+            asyncio.get_running_loop().remove_writer(self._fd)
             if self._drained is not None and not self._drained.done():
                 self._drained.set_result(None)
 
@@ -116,19 +110,10 @@ class PlainWire:
             return None
 
     async def _readable(self) -> None:
-        self._waiter = self._loop.create_future()
-        self._loop.add_reader(self._fd, self._arrived)
-        try:
-            await self._waiter
-        finally:
-            self._loop.remove_reader(self._fd)
-
-    def _arrived(self) -> None:
-        # Here and not where it is read: between the two others may have their turn.
+        arrived = await watch().readable(self._fd)
         if self.first_at is None:
-            self.first_at = time.perf_counter()
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
+            # When it came and not when it is read: between the two others may have their turn.
+            self.first_at = arrived
 
     def close(self) -> None:
         """Close at once. A connection that the far side has not closed is reset: it would else
@@ -137,17 +122,17 @@ class PlainWire:
         if self._fd < 0:
             return
         if self._unsent:
-            self._loop.remove_writer(self._fd)
-        if not self._ended:
-            with contextlib.suppress(OSError):
-                self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_ON_CLOSE)
+            asyncio.get_running_loop().remove_writer(self._fd)
         self._fd = -1
-        self._sock.close()
+        if self._ended:
+            self._sock.close()
+        else:
+            drop(self._sock)
 
     async def finish(self) -> None:
         """Close so that what was sent arrives; wait until the system has it all."""
         if self._unsent:
-            self._drained = self._loop.create_future()
+            self._drained = asyncio.get_running_loop().create_future()
             await self._drained
         if self._fd >= 0:
             self._fd = -1

@@ -101,7 +101,7 @@ def _is_swift(begun: bytes) -> bool:
 class TlsWire:
     """One connection. `receive` gives what came, decrypted, in pieces of at most 8 KiB."""
 
-    def __init__(self, sock: socket.socket) -> None:
+    def __init__(self, sock: socket.SocketType) -> None:
         """Take a connected, non-blocking socket, which is closed by `close` or `finish`."""
         self._plain = PlainWire(sock)
         self._heard, self._said = ssl.MemoryBIO(), ssl.MemoryBIO()

@@ -8,6 +8,7 @@ import ssl
 import time
 
 from netpulse.egress import refusals
+from netpulse.egress.attempt import drop
 from netpulse.egress.connect import Egress
 from netpulse.egress.deadlines import Deadline
 from netpulse.egress.tls import TlsOptions
@@ -47,8 +48,11 @@ async def probe(spec: TcpSpec, deadline: float, egress: Egress) -> Reading:
     talk = _Talk()
     failure: tuple[Failure, str | None, str] | None = None
     try:
-        with Deadline(deadline):
-            await _converse(spec, where, talk, trace, egress, deadline)
+        if spec.tls or spec.send is not None or spec.expect is not None:
+            with Deadline(deadline):
+                await _converse(spec, where, talk, trace, egress, deadline)
+        else:
+            await _knock(where, trace, egress, deadline)
     except TimeoutError:
         # Some answer, but not the expected one, is judged by what it says.
         if not talk.body:
@@ -74,6 +78,27 @@ async def probe(spec: TcpSpec, deadline: float, egress: Egress) -> Reading:
         word, sentence = broken(error, str(where), f"after {len(talk.body):,} bytes of answer")
         failure = (word, trace.phase, sentence)
     return _reading(trace, talk, failure)
+
+
+async def _knock(where: Endpoint, trace: Trace, egress: Egress, deadline: float) -> None:
+    """Connect and no more. What stands at once needs no deadline."""
+    begun = egress.at_once(where.host, where.port, trace=trace)
+    if begun is not None and begun.stands:
+        sock = begun.sock
+        trace.connected(begun.connect_ms)
+    else:
+        with Deadline(deadline):
+            dialled = await egress.dial(
+                where.host,
+                where.port,
+                deadline=deadline,
+                trace=trace,
+                guarded=True,
+                begun=begun,
+            )
+        sock = dialled.sock
+    trace.stop()
+    drop(sock)
 
 
 async def _converse(

@@ -10,10 +10,11 @@ from collections.abc import AsyncIterator, Iterable
 import pytest
 import uvloop
 
+from netpulse.egress import attempt
 from netpulse.egress.connect import Egress
 from netpulse.model.check import Failure
 from netpulse.probes import secure, usual
-from tests.hostile import dns, document, http, icmp, tls
+from tests.hostile import dns, document, http, icmp, streams, tcp, tls
 from tests.hostile.rows import Chapter, Place, Row
 from tests.hostile.table import CHAPTERS, ROWS
 from tests.probing import Seen, check, ping_alone
@@ -90,6 +91,14 @@ async def test_name_servers_are_judged_alike_without_the_quick_reading(
     """What is read in one way and what in the other makes no difference to any verdict."""
     monkeypatch.setattr(usual, "records", lambda asked, wire: None)
     await hold_all(dns.CHAPTERS, egress, 8)
+
+
+async def test_connections_are_judged_alike_where_none_stands_at_once(
+    egress: Egress, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a network, where a connection takes its time."""
+    monkeypatch.setattr(attempt, "LOOK_AGAIN", None)
+    await hold_all((*tcp.CHAPTERS, *streams.CHAPTERS, *http.CHAPTERS), egress, 8)
 
 
 FAR = [row for chapter in icmp.CHAPTERS for row in chapter.rows]
