@@ -66,7 +66,7 @@ def run_counts(call: Call) -> None:
     Raises:
         ApiError: 429.
     """
-    what = "That were too many checks by hand in one minute for this organization"
+    what = "Too many checks by hand in one minute for this organization"
     house, org_id = call.house, call.session.org_id
     _take(house, call.request.scope, house.rates.runs, "runs", org_id, what)
 
@@ -77,7 +77,7 @@ def channel_test_counts(call: Call) -> None:
     Raises:
         ApiError: 429.
     """
-    what = "That were too many tests of channels in one minute for this organization"
+    what = "Too many tests of channels in one minute for this organization"
     house, org_id = call.house, call.session.org_id
     _take(house, call.request.scope, house.rates.channel_tests, "channel-tests", org_id, what)
 
@@ -88,7 +88,7 @@ def export_counts(call: Call) -> None:
     Raises:
         ApiError: 429.
     """
-    what = "That were too many exports in one minute for this organization"
+    what = "Too many exports in one minute for this organization"
     house, org_id = call.house, call.session.org_id
     _take(house, call.request.scope, house.rates.exports, "exports", org_id, what)
 

@@ -9,21 +9,30 @@ from __future__ import annotations
 import re
 from functools import cache
 
+from netpulse.web.errors import ApiError
+from netpulse.web.figures import duration
 from netpulse.web.languages import SOURCE, code, mark, say
 
 PHRASES = (
     mark("The email address or the password is wrong"),
     mark("This code is wrong, or was used before; wait for the next one"),
-    mark("Too many failed sign-ins from your address; wait as long as Retry-After says"),
+    mark("Too many failed sign-ins from your address; wait %(rest)s"),
     mark(
-        "Too many failed sign-ins for this account from all over; wait as long as Retry-After"
-        " says, or sign in from where you did before"
+        "Too many failed sign-ins for this account from all over; wait %(rest)s, or sign in from"
+        " where you did before"
     ),
-    mark("Too many wrong passwords for your account; wait as long as Retry-After says"),
-    mark("Too many wrong codes for your account; wait as long as Retry-After says"),
-    mark("Too many requests; wait as long as Retry-After says"),
-    mark("Too many attempts; wait as long as Retry-After says"),
-    mark("Too many unknown links; wait as long as Retry-After says"),
+    mark("Too many wrong passwords for your account; wait %(rest)s"),
+    mark("Too many wrong codes for your account; wait %(rest)s, or use a recovery code"),
+    mark("Too many wrong codes for your account; wait %(rest)s"),
+    mark("as long as Retry-After says"),
+    mark("Too many requests; wait %(rest)s"),
+    mark("Too many requests from your address; wait %(rest)s"),
+    mark("Too many requests from your address without a sign-in that stands; wait %(rest)s"),
+    mark("Too many checks by hand in one minute for this organization; wait %(rest)s"),
+    mark("Too many tests of channels in one minute for this organization; wait %(rest)s"),
+    mark("Too many exports in one minute for this organization; wait %(rest)s"),
+    mark("Too many attempts; wait %(rest)s"),
+    mark("Too many unknown links; wait %(rest)s"),
     mark("The request cannot be understood"),
     mark("NetPulse cannot do this right now; try again in a moment"),
     mark("NetPulse cannot read or write its data right now; its log says why"),
@@ -234,7 +243,7 @@ PHRASES = (
     mark("a page has at most %(n)s announcements; delete an old one first"),
     mark("only addresses on the public internet are told"),
     mark("must not contain a user name or password"),
-    mark("Too many subscriptions were asked for; wait as long as Retry-After says"),
+    mark("Too many subscriptions were asked for; wait %(rest)s"),
     mark("This link is not complete; copy all of it"),
     mark("not a URL: %(why)s"),
     mark("the URL has no host"),
@@ -255,10 +264,7 @@ PHRASES = (
     mark("Your role here was changed meanwhile, and nothing was done; look at the page again"),
     mark("This person has rights in this organization already, from your provider"),
     mark("This person is a member of this organization already"),
-    mark(
-        "Your organization has sent %(n)s invitations within the hour; wait as long as"
-        " Retry-After says"
-    ),
+    mark("Your organization has sent %(n)s invitations within the hour; wait %(rest)s"),
     mark("%(name)s is a client itself, and a client cannot have clients of its own"),
     mark("your own organization may reach public addresses only"),
     mark(
@@ -329,6 +335,16 @@ PLACEHOLDERS = (
 def phrase(message: str) -> str:
     """Return a message of the API in the language of the request."""
     return _found(PHRASES, message)
+
+
+def refusal(error: ApiError) -> str:
+    """Return what an error says in the language of the request, with the time to wait itself where
+    the API points to a header: no page shows one."""
+    wait = error.headers.get("Retry-After")
+    message = error.message
+    if wait is not None:
+        message = message.replace("as long as Retry-After says", duration(int(wait)))
+    return phrase(message)
 
 
 def told(text: str) -> str:

@@ -391,8 +391,7 @@ async def test_exports_are_limited(open_stage: Opener) -> None:
     assert refused.status_code == 429
     assert int(refused.headers["retry-after"]) > 0
     assert refused.json()["error"]["message"] == (
-        "That were too many exports in one minute for this organization; wait as long as "
-        "Retry-After says"
+        "Too many exports in one minute for this organization; wait as long as Retry-After says"
     )
     assert (await alice.get(LOGS)).status_code == 200
     clock.advance(120)

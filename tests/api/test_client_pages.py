@@ -142,6 +142,25 @@ class TestRollUp:
         assert "Mail" in page
         assert "Web shop" not in page
 
+    @pytest.mark.parametrize(
+        ("status", "said"),
+        [
+            (None, "Nothing is watched for clients yet"),
+            (Status.PENDING, "The first checks are under way"),
+            (Status.PAUSED, "All that is watched for clients is paused"),
+            (Status.MAINTENANCE, "All that is watched for clients is in maintenance"),
+            (Status.UP, "Everything that is watched for clients is up"),
+        ],
+    )
+    async def test_the_headline_where_nothing_is_wrong(
+        self, house: Stage, alice: httpx.AsyncClient, status: Status | None, said: str
+    ) -> None:
+        made = await new_client(alice)
+        if status is not None:
+            monitor = await make_in(alice, made, name="Web shop")
+            await turn(house, monitor["id"], status)
+        assert said in text_of(await alice.get("/clients"))
+
     async def test_only_with_a_grant(
         self, house: Stage, alice: httpx.AsyncClient, bob: httpx.AsyncClient
     ) -> None:
@@ -174,6 +193,14 @@ class TestRollUp:
         assert "No client yet" in page
         assert "/settings/clients/new" in page
         assert "/settings/clients/new" not in text_of(await bob.get("/clients"))
+
+    async def test_in_a_client(self, house: Stage, alice: httpx.AsyncClient) -> None:
+        made = await new_client(alice)
+        browser = await browser_of(house, house.cast.alice)
+        await switch(browser, made["id"], "/clients")
+        page = text_of(await browser.get("/clients"))
+        assert "A client has no clients" in page
+        assert "/settings/clients" not in page
 
     async def test_a_thousand_clients(
         self, house: Stage, alice: httpx.AsyncClient, capsys: pytest.CaptureFixture[str]

@@ -360,7 +360,7 @@ async def test_checks_by_hand_of_an_organization(open_stage: Opener) -> None:
     assert (await alice.post(f"/v1/monitors/{made['id']}/check")).status_code == 200
     refused = await alice.post("/v1/monitors/test", json=target)
     assert refused.json()["error"]["message"] == (
-        "That were too many checks by hand in one minute for this organization; wait as long as "
+        "Too many checks by hand in one minute for this organization; wait as long as "
         "Retry-After says"
     )
     assert told(refused) == (429, '"runs";q=2;w=60', '"runs";r=0;t=65')
@@ -369,7 +369,7 @@ async def test_checks_by_hand_of_an_organization(open_stage: Opener) -> None:
     page = few.client(headers=few.cast.alice.headers)
     answer = await page.post("/monitors/new", data=HTTP_FORM | {"action": "test"})
     assert (answer.status_code, answer.headers["retry-after"]) == (429, "35")
-    assert "too many checks by hand" in answer.text
+    assert "Too many checks by hand in one minute for this organization; wait 35 s." in answer.text
     assert (await page.post(f"/monitors/{made['id']}/check")).status_code == 429
     advance(few, 35)
     assert (await page.post(f"/monitors/{made['id']}/check")).status_code == 303

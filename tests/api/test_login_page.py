@@ -268,7 +268,12 @@ async def test_the_codes_limit_on_the_page(armed: Stage) -> None:
     answer = await second(client, ticket_of(await first(client)), code(armed))
     assert answer.status_code == 429
     assert answer.headers["retry-after"] == "900"
-    assert "Too many wrong codes for your account; wait as long as Retry-After says" in answer.text
+    # A header that no page shows is no answer to a person.
+    assert "Too many wrong codes for your account; wait 15 min, or use a recovery" in answer.text
+    assert "Retry-After" not in answer.text
+    client.headers["Accept-Language"] = "de"
+    answer = await second(client, ticket_of(await first(client)), code(armed))
+    assert "Zu viele falsche Codes für Ihr Konto; warten Sie 15 min, oder" in answer.text
 
 
 async def test_another_site_cannot_take_the_second_step(armed: Stage) -> None:

@@ -442,6 +442,25 @@ class TestWhoSeesWhat:
             offered = re.findall(r'href="([^"]*(?:/new|/edit|/delete|/rules/|/channels/)[^"]*)"', page)  # fmt: skip
             assert offered == [], path
 
+    async def test_nothing_yet_to_a_viewer(self, bob: httpx.AsyncClient) -> None:
+        """Who may do nothing about it is told who may, not what to do."""
+        for path, said in (
+            ("/dashboard", ["An administrator of Acme can add a monitor."]),
+            ("/monitors", ["An administrator of Acme can add one."]),
+            ("/maintenance", ["Administrators of Acme plan it, and what is planned stands here."]),
+            (
+                "/alerts",
+                [
+                    "An administrator of Acme can add a rule.",
+                    "An administrator of Acme can add a channel.",
+                ],
+            ),
+        ):
+            page = text_of(await bob.get(path))
+            assert [text for text in said if text not in page] == [], path
+            for order in ("Add the channel first", "Begin with mail", "Three steps until", "Before you restart"):  # fmt: skip
+                assert order not in page, path
+
     async def test_errors_are_pages(self, house: Stage, alice: httpx.AsyncClient) -> None:
         for path in ("/nothing", "/monitors/nonsense", "/alerts/rules/%00", "/static/"):
             page = text_of(await alice.get(path), 404)

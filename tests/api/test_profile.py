@@ -10,7 +10,7 @@ import pyotp
 import pytest
 import segno
 
-from netpulse.model.time import DAY
+from netpulse.model.time import DAY, rfc3339
 from netpulse.rules.user_agents import in_words
 from netpulse.storage import second_factors, sessions
 from netpulse.storage.db import Conn
@@ -291,6 +291,11 @@ class TestSessions:
         assert "<script>alert" not in text
         assert "203.0.113.5" in text
         assert text.count("this one") == 1
+        # What is stored of its use is some minutes old at most; that it is used now can be seen.
+        clock_of(house).advance(120)
+        listed = (await page(client, "/profile/sessions")).split("<tr>")
+        (mine,) = (row for row in listed if "this one" in row)
+        assert f'datetime="{rfc3339(house.house.clock.now())}"' in mine
         rows = (await client.get("/v1/auth/sessions")).json()["data"]
         (target,) = (row["id"] for row in rows if row["ip"] == "203.0.113.5")
         asked = await page(client, f"/profile/sessions/{target}/delete")

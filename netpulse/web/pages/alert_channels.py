@@ -22,7 +22,7 @@ from netpulse.web.languages import mark, plural, say
 from netpulse.web.pages import alerts, forms, render
 from netpulse.web.pages.channel_kinds import FACES, FIRST, Face, config_of, entered, hidden
 from netpulse.web.pages.render import redirect
-from netpulse.web.phrases import phrase
+from netpulse.web.phrases import refusal
 
 LABELS = {
     "name": mark("Name"),
@@ -105,7 +105,7 @@ async def what_came_of(call: Call, channel: Channel) -> tuple[dict[str, str], in
     except ApiError as error:
         if error.status != 429:
             raise
-        return {"kind": "warning", "text": phrase(error.message) + "."}, error.status
+        return {"kind": "warning", "text": refusal(error) + "."}, error.status
     code = "" if result.status_code is None else f": HTTP {result.status_code}"
     latency = None if result.latency_ms is None else ms(result.latency_ms)
     name = channel.name

@@ -11,7 +11,7 @@ from netpulse.rules.monitors import is_secret_header
 from netpulse.web.call import Call
 from netpulse.web.errors import ApiError, of_status
 from netpulse.web.languages import say
-from netpulse.web.phrases import phrase
+from netpulse.web.phrases import phrase, refusal
 
 
 class Form:
@@ -146,7 +146,7 @@ def problems(error: ApiError, labels: Mapping[str, str]) -> dict[str, str]:
         raise error
     listed = error.details.get("errors")
     if not listed:
-        return {"": _sentence(phrase(error.message))}
+        return {"": _sentence(refusal(error))}
     found: dict[str, str] = {}
     for each in listed:
         path = re.sub(r"\[[0-9]+\]", "", each["path"]).removeprefix("$").lstrip(".")

@@ -6,6 +6,7 @@ from typing import Any
 
 from litestar import Response
 
+from netpulse.model.time import Millis, rfc3339
 from netpulse.rules.user_agents import in_words
 from netpulse.storage.sign_ins import SignInKind
 from netpulse.web import tokens
@@ -35,13 +36,15 @@ async def show(call: Call) -> Response[bytes]:
         call,
         "profile/sessions.html",
         tabs=tabs("Sessions"),
-        sessions=[_row(each) for each in found.rows],
+        sessions=[_row(each, call.now) for each in found.rows],
         others=found.total > 1,
         pager=pager(HERE, {}, max(1, at), LIMIT, found.total),
     )
 
 
-def _row(each: api.SessionAnswer) -> dict[str, Any]:
+def _row(each: api.SessionAnswer, now: Millis) -> dict[str, Any]:
+    # What is stored of its use may be some minutes old, and this page is one.
+    last_seen_at = rfc3339(now) if each.is_current else each.last_seen_at
     return {
         "id": each.id,
         "kind_label": say(_KINDS[each.kind]),
@@ -49,7 +52,7 @@ def _row(each: api.SessionAnswer) -> dict[str, Any]:
         "user_agent": each.user_agent,
         "ip": each.ip,
         "created_at": each.created_at,
-        "last_seen_at": each.last_seen_at,
+        "last_seen_at": last_seen_at,
         "expires_at": each.expires_at,
         "is_current": each.is_current,
     }

@@ -20,7 +20,7 @@ from netpulse.web.languages import mark, say
 from netpulse.web.pages import switcher, templates
 from netpulse.web.pages.switcher import Around
 from netpulse.web.pages.templates import environment
-from netpulse.web.phrases import phrase
+from netpulse.web.phrases import refusal
 from netpulse.web.session import OrgSession
 
 FLASH = {
@@ -185,7 +185,7 @@ def error_page(error: ApiError, scope: Scope) -> str:
         context["user"] = None
     title, action = _BY_CODE.get(error.code) or _TITLES.get(error.status, _OTHER)
     # The rest of that sentence is for programs; what a handler says of its own is for people.
-    message = say(_NOTHING) if error.message == NO_ROUTE else phrase(error.message)
+    message = say(_NOTHING) if error.message == NO_ROUTE else refusal(error)
     home = {"href": "/dashboard", "label": say("To the dashboard")}
     if error.code == "ORGANIZATION_CHANGED":
         home = {"href": "/switch", "label": say("Choose an organization")}

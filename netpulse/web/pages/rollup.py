@@ -17,7 +17,7 @@ from netpulse.storage.clients import Down, Entry
 from netpulse.storage.db import Conn
 from netpulse.web.call import Call
 from netpulse.web.endpoint import VIEWER, page
-from netpulse.web.languages import plural, say
+from netpulse.web.languages import mark, plural, say
 from netpulse.web.pages import render, switcher
 from netpulse.web.pages.dashboard import trouble_text
 from netpulse.web.pages.monitors import pager
@@ -27,6 +27,12 @@ LIMIT = 50
 NAMED = 3
 """Monitors that are named of those that are down in one client; its own page has the rest."""
 _WORST = (Status.DOWN, Status.DEGRADED, Status.UNKNOWN)
+_QUIET = (
+    (Status.PENDING, mark("The first checks are under way")),
+    (Status.MAINTENANCE, mark("All that is watched for clients is in maintenance")),
+    (Status.PAUSED, mark("All that is watched for clients is paused")),
+)
+"""What the headline says where nothing is up and nothing is wrong."""
 
 Counts = dict[Status, int]
 
@@ -87,6 +93,7 @@ async def rollup(call: Call) -> Response[bytes]:
         "pager": pager("/clients", {"q": q}, at, LIMIT, len(known)),
         "q": q,
         "all_total": seen.all_total,
+        "is_client": session.org.parent_id is not None,
     }
     if given.get("part") == "list":
         return await render.page(call, "clients/_list.html", active="Clients", **listed)
@@ -122,6 +129,9 @@ def _headline(known: list[tuple[Entry, Counts]]) -> dict[str, str]:
             return {"status": status.value, "text": text}
     if any(counts[Status.UP] for _, counts in known):
         return {"status": "up", "text": say("Everything that is watched for clients is up")}
+    for status, text in _QUIET:
+        if any(counts[status] for _, counts in known):
+            return {"status": status.value, "text": say(text)}
     return {"status": "pending", "text": say("Nothing is watched for clients yet")}
 
 

@@ -22,7 +22,7 @@ from netpulse.web.endpoint import PUBLIC, page
 from netpulse.web.errors import ApiError, of_status
 from netpulse.web.languages import say
 from netpulse.web.pages import forms
-from netpulse.web.phrases import phrase
+from netpulse.web.phrases import refusal
 from netpulse.web.status import gate, sending, views
 from netpulse.web.status.shelf import Rendered, Shown, rendered
 
@@ -120,7 +120,7 @@ async def enter(call: Call) -> Response[bytes]:
         is_in = await gate.admit(call, shown.page, form.raw("password"))
     except ApiError as error:
         call.headers.update(error.headers)
-        return asked_password(call, shown.page, phrase(error.message) + ".", error.status)
+        return asked_password(call, shown.page, refusal(error) + ".", error.status)
     if not is_in:
         return asked_password(call, shown.page, say("This is not the password."))
     headers = {"Location": base_of(call) or "/", "Cache-Control": "no-store"}
