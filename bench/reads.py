@@ -39,9 +39,10 @@ from netpulse.storage.conn import Conn  # noqa: E402
 from netpulse.storage.db import Database  # noqa: E402
 from netpulse.storage.opening import open_database  # noqa: E402
 from netpulse.storage.raw import Raw, month  # noqa: E402
+from netpulse.storage.raw.block import Block  # noqa: E402
 from netpulse.storage.raw.files import create, open_file  # noqa: E402
 from netpulse.storage.raw.names import Places, month_of  # noqa: E402
-from netpulse.storage.raw.packing import Block, pack  # noqa: E402
+from netpulse.storage.raw.packing import pack  # noqa: E402
 from netpulse.storage.raw.row import to_row  # noqa: E402
 from netpulse.storage.rollups import Rollup  # noqa: E402
 from netpulse.web.api.uptime import UptimeQuery, uptime_of  # noqa: E402

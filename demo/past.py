@@ -35,11 +35,12 @@ from netpulse.rules.schedule import next_slot, phase_ms
 from netpulse.storage import acknowledging, edges, incidents, settling
 from netpulse.storage.conn import Conn
 from netpulse.storage.raw import month
+from netpulse.storage.raw.block import Block
 from netpulse.storage.raw.figures import hour_figures
 from netpulse.storage.raw.files import create, empty_log, open_file
 from netpulse.storage.raw.month import day_stretch, hour_stretch
 from netpulse.storage.raw.names import Places, day_of, hour_of, month_of
-from netpulse.storage.raw.packing import Block, pack
+from netpulse.storage.raw.packing import pack
 from netpulse.storage.raw.row import Row, to_row
 from netpulse.storage.rollups import Rollup
 

@@ -13,7 +13,9 @@ from hypothesis import strategies as st
 from netpulse.model.check import LOCAL, Check, Failure, Result, Timings
 from netpulse.model.time import DAY, HOUR, Millis
 from netpulse.storage.raw import HourFigures, Raw
-from netpulse.storage.raw.packing import SHORT, Block, pack, unpack
+from netpulse.storage.raw.block import Block
+from netpulse.storage.raw.packed import SHORT
+from netpulse.storage.raw.packing import pack, unpack
 from netpulse.storage.raw.row import Row, to_check, to_row, unite
 
 NUMBERS = st.integers(-(1 << 61), 1 << 61)

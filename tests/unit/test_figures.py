@@ -8,8 +8,9 @@ import pytest
 
 from netpulse.model.check import Check, Result, Timings
 from netpulse.model.time import HOUR, SECOND
-from netpulse.storage.raw.figures import Bucket, Chart
-from netpulse.storage.raw.packing import Block, pack, unpack
+from netpulse.storage.raw.block import Block
+from netpulse.storage.raw.chart import Bucket, Chart
+from netpulse.storage.raw.packing import pack, unpack
 from netpulse.storage.raw.row import Row, to_row
 
 POINTS = 36

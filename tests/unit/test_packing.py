@@ -10,15 +10,9 @@ import pytest
 from netpulse.model.check import Check, Failure, Result, Timings, round_latency
 from netpulse.model.time import HOUR
 from netpulse.storage.raw.bits import Squeezed, spread, squeeze
-from netpulse.storage.raw.packing import (
-    BITS,
-    PLANES,
-    SHORT,
-    BlobDamaged,
-    Block,
-    pack,
-    unpack,
-)
+from netpulse.storage.raw.block import Block
+from netpulse.storage.raw.packed import SHORT
+from netpulse.storage.raw.packing import BITS, PLANES, BlobDamaged, pack, unpack
 from netpulse.storage.raw.row import (
     DUE,
     FAILURE,

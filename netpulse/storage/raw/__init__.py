@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from netpulse.storage.raw.chart import Bucket, Figure
 from netpulse.storage.raw.damage import Damage
-from netpulse.storage.raw.figures import Bucket, Counts, Figure, HourFigures
+from netpulse.storage.raw.figures import Counts, HourFigures
 from netpulse.storage.raw.raw import OnHour, Raw
 
 __all__ = ["Bucket", "Counts", "Damage", "Figure", "HourFigures", "OnHour", "Raw"]

@@ -7,9 +7,17 @@ come within half a bit a number of what is possible at all.
 
 from __future__ import annotations
 
+import sys
+from array import array
 from collections import Counter
 from collections.abc import Sequence
+from functools import cache
 from typing import NamedTuple
+
+_LANE = 32
+"""Bits of a lane of its own that a number is moved to, to be told apart."""
+_MOST = 256
+"""Numbers that are moved at most: a power of two."""
 
 
 class Squeezed(NamedTuple):
@@ -37,14 +45,45 @@ def squeeze(numbers: Sequence[int]) -> Squeezed:
 def spread(squeezed: Squeezed, count: int) -> list[int]:
     """Return the `count` numbers that were squeezed."""
     width, larger, data = squeezed
-    if width:
+    if not width:
+        numbers = [0] * count
+    elif width <= _LANE and count <= _MOST:
+        numbers = _apart(int.from_bytes(data, "big"), width, count)
+    else:
         digits = format(int.from_bytes(data, "big"), f"0{count * width}b")
         numbers = [int(digits[at : at + width], 2) for at in range(0, count * width, width)]
-    else:
-        numbers = [0] * count
     for place, rest in larger:
         numbers[place] |= rest << width
     return numbers
+
+
+def _apart(together: int, width: int, count: int) -> list[int]:
+    """Return the numbers that stand in `together` without a gap, the first one highest.
+
+    Their upper half is moved away from the lower one, then the upper half of each half, and so on,
+    until each has a lane.
+    """
+    for half, upper in _upper_halves(width):
+        if half < count:
+            moved = together & upper
+            together ^= moved ^ moved << half * (_LANE - width)
+    numbers = array("I", together.to_bytes(_LANE // 8 * count, "big"))
+    if sys.byteorder == "little":
+        numbers.byteswap()
+    return numbers.tolist()
+
+
+@cache
+def _upper_halves(width: int) -> list[tuple[int, int]]:
+    """Return how many numbers half of them are, and the bits of each upper half, step by step."""
+    found = []
+    half = _MOST
+    while half > 1:
+        half //= 2
+        lower = (1 << half * width) - 1
+        each = (lower << half * width).to_bytes(2 * half * _LANE // 8, "little")
+        found.append((half, int.from_bytes(each * (_MOST // (2 * half)), "little")))
+    return found
 
 
 def length_of(width: int, count: int) -> int:

@@ -10,9 +10,10 @@ import apsw
 from msgspec import Struct
 
 from netpulse.model.time import DAY, HOUR, Millis, rfc3339
+from netpulse.storage.raw.block import Block
 from netpulse.storage.raw.damage import Infirmary
 from netpulse.storage.raw.files import DamagedFile, blaming
-from netpulse.storage.raw.packing import BlobDamaged, Block, unpack
+from netpulse.storage.raw.packing import BlobDamaged, unpack
 
 VERSION = 1
 PAGE_BYTES = 4_096

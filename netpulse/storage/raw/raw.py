@@ -22,8 +22,9 @@ from netpulse.model.time import Millis
 from netpulse.storage.errors import translated
 from netpulse.storage.raw import hot, month
 from netpulse.storage.raw.bulk import Bulk
+from netpulse.storage.raw.chart import Bucket
 from netpulse.storage.raw.damage import Damage, Infirmary
-from netpulse.storage.raw.figures import Bucket, Counts, HourFigures
+from netpulse.storage.raw.figures import Counts, HourFigures
 from netpulse.storage.raw.files import (
     DamagedFile,
     NewerFile,

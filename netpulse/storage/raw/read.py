@@ -15,13 +15,14 @@ from netpulse.model.check import Check, Result
 from netpulse.model.maintenance import Window
 from netpulse.model.time import HOUR, Millis
 from netpulse.storage.raw import hot, month
+from netpulse.storage.raw.block import Block
 from netpulse.storage.raw.bulk import Bulk
+from netpulse.storage.raw.chart import Bucket, Chart
 from netpulse.storage.raw.damage import Infirmary
-from netpulse.storage.raw.figures import Bucket, Chart, Counts, Tally
+from netpulse.storage.raw.figures import Counts, Tally
 from netpulse.storage.raw.files import DamagedFile, NewerFile, Readers
 from netpulse.storage.raw.hot_files import HotFiles
 from netpulse.storage.raw.names import LATEST, Places, hour_of, month_of
-from netpulse.storage.raw.packing import Block
 from netpulse.storage.raw.pieces import Piece, grouped
 from netpulse.storage.raw.row import COUNTED, DUE, RESULT, Row, place_of, to_check, unite
 

@@ -23,6 +23,7 @@ from msgspec import Struct
 
 from netpulse.model.time import DAY, HOUR, MINUTE, Millis
 from netpulse.storage.raw import hot, month
+from netpulse.storage.raw.block import Block
 from netpulse.storage.raw.damage import Infirmary
 from netpulse.storage.raw.figures import HourFigures, hour_figures
 from netpulse.storage.raw.files import (
@@ -39,7 +40,7 @@ from netpulse.storage.raw.files import (
 from netpulse.storage.raw.hot_files import HotFiles
 from netpulse.storage.raw.month import Stretch, day_stretch, hour_stretch
 from netpulse.storage.raw.names import Places, day_of, month_of
-from netpulse.storage.raw.packing import Block, pack
+from netpulse.storage.raw.packing import pack
 from netpulse.storage.raw.row import Row, unite
 
 SEAL_AFTER = 5 * MINUTE

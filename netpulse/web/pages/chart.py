@@ -16,7 +16,7 @@ from netpulse.model.time import DAY, HOUR, MINUTE, SECOND, Millis
 from netpulse.model.watch import Gap, Span, Status
 from netpulse.storage import maintenance_spans, monitors, quotas, runs, spans
 from netpulse.storage.db import Conn
-from netpulse.storage.raw.figures import Bucket, Figure
+from netpulse.storage.raw.chart import Bucket, Figure
 from netpulse.web.call import Call
 from netpulse.web.endpoint import VIEWER, page
 from netpulse.web.errors import not_found
