@@ -71,7 +71,7 @@ class Tally:
     def visit(self, block: Block, start: int, end: int) -> bool:
         """Count the checks at the places from `start` to before `end` of `block`; go on."""
         for first, last in self._wanted(block, start, end):
-            results = counted_only(block, first, last, block.column(RESULT)[first:last])
+            results = _counted(block, first, last, block.column(RESULT)[first:last])
             if results and results.count(results[0]) == len(results):
                 self._numbers[results[0]] += len(results)
                 continue
@@ -108,7 +108,7 @@ def hour_figures(block: Block, start: int, end: int) -> HourFigures:
     tally = Tally()
     tally.visit(block, start, end)
     counts = tally.counts()
-    times = sorted(time for time in responses(block, start, end) if time is not None)
+    times = sorted(time for time in _responses(block, start, end) if time is not None)
     size = len(times)
     return HourFigures(
         checks=counts.checks,
@@ -125,7 +125,7 @@ def hour_figures(block: Block, start: int, end: int) -> HourFigures:
     )
 
 
-def counted_only(block: Block, start: int, end: int, values: Column) -> Column:
+def _counted(block: Block, start: int, end: int, values: Column) -> Column:
     """Return `values` of the stretch without those of the checks that were run by hand."""
     counted = block.column(COUNTED)[start:end]
     if counted.count(1) == len(counted):
@@ -133,11 +133,11 @@ def counted_only(block: Block, start: int, end: int, values: Column) -> Column:
     return [value for value, counts in zip(values, counted, strict=True) if counts]
 
 
-def responses(block: Block, start: int, end: int) -> list[int | None]:
+def _responses(block: Block, start: int, end: int) -> list[int | None]:
     """Return the response times of the counted checks; None for what is not conclusive."""
-    differences = counted_only(block, start, end, block.column(RESPONSE)[start:end])
-    totals = counted_only(block, start, end, block.column(TOTAL)[start:end])
-    results = counted_only(block, start, end, block.column(RESULT)[start:end])
+    differences = _counted(block, start, end, block.column(RESPONSE)[start:end])
+    totals = _counted(block, start, end, block.column(TOTAL)[start:end])
+    results = _counted(block, start, end, block.column(RESULT)[start:end])
     return [
         None if difference is None or result == INCONCLUSIVE else difference + rounded(total)
         for difference, total, result in zip(differences, totals, results, strict=True)
