@@ -119,6 +119,29 @@ def test_every_dependency_is_explained() -> None:
     assert explained - named - {"package", "---"} == set()
 
 
+def ordered(version: str) -> tuple[int, ...]:
+    """Return a version as its numbers, without what follows them."""
+    return tuple(int(part) for part in re.findall(r"\d+", version)[:4])
+
+
+@pytest.mark.parametrize("lock", LOCKS)
+def test_no_part_is_from_before_a_known_hole_was_closed(lock: str) -> None:
+    """The list is docs/security.md's. What it names is used: a part that has left has no line."""
+    text = (ROOT / "docs" / "security.md").read_text("utf-8")
+    listed = text.partition("## Known holes of our parts\n")[2].partition("\n## ")[0]
+    closed = re.findall(r"^\| ([a-z0-9-]+) \| ([0-9.]+) \| (.+?) \|", listed, re.MULTILINE)
+    assert len(closed) >= 9
+    for _, _, holes in closed:
+        assert re.fullmatch(r"CVE-\d{4}-\d{4,}(, CVE-\d{4}-\d{4,})*", holes)
+    used = pins(lock)
+    older = {
+        name: used.get(name)
+        for name, since, _ in closed
+        if name not in used or ordered(used[name]) < ordered(since)
+    }
+    assert older == {}
+
+
 def test_no_file_names_a_package_registry() -> None:
     # Put together here, so that this file does not name them either.
     hosts = [
