@@ -23,8 +23,13 @@ PAGES = (
     "/settings/organization",
     "/settings/members",
     "/settings/security",
+    "/settings/retention",
+    "/settings/about",
     "/profile",
 )
+FACTS = """[...document.querySelectorAll(".np-facts")].filter((one) => one.clientWidth).map((one) =>
+    one.querySelector("dd").offsetWidth / one.clientWidth)"""
+"""Which share of its list the facts of each have."""
 
 
 def test_german(peopled: Instance, window: Opener) -> None:
@@ -50,6 +55,8 @@ def test_german(peopled: Instance, window: Opener) -> None:
         page.goto(peopled.base + path)
         assert page.evaluate("document.documentElement.lang") == "de", path
         assert seen.too_wide() <= 0, path
+        # What a fact is called leaves room for the fact.
+        assert min(page.evaluate(FACTS), default=1) > 0.4, path
 
     # A choice stands above what the browser asks for, and lasts.
     page.goto(f"{peopled.base}/profile")
