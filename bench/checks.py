@@ -52,8 +52,8 @@ RSS_MB = {1_000: 100, 10_000: 200}
 LAG_P99_MS, API_P99_MS, DASHBOARD_MS = 50, 50, 300
 WARM_SECONDS = 15
 LONG_WARM_SECONDS = 60
-"""Where a check at once and one of the grid for each monitor are more than a core can do in the
-first ten seconds: what is left of them is made up by then."""
+"""Where the first checks, for which all is made anew, and their verdicts, which are written each,
+are more than a core can do: what is left of them is made up by then."""
 LONG_WARM_SHARE = 0.45
 """From this share of a core on, by the targets' cost."""
 TICKED = 500

@@ -133,11 +133,11 @@ class Arrears:
         if watched.is_push:
             return
         within = None
-        if owed:
-            within = self._scheduler.spread_seconds(watched.id, watched.interval_ms, self.owed)
-        elif watched.watch.downs or watched.watch.slows:
+        if not owed and (watched.watch.downs or watched.watch.slows):
             within = float(watched.monitor.spec.retry_seconds)
         self._scheduler.put(watched.id, watched.interval_ms, within=within)
+        if owed:
+            self._scheduler.owe(watched.id, self.owed)
 
 
 async def load(

@@ -157,8 +157,15 @@ class Scheduler:
 
         Uniform over min(interval, 60 s), or over less where `among` (how many monitors) is small.
         """
-        window = max(SECOND, min(interval_ms, SPREAD_MS, among * SPREAD_PER_MONITOR_MS))
-        return (phase_ms(monitor_id, interval_ms) % window) / 1000
+        return (phase_ms(monitor_id, interval_ms) % _window_ms(interval_ms, among)) / 1000
+
+    def owe(self, monitor_id: Id, among: int) -> None:
+        """Check a monitor soon, as one of so many that are owed a check: by its grid where its next
+        slot is among the moments over which they are spread, else once more than its grid does."""
+        entry = self._entries.get(monitor_id)
+        if entry is not None:
+            self._owe(entry, self._clock.monotonic(), among)
+            self._alarm.set(self._heap[0][0])
 
     def reanchor(self, dropped: set[Id]) -> None:
         """Put every monitor on its grid anew after a break: the clocks moved, or nothing ran.
@@ -309,9 +316,9 @@ class Scheduler:
         self._push_grid(entry, following, wall, now)
         return latest
 
-    def _owe(self, entry: Entry, now: float) -> None:
-        spread = self.spread_seconds(entry.monitor_id, entry.interval_ms, len(self._entries))
-        if now + spread < entry.grid_mono:
+    def _owe(self, entry: Entry, now: float, among: int) -> None:
+        if entry.grid_mono - now > _window_ms(entry.interval_ms, among) / 1000:
+            spread = self.spread_seconds(entry.monitor_id, entry.interval_ms, among)
             self._push_extra(entry, now + spread)
 
     def _place(self, entry: Entry) -> None:
@@ -330,7 +337,7 @@ class Scheduler:
             entry.again = False
             self._place(entry)
             if missed:
-                self._owe(entry, self._clock.monotonic())
+                self._owe(entry, self._clock.monotonic(), len(self._entries))
 
     def _push_grid(self, entry: Entry, slot: Millis, wall: Millis, now: float) -> None:
         entry.grid = next(self._serial)
@@ -341,3 +348,8 @@ class Scheduler:
     def _push_extra(self, entry: Entry, at: float) -> None:
         entry.extra = next(self._serial)
         heapq.heappush(self._heap, (at, entry.extra, entry, None))
+
+
+def _window_ms(interval_ms: int, among: int) -> int:
+    """Return over how many milliseconds checks are spread that so many monitors are owed."""
+    return max(SECOND, min(interval_ms, SPREAD_MS, among * SPREAD_PER_MONITOR_MS))

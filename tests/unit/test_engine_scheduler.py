@@ -276,6 +276,43 @@ def test_a_change_of_interval_takes_effect_at_once() -> None:
     assert len(bench.slots(one)) == 6
 
 
+def test_what_is_owed_is_done_by_the_grid_where_that_is_as_near() -> None:
+    bench = Bench(limit=1_000)
+    often, rare = ids(1_500), ids(1_500)
+    for one in often:
+        bench.schedule.put(one, 10_000)
+        bench.schedule.owe(one, 3_000)
+    for one in rare:
+        bench.schedule.put(one, MINUTE)
+        bench.schedule.owe(one, 3_000)
+    bench.run(30)
+    found: dict[Id, list[Millis | None]] = {one: [] for one in often + rare}
+    for name, at, _ in bench.begun:
+        found[name].append(at)
+    for one in often:
+        assert len(bench.slots(one)) == len(found[one]) in {3, 4}
+    for one in rare:
+        wait = next_slot(START, MINUTE, phase_ms(one, MINUTE)) - START
+        if not 29_900 < wait < 30_100:
+            assert [at is not None for at in found[one]] == [wait < 30_000]
+    seconds = Counter(int(mono) for _, _, mono in bench.begun)
+    assert max(seconds.values()) < 300, "as ever: 150 of the one, 50 of the other"
+
+
+def test_one_that_is_owed_alone_is_checked_at_once() -> None:
+    bench = Bench()
+    one = next(
+        each
+        for each in ids(100)
+        if next_slot(START, MINUTE, phase_ms(each, MINUTE)) > START + 2_000
+    )
+    bench.schedule.put(one, MINUTE)
+    bench.schedule.owe(one, 1)
+    bench.schedule.owe(new_id(START), 1)  # one that was deleted meanwhile
+    bench.run(1)
+    assert [(name, at) for name, at, _ in bench.begun] == [(one, None)]
+
+
 def test_one_turn_begins_a_few_only() -> None:
     bench = Bench()
     for one in ids(50):
