@@ -91,7 +91,7 @@ class Evidence:
         where = None
         if reading.address is not None:
             where = network_of(reading.address)
-            if self.is_here(reading.address):
+            if where is None or self.is_here(reading.address):
                 if sign is not Sign.ALIVE:
                     return None
                 sign = Sign.LOCAL
@@ -128,15 +128,18 @@ class Evidence:
 
     def note(self, sighting: Sighting) -> None:
         """Keep a sighting in the place of the target's last one."""
-        target = sighting.target
+        target, sign = sighting.target, sighting.sign
+        before = self._seen.get(target)
         self._seen[target] = sighting
+        if sign is Sign.LOCAL and before is not None and before.sign is sign:
+            return  # as nearly every one on this host: it is where it belongs already
         self._suspects.pop(target, None)
         self._local.discard(target)
-        if sighting.sign in SUSPECT:
+        if sign in SUSPECT:
             self._suspects[target] = sighting
-        elif sighting.sign is Sign.LOCAL:
+        elif sign is Sign.LOCAL:
             self._local.add(target)
-        elif sighting.sign is Sign.ALIVE:
+        elif sign is Sign.ALIVE:
             self._mute.discard(target)
             self._excused.discard(target)
             self.hear(sighting.at)

@@ -87,12 +87,13 @@ class Lags:
         self.total_seconds = 0.0
         self.count = 0
 
-    def add(self, seconds: float) -> None:
-        """Record that a probe started `seconds` after its slot."""
+    def add(self, seconds: float, now: float | None = None) -> None:
+        """Record that a probe started `seconds` after its slot; `now` is the monotonic present,
+        where the caller has it."""
         if seconds < 0.0:
             seconds = 0.0
         ms = seconds * 1000
-        now = int(self._clock.monotonic())
+        now = int(self._clock.monotonic() if now is None else now)
         second = self._ring[now % WINDOW_SECONDS]
         if second.second != now:
             second.clear(now)

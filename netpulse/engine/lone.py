@@ -110,7 +110,7 @@ class LonePings:
             watched.task, watched.probing = None, False
             return False
         check.lone = lone
-        self._lags.add(check.mono - due.mono)
+        self._lags.add(check.mono - due.mono, check.mono)
         return True
 
     @staticmethod

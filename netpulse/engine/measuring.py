@@ -87,7 +87,7 @@ class Measuring:
         try:
             with Deadline(asyncio.get_running_loop().time() + deadline - mono + OVERRUN_SECONDS):
                 reading = await PROBES[type_of(spec)](spec, deadline, self.way(org_id))
-            if is_heavy(spec, reading):
+            if reading.body and is_heavy(spec, reading):
                 own_lag_ms = self._lag.worst_since(mono)
                 async with self._heavy:
                     verdict = await asyncio.to_thread(

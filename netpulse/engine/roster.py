@@ -42,6 +42,7 @@ class Watched:
     __slots__ = (
         "certificate",
         "finished_at",
+        "fresh_seconds",
         "fresh_until",
         "gone",
         "held",
@@ -90,6 +91,10 @@ class Watched:
         """Its last check waits for a decision on our own network."""
         self.finished_at = mono
         """Monotonic moment of the last finished check (before the first: of its beginning)."""
+        self.fresh_seconds = (
+            0 if isinstance(monitor.spec, PushSpec) else monitor.spec.interval_seconds
+        )
+        """For so long a check is news; a push monitor's deadlines are looked at elsewhere."""
         self.fresh_until = mono
         """Until then (monotonic) there is nothing to look into: the last check said something."""
         self.silent_from: float | None = None

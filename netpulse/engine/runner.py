@@ -29,7 +29,7 @@ from netpulse.model.check import Check, Failure
 from netpulse.model.edge import Outcome
 from netpulse.model.ids import Id
 from netpulse.model.incident import Incident
-from netpulse.model.monitor import IcmpSpec, PushSpec
+from netpulse.model.monitor import IcmpSpec
 from netpulse.model.time import Millis, rfc3339
 from netpulse.model.watch import Flip, UnknownReason, Watch
 from netpulse.rules import incidents
@@ -139,7 +139,8 @@ class Runner:
             log.error("a check broke", exc_info=error, extra={"monitor_id": due.monitor_id})
 
     async def _run(self, watched: Watched, due: Due) -> None:
-        self._figures.lags.add(self._clock.monotonic() - due.mono)
+        now = self._clock.monotonic()
+        self._figures.lags.add(now - due.mono, now)
         monitor = watched.monitor
         measured = await self._measuring.measure(
             monitor.org_id, monitor.spec, damage=monitor.damage
@@ -188,25 +189,29 @@ class Runner:
     def _confirms(self, watched: Watched, check: Check) -> bool:
         """Take a check that only says once more what is on disk and waited for by nobody, and
         return True: what `take` does, without what it needs where something changes."""
-        watch = watched.watch
+        watch, monitor = watched.watch, watched.monitor
         if (
             watched.lock.locked()
             or watched.owed
             or watched.gone
-            or watched.monitor.spec.is_paused
-            or watched.monitor.id in self._thresholds
+            or monitor.spec.is_paused
+            or monitor.id in self._thresholds
             or not incidents.confirms(watch, check)
             or self.dependencies.listens(watched, check)
         ):
             return False
         self._figures.checks[check.result] += 1
-        self._raw.append([(watched.monitor.key, check)])
-        self._note_freshness(watched, check)
+        self._raw.add(monitor.key, check)
+        # As `_note_freshness` has it of a conclusive check.
+        now = watched.finished_at = self._clock.monotonic()
+        watched.fresh_until = now + watched.fresh_seconds
+        watched.silent_from = watched.own_failure = None
+        watched.lapsed = False
         watched.last = check
         watched.watch = replace(watch, vouched_until=watched.vouched_until(check))
         watched.retries = 0
-        if self._hub.hears(watched.monitor.org_id):
-            self._hub.steady(watched.monitor, watched.shown, check)
+        if self._hub.hears(monitor.org_id):
+            self._hub.steady(monitor, watched.shown, check)
         return True
 
     async def take(self, watched: Watched, check: Check) -> bool:
@@ -333,8 +338,7 @@ class Runner:
         if check.conclusive:
             watched.silent_from = watched.own_failure = None
             watched.lapsed = False
-            if not isinstance(watched.monitor.spec, PushSpec):
-                watched.fresh_until += watched.monitor.spec.interval_seconds
+            watched.fresh_until += watched.fresh_seconds
         else:
             watched.own_failure = check.failure
             if watched.silent_from is None:

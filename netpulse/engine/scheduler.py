@@ -249,18 +249,20 @@ class Scheduler:
         begun = self._begin_waiting()
         popped = 0
         heap = self._heap
+        wall = self._clock.now()
         while heap and heap[0][0] <= now:
             if begun >= self._per_turn or popped >= POPS_PER_TURN:
                 return 0.0
             popped += 1
-            mono, serial, entry, slot = heapq.heappop(heap)
+            mono, serial, entry, slot = heap[0]
             if serial == entry.grid:
-                due = Due(entry, self._take_slot(entry, slot or 0, now), mono)
-            elif serial == entry.extra:
+                due = Due(entry, self._take_slot(entry, slot or 0, now, wall), mono)
+            else:
+                heapq.heappop(heap)
+                if serial != entry.extra:
+                    continue
                 entry.extra = 0
                 due = Due(entry, None, mono)
-            else:
-                continue
             if entry.state is not State.IDLE:
                 if due.at is None:
                     entry.again = True
@@ -297,9 +299,25 @@ class Scheduler:
                 begun += 1
         return begun
 
-    def _take_slot(self, entry: Entry, slot: Millis, now: float) -> Millis:
-        """Push the next slot first, then return the one that is to be checked now."""
-        wall = self._clock.now()
+    def _take_slot(self, entry: Entry, slot: Millis, now: float, wall: Millis) -> Millis:
+        """Put the next slot in the place of the one in front, then return the slot that is to be
+        checked now."""
+        interval_ms = entry.interval_ms
+        latest = wall - (wall - entry.phase) % interval_ms
+        if latest == slot:
+            # In time, as nearly always: no slot has passed since, and the next one is ahead.
+            following = slot + interval_ms
+        else:
+            latest = self._latest(entry, slot, now, wall)
+            following = next_slot(max(wall, latest), interval_ms, entry.phase)
+        entry.grid = serial = next(self._serial)
+        entry.slot = following
+        entry.grid_mono = mono = now + (following - wall) / 1000
+        heapq.heapreplace(self._heap, (mono, serial, entry, following))
+        return latest
+
+    def _latest(self, entry: Entry, slot: Millis, now: float, wall: Millis) -> Millis:
+        """Return the slot to be checked where `slot` is not the last one before now."""
         interval_ms = entry.interval_ms
         latest = slot_at_or_before(wall, interval_ms, entry.phase)
         if wall + interval_ms >= slot:
@@ -312,8 +330,6 @@ class Scheduler:
                 # As far as it was us who came late: a clock set forward left nothing out.
                 late = round((now - entry.grid_mono) * SECOND) // interval_ms
                 self.left_out.add(min(passed, late))
-        following = next_slot(max(wall, latest), interval_ms, entry.phase)
-        self._push_grid(entry, following, wall, now)
         return latest
 
     def _owe(self, entry: Entry, now: float, among: int) -> None:

@@ -95,10 +95,14 @@ def _judged(spec: MonitorSpec, reading: Reading, now: Millis) -> Verdict:
     wrong = _JUDGES[type(spec)](spec, reading)
     if wrong is not None:
         return wrong
-    seen = (_lossy(spec, reading), _slow(spec, reading), _expiry(spec, reading, now))
-    remarks = [remark for remark in seen if remark]
-    if not remarks:
+    seen = [
+        _lossy(spec, reading) if reading.packets_sent is not None else None,
+        _slow(spec, reading) if spec.degraded_after_ms is not None else None,
+        _expiry(spec, reading, now) if reading.certificate is not None else None,
+    ]
+    if not any(seen):
         return _UP
+    remarks = [remark for remark in seen if remark]
     detail = remarks[0][0]
     return Verdict(Result.DEGRADED, None, detail, "; ".join(text for _, text in remarks))
 

@@ -21,7 +21,7 @@ from itertools import islice
 import apsw
 
 from netpulse.model.check import Check
-from netpulse.model.time import Millis
+from netpulse.model.time import HOUR, Millis
 from netpulse.storage.raw.files import DamagedFile, NewerFile
 from netpulse.storage.raw.hot_files import HotFiles, Keyed
 from netpulse.storage.raw.names import hour_of
@@ -98,6 +98,22 @@ class Bulk:
             if was >= self._keep - len(rows):
                 self._drop_oldest()
             if was == self._spooled or was < COMMIT_ROWS <= len(self._waiting):
+                self._changed.notify_all()
+
+    def add(self, key: int, check: Check) -> None:
+        """Queue one check, as `append` does.
+
+        Raises:
+            RuntimeError: the store is closed.
+        """
+        with self._lock:
+            if self._closing:
+                raise RuntimeError("the raw results are closed")
+            self._waiting.append((key, check))
+            count = len(self._waiting)
+            if count > self._keep:
+                self._drop_oldest()
+            if count - 1 == self._spooled or count == COMMIT_ROWS:
                 self._changed.notify_all()
 
     def _drop_oldest(self) -> None:
@@ -280,6 +296,9 @@ class Bulk:
 
     def _write(self, batch: list[Waiting]) -> None:
         by_hour: dict[Millis, tuple[list[Waiting], list[Keyed]]] = {}
+        entries: list[Waiting] = []
+        rows: list[Keyed] = []
+        hour: Millis = -HOUR
         for entry in batch:
             key, check = entry
             try:
@@ -289,7 +308,9 @@ class Bulk:
                 with self._changed:
                     self.dropped += 1
                 continue
-            entries, rows = by_hour.setdefault(hour_of(row[0]), ([], []))
+            if not hour <= row[0] < hour + HOUR:
+                hour = hour_of(row[0])
+                entries, rows = by_hour.setdefault(hour, ([], []))
             entries.append(entry)
             rows.append((key, row))
         while by_hour:

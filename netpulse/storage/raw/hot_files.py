@@ -22,6 +22,7 @@ _INSERT = "INSERT INTO checks VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"
 _OPEN_AT_ONCE = 4
 _TEXTS_KNOWN = 20_000
 """Texts remembered per file; past that a text may be stored twice, which costs only space."""
+_NO_TEXTS = (None, None, None)
 
 Keyed = tuple[int, Row]
 """A monitor's key, and a row of it."""
@@ -82,16 +83,15 @@ class OpenHot:
         self._last += len(rows)
 
     def _values(self, key: int, row: Row) -> tuple[int | None, ...]:
-        return (
-            key,
-            row[0] - self.hour,
-            self._text(row[1]),
-            *row[2:6],
-            self._text(row[6]),
-            self._text(row[7]),
-            self._text(row[8]),
-            *row[9:],
-        )
+        due, region, counted, lag, result, code, failure, detail, message, *tenths = row
+        if failure is not None or detail is not None or message is not None:
+            texts = (self._text(failure), self._text(detail), self._text(message))
+        else:
+            texts = _NO_TEXTS
+        number = self._texts.get(region)
+        if number is None:
+            number = self._text(region)
+        return (key, due - self.hour, number, counted, lag, result, code, *texts, *tenths)
 
     def _text(self, text: str | None) -> int | None:
         if text is None:

@@ -128,6 +128,10 @@ class Raw:
         """
         self._bulk.append(rows)
 
+    def add(self, key: int, check: Check) -> None:
+        """Queue one check, as `append` does."""
+        self._bulk.add(key, check)
+
     async def flush(self) -> bool:
         """Write what was queued until now to the hot files at once; False where the disk did not
         take it."""

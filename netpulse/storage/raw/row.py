@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
+from msgspec.structs import astuple
+
 from netpulse.model.check import Check, Failure, Result, Timings
 from netpulse.storage.raw.names import LATEST
 
@@ -66,30 +68,33 @@ def to_row(check: Check) -> Row:
     Raises:
         ValueError: a moment outside the years 1970 to 9999, or a number no check can have.
     """
-    if not 0 <= check.due_at < LATEST:
-        raise ValueError(f"a check cannot be due at {check.due_at}")
-    timings = check.timings
-    total = _tenths(timings.total_ms)
+    due = check.due_at
+    if not 0 <= due < LATEST:
+        raise ValueError(f"a check cannot be due at {due}")
+    # Each of a thousand checks a second comes through here: no call where there is nothing to do.
+    dns, connect, tls, first_byte, total = astuple(check.timings)
+    tenths = None if total is None else round(total * 10)
+    failure, detail, message = check.failure, check.detail, check.message
     response = check.response_time_ms
     row = (
-        check.due_at,
+        due,
         check.region,
         1 if check.counted else 0,
-        check.started_at - check.due_at,
+        check.started_at - due,
         _PLACE[check.result],
         check.status_code,
-        None if check.failure is None else check.failure.value,
-        _storable(check.detail),
-        _storable(check.message),
-        _tenths(timings.dns_ms),
-        _tenths(timings.connect_ms),
-        _tenths(timings.tls_ms),
-        _tenths(timings.first_byte_ms),
-        total,
-        None if response is None else response - rounded(total),
+        None if failure is None else failure.value,
+        None if detail is None else _storable(detail),
+        None if message is None else _storable(message),
+        None if dns is None else round(dns * 10),
+        None if connect is None else round(connect * 10),
+        None if tls is None else round(tls * 10),
+        None if first_byte is None else round(first_byte * 10),
+        tenths,
+        None if response is None else response - rounded(tenths),
     )
     for value in row:
-        if isinstance(value, int) and not -_WIDEST < value < _WIDEST:
+        if value.__class__ is int and not -_WIDEST < value < _WIDEST:
             raise ValueError(f"{value} is no number of a check")
     return row
 
@@ -131,12 +136,6 @@ def unite(parts: Iterable[Iterable[Row]]) -> list[Row]:
     return [row for _, row in sorted(rows.items())]
 
 
-def _storable(text: str | None) -> str | None:
+def _storable(text: str) -> str:
     # A target can make half a surrogate pair appear in an error; SQLite stores UTF-8 only.
-    if text is None or text.isascii():
-        return text
-    return text.encode("utf-8", "backslashreplace").decode()
-
-
-def _tenths(milliseconds: float | None) -> int | None:
-    return None if milliseconds is None else round(milliseconds * 10)
+    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()
