@@ -133,6 +133,7 @@ def test_deleting_asks_first(peopled: Instance, site: Site, window: Opener) -> N
         ask.click()
         expect(dialog).to_be_visible()
         expect(dialog.locator("h1")).to_have_text("Delete Short-lived?")
+        expect(dialog.get_by_text("Keep it")).to_be_focused()
         if leave == "Escape":
             page.keyboard.press(leave)
         else:

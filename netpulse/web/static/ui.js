@@ -97,6 +97,8 @@ function asking() {
     title.id = "np-dialog-title";
     dialog.setAttribute("aria-labelledby", title.id);
     dialog.showModal();
+    // Enter, pressed once more than was meant, must not take anything away.
+    dialog.querySelector("[data-cancel]")?.focus();
   });
   dialog.addEventListener("click", (event) => {
     const cancel = event.target.closest("[data-cancel]");
