@@ -169,6 +169,18 @@ async def test_what_is_stored_of_it(house: Stage, alice: httpx.AsyncClient) -> N
     assert (await house.actions(house.cast.acme.id))[-1] == "client.deleted"
 
 
+async def test_its_people_are_told(open_stage: Opener) -> None:
+    stage = await open_stage(config=WITH_MAIL)
+    alice = stage.client(headers=stage.cast.alice.headers)
+    made = await new_client(alice)
+    await person_of(stage, await org_of(stage, made["id"]), "dora")
+    sent(await alice.delete(f"{CLIENTS}/{made['id']}"))
+    (letter,) = await stage.letters()
+    assert letter.recipient == "dora@corner-shop.example"
+    # The name is as it is written, also in the subject.
+    assert letter.subject == "NetPulse: your access to Corner Shop has ended: it was deleted"
+
+
 async def test_the_slug_is_free_again(house: Stage, alice: httpx.AsyncClient) -> None:
     first = await new_client(alice)
     sent(await alice.delete(f"{CLIENTS}/{first['id']}"))

@@ -217,7 +217,7 @@ async def delete(
         deed.note_in(org.id, "org.deleted", "org", org.id, before=before)
         for one in people:
             if not one.membership.is_grant:
-                sentence = f"{org.name} was deleted, and with it your access to it."
+                sentence = f"Your access to {org.name} has ended: it was deleted."
                 security_notes.tell(deed.conn, house, one.user, sentence, deed.actor, deed.now)
 
     await session.change(work)
