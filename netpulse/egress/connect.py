@@ -6,7 +6,7 @@ import asyncio
 import importlib
 import socket
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
@@ -324,7 +324,7 @@ async def _first(addresses: Sequence[Address], port: int, trace: Trace) -> Attem
         trace.address = addresses[0].text
         return await _connect(addresses[0], port)
     waiting = _interleaved(addresses)[:MOST_ADDRESSES]
-    running: set[asyncio.Task[Attempt]] = set()
+    running: dict[asyncio.Task[socket.SocketType], Attempt] = {}
     failures: list[DialError] = []
     loop = asyncio.get_running_loop()
     try:
@@ -332,17 +332,25 @@ async def _first(addresses: Sequence[Address], port: int, trace: Trace) -> Attem
             if waiting:
                 address = waiting.pop(0)
                 trace.address = address.text
-                running.add(loop.create_task(_connect(address, port)))
+                try:
+                    attempt = Attempt(address, port)
+                except DialError as refused:
+                    # Known at once, as for the family that a service on this host does not have.
+                    failures.append(refused)
+                    continue
+                if attempt.stands:
+                    return attempt
+                running[loop.create_task(attempt.standing())] = attempt
             done, _ = await asyncio.wait(
                 running,
                 timeout=HEAD_START if waiting else None,
                 return_when=asyncio.FIRST_COMPLETED,
             )
             for task in done:
-                running.discard(task)
                 error = task.exception()
                 if error is None:
-                    return task.result()
+                    return running.pop(task)
+                del running[task]
                 if not isinstance(error, DialError):
                     raise error
                 failures.append(error)
@@ -351,12 +359,15 @@ async def _first(addresses: Sequence[Address], port: int, trace: Trace) -> Attem
         await _abandon(running)
 
 
-async def _abandon(running: Collection[asyncio.Task[Attempt]]) -> None:
+async def _abandon(running: Mapping[asyncio.Task[socket.SocketType], Attempt]) -> None:
+    if not running:
+        return
     for task in running:
         task.cancel()
-    for result in await asyncio.gather(*running, return_exceptions=True):
-        if isinstance(result, Attempt):
-            result.sock.close()
+    await asyncio.gather(*running, return_exceptions=True)
+    for attempt in running.values():
+        # Those that stood as well, and one whose task never came to begin.
+        attempt.sock.close()
 
 
 def _interleaved(addresses: Sequence[Address]) -> list[Address]:

@@ -23,8 +23,11 @@ from netpulse.probes.plain import PIECE, PlainWire
 
 T = TypeVar("T")
 
-BUSY_SECONDS = 0.001
-"""An answer that had to wait this long for the loop shows that there is too much to do."""
+BUSY_SECONDS = 0.010
+"""An answer that had to wait this long for the loop shows that there is too much to do. A shorter
+time only shows that some came together: a thread would cost more than doing one after the other."""
+LONG_TURN_SECONDS = 0.002
+"""What waited this long waits for the loop's next turn, so that others have theirs before."""
 PER_THREAD = 8
 """Handshakes that a thread may have before it: the loop says only once in a turn what has ended."""
 _HELLO_BYTES = 80
@@ -107,10 +110,12 @@ class TlsWire:
         self._heard, self._said = ssl.MemoryBIO(), ssl.MemoryBIO()
         self._tls: ssl.SSLObject | None = None
         self._more = False
-        """The last piece may not have been all that was there."""
+        """OpenSSL may have more to give, or to say, of what it has heard already."""
         self._ended = False
         self._anew = False
         """The far side asked to shake hands once more (TLS 1.2): it may choose a group again."""
+        self.waited = 0.0
+        """Seconds, while shaking hands, that what had come lay there because the loop was busy."""
         self.first_at: float | None = None
         """`time.perf_counter` when the first piece of what `receive` gave had come."""
         self.certificate: Certificate | None = None
@@ -126,11 +131,9 @@ class TlsWire:
             OSError: the connection broke, or (without a number) was closed.
         """
         tls = self._tls = context.wrap_bio(self._heard, self._said, server_hostname=name)
-        came_at = time.perf_counter()
-        begun, heard = b"", 0
+        begun, heard, waited = b"", 0, 0.0
         try:
             while True:
-                waited = time.perf_counter() - came_at
                 if heard > _LONG_BYTES or not _is_swift(begun):
                     done = await _HELPERS.slowly(partial(_step, tls))
                 elif waited > BUSY_SECONDS and _HELPERS.free > 0:
@@ -141,6 +144,11 @@ class TlsWire:
                 if done:
                     return tls
                 data, came_at = await self._listen()
+                waited = time.perf_counter() - came_at
+                if LONG_TURN_SECONDS < waited < BUSY_SECONDS:
+                    await asyncio.sleep(0)
+                    waited = time.perf_counter() - came_at
+                self.waited += waited
                 if not data:
                     raise ConnectionAbortedError
                 heard += len(data)
@@ -166,9 +174,11 @@ class TlsWire:
     def send(self, data: bytes) -> None:
         """Send bytes; what becomes of them shows when receiving."""
         assert self._tls is not None
-        # What cannot be said any more, the far side has given a reason for: that is heard.
-        with contextlib.suppress(ssl.SSLError):
+        try:
             self._tls.write(data)
+        except ssl.SSLError:
+            # What cannot be said any more, the far side has given a reason for: that is heard.
+            self._more = True
         self._speak()
 
     async def receive(self) -> bytes:
@@ -187,7 +197,10 @@ class TlsWire:
         came_at = time.perf_counter()
         while True:
             try:
-                if self._anew:
+                if not self._more and not self._heard.pending:
+                    # It would only say that it needs to hear more, by an exception.
+                    data = None
+                elif self._anew:
                     data = await _HELPERS.slowly(partial(tls.read, PIECE))
                 else:
                     data = tls.read(PIECE)
@@ -196,6 +209,10 @@ class TlsWire:
                 if self._said.pending and tls.version() != "TLSv1.3":
                     self._anew = True
                 self._speak()
+                data = None
+            except ssl.SSLZeroReturnError:
+                data = b""
+            if data is None:
                 raw, came_at = await self._listen()
                 if not raw:
                     # Whether all of a body came is told by its own framing.
@@ -203,8 +220,6 @@ class TlsWire:
                     return b""
                 self._heard.write(raw)
                 continue
-            except ssl.SSLZeroReturnError:
-                data = b""
             if self.first_at is None:
                 self.first_at = came_at
             self._more = len(data) == PIECE

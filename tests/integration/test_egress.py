@@ -16,9 +16,11 @@ from email.utils import formatdate
 
 import pytest
 
+from netpulse.egress import connect
 from netpulse.egress import resolver as resolver_module
+from netpulse.egress.attempt import Attempt
 from netpulse.egress.connect import DialError, Egress
-from netpulse.egress.resolver import Resolver
+from netpulse.egress.resolver import Address, Resolver
 from netpulse.egress.trouble import from_connect
 from netpulse.model.check import Failure
 from netpulse.rules.addresses import AddressPolicy
@@ -251,6 +253,54 @@ async def test_a_black_hole_does_not_hold_the_other_address_up(
             dialled.sock.close()
             assert dialled.address == "127.0.0.2"
             assert 0 <= dialled.connect_ms < 600
+
+
+async def test_what_is_known_at_once_needs_no_task(
+    egress: Egress, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A name with two addresses of which the first refuses, as localhost has it."""
+    async with TcpServer(host="::1") as server:
+        # From the second time on its addresses are known.
+        (await egress.dial("both.example", server.port, deadline=soon())).sock.close()
+        monkeypatch.setattr(connect.asyncio, "wait", None)
+        dialled = await egress.dial("both.example", server.port, deadline=soon())
+        assert dialled.address == "::1"
+        dialled.sock.close()
+    with pytest.raises(DialError) as caught:
+        await egress.dial("both.example", server.port, deadline=soon())
+    assert caught.value.failure is Failure.REFUSED
+
+
+@pytest.mark.parametrize("when", ["before it is waited for", "meanwhile"])
+async def test_an_attempt_that_is_given_up_leaves_no_socket(
+    when: str, names: DnsServer, egress: Egress, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[Attempt] = []
+
+    class Noted(Attempt):
+        def __init__(self, address: Address, port: int) -> None:
+            super().__init__(address, port)
+            made.append(self)
+
+    monkeypatch.setattr(connect, "Attempt", Noted)
+    with black_hole() as port:
+        names.zone["hole.example"] = ["127.0.0.1", "127.0.0.2"]
+        await egress.resolver.addresses("hole.example", socket.AF_UNSPEC, soon())
+        others = asyncio.all_tasks()
+        dialling = asyncio.create_task(egress.dial("hole.example", port, deadline=soon()))
+        await asyncio.sleep(0)
+        attempts = asyncio.all_tasks() - others - {dialling}
+        assert len(attempts) == 1
+        assert made[0].sock.fileno() >= 0
+        if when == "meanwhile":
+            await asyncio.sleep(0)
+            dialling.cancel()
+        else:
+            for attempt in attempts:
+                attempt.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await dialling
+        assert [each.sock.fileno() for each in made] == [-1]
 
 
 # ------------------------------------------------------------------ the guard

@@ -18,9 +18,11 @@ import trustme
 
 from netpulse.egress.connect import Egress
 from netpulse.egress.tls import TlsOptions, make_context
+from netpulse.egress.trace import Trace
 from netpulse.egress.trouble import DialError
 from netpulse.model.check import Failure
 from netpulse.probes import plain, secure
+from netpulse.probes import wire as wire_module
 from netpulse.probes.plain import PIECE
 from netpulse.probes.secure import TlsWire
 from tests.certificates import Authority, served
@@ -61,6 +63,54 @@ async def test_there_and_back_and_when_it_came() -> None:
         assert await wire.receive() == b""
         assert await wire.receive() == b""
         wire.close()
+
+
+@pytest.mark.parametrize(
+    ("late", "by_thread"),
+    [
+        (0.0, False),
+        (secure.LONG_TURN_SECONDS * 2, False),
+        (secure.BUSY_SECONDS * 2, True),
+    ],
+)
+async def test_what_lay_there_while_the_loop_was_busy_is_not_the_targets_time(
+    late: float, by_thread: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(secure, "_HELPERS", helpers := secure._Helpers())
+    helpers.free = 1
+    threads = []
+    step, listen = secure._step, TlsWire._listen
+
+    def noted(tls: ssl.SSLObject) -> bool:
+        threads.append(threading.current_thread())
+        return step(tls)
+
+    async def lain(wire: TlsWire) -> tuple[bytes, float]:
+        data, came_at = await listen(wire)
+        while time.perf_counter() < came_at + late:
+            pass
+        return data, came_at
+
+    monkeypatch.setattr(secure, "_step", noted)
+    monkeypatch.setattr(TlsWire, "_listen", lain)
+    context = trusting()
+    async with TcpServer(tls=OURS.good()) as server:
+        wire = await connected(server)
+        trace = Trace()
+        trace.forgive(-1.0)  # of a second that began before
+        began = time.perf_counter()
+        await wire_module._shake_hands(wire, context, "localhost", trace)
+        took = time.perf_counter() - began
+        trace.stop()
+        wire.close()
+    timings = trace.timings()
+    assert timings.tls_ms is not None
+    assert late <= wire.waited
+    # Rounded to three digits.
+    assert timings.tls_ms <= (took - wire.waited) * 1010 + 0.1
+    assert 990 < timings.total_ms <= (1 + took - wire.waited) * 1010
+    assert threads[0] is threading.main_thread()
+    assert (threads[1] is not threading.main_thread()) is by_thread
 
 
 async def test_much_comes_whole_and_in_pieces() -> None:
