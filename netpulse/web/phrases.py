@@ -31,6 +31,7 @@ PHRASES = (
     mark("Too many checks by hand in one minute for this organization; wait %(rest)s"),
     mark("Too many tests of channels in one minute for this organization; wait %(rest)s"),
     mark("Too many exports in one minute for this organization; wait %(rest)s"),
+    mark("not checked: too many checks by hand in one minute"),
     mark("Too many attempts; wait %(rest)s"),
     mark("Too many unknown links; wait %(rest)s"),
     mark("The request cannot be understood"),

@@ -137,7 +137,7 @@ async def test_check_now_by_hand(open_stage: Opener) -> None:
 
     assert (done["total"], done["done"], done["changed"], done["left_total"]) == (5, 5, 3, 2)
     assert {each["name"]: each["message"] for each in done["left"]} == {
-        "D": "not checked: that were too many checks by hand in one minute",
+        "D": "not checked: too many checks by hand in one minute",
         "Job": "A push monitor is not checked: it waits for pings. Call its ping URL instead",
     }
     # A check changes nothing: there is no audit row, and nothing is confirmed.

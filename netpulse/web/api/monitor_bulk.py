@@ -277,7 +277,7 @@ async def _check(house: House, session: OrgSession, some: Sequence[Id]) -> Step:
                 Left(
                     row.monitor.id,
                     spec.name,
-                    "not checked: that were too many checks by hand in one minute",
+                    "not checked: too many checks by hand in one minute",
                 )
             )
             continue
