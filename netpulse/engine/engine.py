@@ -12,6 +12,7 @@ from netpulse.channels import Carrier
 from netpulse.crypto.links import Links
 from netpulse.egress.connect import Egress
 from netpulse.engine import limits
+from netpulse.engine.breaks import Breaks
 from netpulse.engine.calendar import Calendar
 from netpulse.engine.changes import Changes
 from netpulse.engine.clock import Clock
@@ -42,7 +43,7 @@ from netpulse.model.ids import Id
 from netpulse.model.monitor import Monitor, MonitorSpec
 from netpulse.model.push import Ping
 from netpulse.model.time import SECOND, Millis
-from netpulse.model.watch import Gap, Watch
+from netpulse.model.watch import Watch
 from netpulse.rules import quotas
 from netpulse.rules.addresses import AddressPolicy
 from netpulse.rules.outbox import Backoff
@@ -54,7 +55,6 @@ from netpulse.storage.raw import Raw
 log = logging.getLogger(__name__)
 
 STOP_SECONDS = 2.0
-TROUBLE_SECONDS = 1.0
 WORTH_FREEZING = 500
 """Monitors from which on walking them in every full collection is worth avoiding."""
 BY_HAND_AT_ONCE = 32
@@ -146,6 +146,15 @@ class Engine:
             isolation=self.isolation,
             settled=self.settled,
         )
+        self.breaks = Breaks(
+            db=db,
+            clock=self.clock,
+            figures=self.figures,
+            roster=self.roster,
+            scheduler=self.scheduler,
+            runner=self.runner,
+            pushes=self.pushes,
+        )
         self.calendar = Calendar(
             db=db,
             clock=self.clock,
@@ -218,7 +227,6 @@ class Engine:
             else FrozenLoop(lambda: self.lag.beats, after=frozen_seconds)
         )
         self._by_hand = asyncio.Semaphore(BY_HAND_AT_ONCE)
-        self._gaps: set[asyncio.Task[None]] = set()
         self._readying: asyncio.Task[None] | None = None
         self._ending = asyncio.Lock()
         self._run_id: int | None = None
@@ -237,6 +245,7 @@ class Engine:
         sign = await asyncio.to_thread(alive.last, self._raw.data)
         run_id, previous = await self._db.write(runs.begin, now, self._version, sign)
         self._run_id = run_id
+        self.breaks.record()
         if previous is not None and now > previous:
             log.info("NetPulse was not running for %.0f s", (now - previous) / SECOND)
         if previous is not None and previous - now > JUMP_SECONDS * SECOND:
@@ -316,7 +325,7 @@ class Engine:
             self.dispatcher.stop(),
             self.postman.stop(),
             self.page_webhooks.stop(),
-            *self._gaps,
+            self.breaks.stop(),
         )
         self.lag.stop()
         if self._frozen is not None:
@@ -447,32 +456,7 @@ class Engine:
         self.runner.begin(due)
 
     def _on_break(self, found: Break) -> None:
-        """A stretch in which nothing ran: nobody may be judged by it."""
-        self.figures.breaks += 1
-        dropped = self.runner.drop_probes()
-        log.warning("%s; %d checks were dropped and are made again", found.cause, len(dropped))
-        self.roster.excuse(max(found.late_seconds, 0.0))
-        self.scheduler.reanchor(dropped)
-        if found.gap is not None:
-            self.pushes.excuse(found.gap.start, found.gap.end)
-        else:
-            self.pushes.turn_back(self.clock.now())
-        if found.gap is not None and self._run_id is not None:
-            task = asyncio.get_running_loop().create_task(self._add_gap(found.gap))
-            self._gaps.add(task)
-            task.add_done_callback(self._gaps.discard)
-
-    async def _add_gap(self, gap: Gap) -> None:
-        while True:
-            try:
-                await self._db.write(runs.add_gap, gap)
-            except StorageTrouble as trouble:
-                if self.stopping:
-                    raise
-                log.warning("a gap could not be written: %s; trying again", trouble)
-                await asyncio.sleep(TROUBLE_SECONDS)
-            else:
-                return
+        self.breaks.happened(found)
 
 
 async def _all_of(*ends: Awaitable[object]) -> None:
