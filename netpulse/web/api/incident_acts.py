@@ -7,7 +7,7 @@ from netpulse.model.incident import Incident
 from netpulse.storage import acknowledging
 from netpulse.storage.acknowledging import Acknowledged
 from netpulse.web.api.incident_answers import IncidentAnswer, shown
-from netpulse.web.api.incidents import in_words, tell
+from netpulse.web.api.incident_changes import in_words, tell
 from netpulse.web.call import Call
 from netpulse.web.endpoint import ADMIN, endpoint
 from netpulse.web.envelope import One

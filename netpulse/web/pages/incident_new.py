@@ -13,7 +13,7 @@ from netpulse.storage import monitor_list, status_pages
 from netpulse.storage.db import Conn
 from netpulse.storage.monitor_list import MonitorFilter
 from netpulse.web import reading
-from netpulse.web.api import incidents as api
+from netpulse.web.api import incident_changes as api
 from netpulse.web.call import Call
 from netpulse.web.endpoint import ADMIN, page
 from netpulse.web.errors import ApiError

@@ -17,7 +17,7 @@ from netpulse.storage.db import Conn
 from netpulse.storage.incidents import IncidentFilter
 from netpulse.storage.table import Page
 from netpulse.web.api import incident_acts
-from netpulse.web.api import incidents as api
+from netpulse.web.api import incident_changes as api
 from netpulse.web.call import Call
 from netpulse.web.endpoint import ADMIN, VIEWER, page
 from netpulse.web.errors import ApiError, Problem, invalid, not_found
