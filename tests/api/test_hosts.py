@@ -110,7 +110,7 @@ SHOWN = {
     "pages/api_keys.py",
     "pages/badges.py",
     "pages/monitors.py",
-    "pages/status_pages.py",
+    "pages/status_page_form.py",
     "pages/members.py",
     "pages/status_page_domain.py",
     "status/routes.py",

@@ -264,6 +264,7 @@ SAYS_NO = frozenset({"Problem", "ValueError", "PictureRefused", "ApiError", "con
 """What makes a refusal of a text."""
 FORMS = (
     "web/api/status_pages.py",
+    "web/api/status_page_draft.py",
     "web/api/announcements.py",
     "web/api/clients.py",
     "web/api/grants.py",
