@@ -61,9 +61,17 @@ class Attempt:
             except BaseException:
                 self.sock.close()
                 raise
-            self._ended(self.sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR))
-            self.stands = True
+            self.decided()
         return self.sock
+
+    def decided(self) -> None:
+        """Note what became of it, once the socket is writable.
+
+        Raises:
+            DialError: the address does not answer; the socket is closed.
+        """
+        self._ended(self.sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR))
+        self.stands = True
 
     def _ended(self, number: int) -> None:
         """Note the end of waiting, with the system's word for it: 0 where it stands."""

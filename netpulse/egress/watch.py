@@ -11,6 +11,8 @@ import asyncio
 import select
 import threading
 import time
+from collections.abc import Callable
+from functools import partial
 
 from netpulse.egress.trouble import from_local
 
@@ -28,42 +30,59 @@ class Watch:
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
         self._epoll = select.epoll()
-        self._waiting: dict[int, asyncio.Future[float]] = {}
+        self._waiting: dict[int, Callable[[float], None]] = {}
         loop.add_reader(self._epoll.fileno(), self._look)
 
-    async def readable(self, descriptor: int) -> float:
-        """Wait until there is something to read, an end or an error; return the moment at which
-        that was seen, of `time.perf_counter`.
+    def call(self, descriptor: int, told: Callable[[float], None], *, writing: bool) -> None:
+        """Have `told` called once, with the moment of `time.perf_counter` at which it was seen that
+        there is something to read, an end or an error; or room to write, if `writing`. It must
+        not raise.
         """
-        return await self._event(descriptor, _READABLE)
-
-    async def writable(self, descriptor: int) -> None:
-        """Wait until there is room to write, or an error: of a connection, until it stands."""
-        await self._event(descriptor, _WRITABLE)
-
-    async def _event(self, descriptor: int, events: int) -> float:
-        waiter: asyncio.Future[float] = self.loop.create_future()
+        events = _WRITABLE if writing else _READABLE
         try:
             self._epoll.register(descriptor, events)
         except FileExistsError:
             # Waited for before, and asleep since.
             self._epoll.modify(descriptor, events)
-        self._waiting[descriptor] = waiter
+        self._waiting[descriptor] = told
+
+    def forget(self, descriptor: int) -> None:
+        """Wait no more, before the socket is closed: nothing that is still to come for it may wake
+        the next one of this number."""
+        if self._waiting.pop(descriptor, None) is not None:
+            self._epoll.unregister(descriptor)
+
+    async def readable(self, descriptor: int) -> float:
+        """Wait until there is something to read, an end or an error; return the moment at which
+        that was seen, of `time.perf_counter`.
+        """
+        return await self._event(descriptor, writing=False)
+
+    async def writable(self, descriptor: int) -> None:
+        """Wait until there is room to write, or an error: of a connection, until it stands."""
+        await self._event(descriptor, writing=True)
+
+    async def _event(self, descriptor: int, *, writing: bool) -> float:
+        waiter: asyncio.Future[float] = self.loop.create_future()
+        self.call(descriptor, partial(_wake, waiter), writing=writing)
         try:
             return await waiter
         except BaseException:
-            # Nothing that is still to come for it may wake the next socket of this number.
-            if self._waiting.pop(descriptor, None) is not None:
-                self._epoll.unregister(descriptor)
+            self.forget(descriptor)
             raise
 
     def _look(self) -> None:
         ready = self._epoll.poll(0, AT_ONCE)
         now = time.perf_counter()
         for descriptor, _ in ready:
-            waiter = self._waiting.pop(descriptor, None)
-            if waiter is not None and not waiter.done():
-                waiter.set_result(now)
+            told = self._waiting.pop(descriptor, None)
+            if told is not None:
+                told(now)
+
+
+def _wake(waiter: asyncio.Future[float], now: float) -> None:
+    if not waiter.done():
+        waiter.set_result(now)
 
 
 class _Latest(threading.local):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from typing import NamedTuple
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -17,10 +18,18 @@ from netpulse.model.ids import Id
 from netpulse.model.monitor import MonitorSpec, type_of
 from netpulse.model.time import SECOND, Millis
 from netpulse.probes import PROBES
+from netpulse.probes.begun import Begun
 from netpulse.rules.verdict import is_heavy, judge, lag_limit_ms
 
 OVERRUN_SECONDS = 2.0
 """A probe keeps its deadline itself, with the phase named; this much later we cut it off."""
+
+
+class Since(NamedTuple):
+    """When a check began: Unix milliseconds, and the monotonic clock's seconds."""
+
+    wall: Millis
+    mono: float
 
 
 class Measured(Struct, frozen=True, kw_only=True):
@@ -65,16 +74,23 @@ class Measuring:
         self._heavy = asyncio.Semaphore(1)
 
     async def measure(
-        self, org_id: Id, spec: MonitorSpec, *, damage: str | None = None
+        self,
+        org_id: Id,
+        spec: MonitorSpec,
+        *,
+        damage: str | None = None,
+        begun: Begun | None = None,
+        since: Since | None = None,
     ) -> Measured:
         """Run one probe against its deadline and judge what it measured; never raises.
 
         It reaches what the organization may reach at this moment. Where `damage` says that the
         monitor's secrets do not open it is not probed: without them the target's answer would say
-        nothing.
+        nothing. What was `begun` already, `since` then, goes on from there.
         """
         clock = self._clock
-        started_at, mono = clock.now(), clock.monotonic()
+        now, mono_now = clock.now(), clock.monotonic()
+        started_at, mono = since or (now, mono_now)
         deadline = mono + spec.timeout_seconds
         if damage is not None:
             return Measured(
@@ -85,8 +101,12 @@ class Measuring:
             )
         reading = Reading()
         try:
-            with Deadline(asyncio.get_running_loop().time() + deadline - mono + OVERRUN_SECONDS):
-                reading = await PROBES[type_of(spec)](spec, deadline, self.way(org_id))
+            left = deadline - mono_now + OVERRUN_SECONDS
+            with Deadline(asyncio.get_running_loop().time() + left):
+                if begun is not None:
+                    reading = await begun.go_on(deadline)
+                else:
+                    reading = await PROBES[type_of(spec)](spec, deadline, self.way(org_id))
             if reading.body and is_heavy(spec, reading):
                 own_lag_ms = self._lag.worst_since(mono)
                 async with self._heavy:

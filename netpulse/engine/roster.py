@@ -45,6 +45,7 @@ class Watched:
         "fresh_seconds",
         "fresh_until",
         "gone",
+        "good",
         "held",
         "internal",
         "lapsed",
@@ -82,6 +83,9 @@ class Watched:
         """Held while an edge is written, so that the edges of one monitor keep their order."""
         self.plan: Plan | None = None
         """What is known of its checks beforehand; `LonePings` sets it."""
+        self.good: tuple[tuple[str, ...], float] | None = None
+        """What was answered last, and within how many milliseconds that is up; `LightChecks` sets
+        it."""
         self.task: Underway | None = None
         self.probing = False
         """The task measures still: it can be cancelled without losing an edge."""

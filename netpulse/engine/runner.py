@@ -19,9 +19,10 @@ from netpulse.engine.dependencies import Dependencies
 from netpulse.engine.due import Due
 from netpulse.engine.figures import Figures
 from netpulse.engine.isolation import Isolation
+from netpulse.engine.light import LightChecks
 from netpulse.engine.live import Hub
 from netpulse.engine.lone import LonePings
-from netpulse.engine.measuring import Measured, Measuring
+from netpulse.engine.measuring import Measured, Measuring, Since
 from netpulse.engine.roster import Roster, Watched
 from netpulse.engine.scheduler import Scheduler
 from netpulse.engine.thresholds import Thresholds
@@ -32,6 +33,7 @@ from netpulse.model.incident import Incident
 from netpulse.model.monitor import IcmpSpec
 from netpulse.model.time import Millis, rfc3339
 from netpulse.model.watch import Flip, UnknownReason, Watch
+from netpulse.probes.begun import Begun
 from netpulse.rules import incidents
 from netpulse.storage import edges
 from netpulse.storage.db import Database
@@ -105,6 +107,16 @@ class Runner:
             conclude=self._conclude,
             done=scheduler.done,
         )
+        self._light = LightChecks(
+            way=measuring.way,
+            clock=clock,
+            isolation=isolation,
+            lags=figures.lags,
+            confirms=self._confirms,
+            go_on=self._go_on,
+            conclude=self._conclude,
+            done=scheduler.done,
+        )
         self._tasks: set[asyncio.Task[None]] = set()
         self.trouble: StorageTrouble | None = None
         """Why the last edge could not be written; None once one was."""
@@ -117,17 +129,25 @@ class Runner:
         if watched is None or watched.paused:
             self._scheduler.done(due)
             return
-        # Asked here already: nearly all of the others are no pings.
-        if type(watched.monitor.spec) is not IcmpSpec or not self._lone.begin(watched, due):
+        is_ping = type(watched.monitor.spec) is IcmpSpec
+        if not (self._lone if is_ping else self._light).begin(watched, due):
             self._go(watched, due, self._run(watched, due))
 
-    def _go(self, watched: Watched, due: Due, check: Coroutine[Any, Any, None]) -> None:
+    def _go(
+        self,
+        watched: Watched,
+        due: Due,
+        check: Coroutine[Any, Any, None],
+        begun: Begun | None = None,
+    ) -> None:
         task = asyncio.get_running_loop().create_task(check)
         watched.task = task
         watched.probing = True
         self._tasks.add(task)
         # A callback, not a `finally`: a task that is cancelled before its first step runs none.
         task.add_done_callback(partial(self._ended, due, watched))
+        if begun is not None:
+            task.add_done_callback(lambda _: begun.close())
 
     def _ended(self, due: Due, watched: Watched, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
@@ -144,6 +164,17 @@ class Runner:
         monitor = watched.monitor
         measured = await self._measuring.measure(
             monitor.org_id, monitor.spec, damage=monitor.damage
+        )
+        await self._weigh(watched, due, measured)
+
+    def _go_on(self, watched: Watched, due: Due, begun: Begun, since: Since) -> None:
+        """Go on, in a task, with a check that was begun without one."""
+        self._go(watched, due, self._run_on(watched, due, begun, since), begun)
+
+    async def _run_on(self, watched: Watched, due: Due, begun: Begun, since: Since) -> None:
+        monitor = watched.monitor
+        measured = await self._measuring.measure(
+            monitor.org_id, monitor.spec, begun=begun, since=since
         )
         await self._weigh(watched, due, measured)
 

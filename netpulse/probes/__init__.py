@@ -9,10 +9,13 @@ from typing import Any
 
 from netpulse.egress.connect import Egress
 from netpulse.model.check import Reading
+from netpulse.model.monitor import TcpSpec
+from netpulse.probes.begun import Begun
 from netpulse.probes.certificate import probe as certificate_probe
 from netpulse.probes.dns import probe as dns_probe
 from netpulse.probes.http import probe as http_probe
 from netpulse.probes.icmp import probe as icmp_probe
+from netpulse.probes.tcp import begin as tcp_begin
 from netpulse.probes.tcp import probe as tcp_probe
 
 Probe = Callable[[Any, float, Egress], Awaitable[Reading]]
@@ -27,3 +30,6 @@ PROBES: dict[str, Probe] = {
     "ssl": certificate_probe,
 }
 """By the `type` word of the spec."""
+
+BEGINNINGS: dict[type, Callable[[Any, Egress], Begun | None]] = {TcpSpec: tcp_begin}
+"""By the type of the spec: begins a check without a task; None where it has to be a task."""

@@ -6,21 +6,24 @@ import asyncio
 import contextlib
 import ssl
 import time
+from collections.abc import Coroutine
+from typing import Any
 
 from netpulse.egress import refusals
-from netpulse.egress.attempt import drop
+from netpulse.egress.attempt import Attempt, drop
 from netpulse.egress.connect import Egress
 from netpulse.egress.deadlines import Deadline
 from netpulse.egress.tls import TlsOptions
 from netpulse.egress.trace import Trace
 from netpulse.egress.trouble import DialError, broken
-from netpulse.model.check import Failure, Reading
+from netpulse.model.check import Failure, Reading, Timings
 from netpulse.model.monitor import TcpSpec
+from netpulse.probes.begun import Begun
 from netpulse.probes.plain import PlainWire
 from netpulse.probes.secure import TlsWire
 from netpulse.probes.wire import open_wire
 from netpulse.probes.words import out_of_time
-from netpulse.rules.targets import Endpoint, endpoint
+from netpulse.rules.targets import endpoint
 
 ANSWER_LIMIT = 65_536
 """Bytes in which the expected text must stand."""
@@ -43,16 +46,108 @@ async def probe(spec: TcpSpec, deadline: float, egress: Egress) -> Reading:
     total is the wall time until the connection stood (with TLS, if asked for), or until the
     expected text was there.
     """
+    knock = begin(spec, egress)
+    if knock is not None:
+        return await knock.go_on(deadline)
+    trace, talk = Trace(), _Talk()
+    return await _told(spec, trace, talk, _converse(spec, talk, trace, egress, deadline))
+
+
+def begin(spec: TcpSpec, egress: Egress) -> Knock | None:
+    """Begin a check that is a connection and no more; None where it is more, or something else has
+    to be waited for before."""
+    if spec.tls or spec.send is not None or spec.expect is not None:
+        return None
     trace = Trace()
     where = endpoint(spec.target, spec.port)
-    talk = _Talk()
+    try:
+        attempt = egress.at_once(where.host, where.port, trace=trace)
+    except DialError as error:
+        return Knock(spec, trace, None, error)
+    return None if attempt is None else Knock(spec, trace, attempt, None)
+
+
+class Knock(Begun):
+    """A connection and no more."""
+
+    __slots__ = ("_attempt", "_spec", "_trace", "_trouble")
+
+    WRITING = True
+
+    def __init__(
+        self, spec: TcpSpec, trace: Trace, attempt: Attempt | None, trouble: Exception | None
+    ) -> None:
+        """Take how far it has come: `attempt` is under way, or ended in `trouble`."""
+        super().__init__(trace.address, spec.timeout_seconds)
+        self._spec = spec
+        self._trace = trace
+        self._attempt = attempt
+        self._trouble = trouble
+        if attempt is None:
+            trace.stop()
+        elif attempt.stands:
+            self._stood(attempt)
+
+    def _stood(self, attempt: Attempt) -> None:
+        trace = self._trace
+        trace.connected(attempt.connect_ms)
+        trace.stop()
+        self._attempt = None
+        drop(attempt.sock)
+        self.timings = trace.timings()
+
+    @property
+    def descriptor(self) -> int | None:
+        """The socket, while it is on its way."""
+        return None if self._attempt is None else self._attempt.sock.fileno()
+
+    def heard(self) -> bool:
+        """Look at what became of it."""
+        attempt = self._attempt
+        if attempt is not None:
+            try:
+                attempt.decided()
+            except (DialError, OSError) as error:
+                self._attempt, self._trouble = None, error
+                self._trace.stop()
+            else:
+                self._stood(attempt)
+        return True
+
+    def reading(self, timings: Timings) -> Reading:
+        """Return what was read of a connection that stood."""
+        return Reading(timings=timings, address=self.address, addresses=self._trace.addresses)
+
+    def close(self) -> None:
+        """Close the connection."""
+        super().close()
+        if self._attempt is not None:
+            self._attempt.sock.close()
+            self._attempt = None
+
+    async def go_on(self, deadline: float) -> Reading:
+        """Wait until it stands, and return what it took."""
+        if self.timings is not None:
+            return self.reading(self.timings)
+        return await _told(self._spec, self._trace, _Talk(), self._standing(deadline))
+
+    async def _standing(self, deadline: float) -> None:
+        if self._trouble is not None:
+            raise self._trouble
+        if self._attempt is not None:
+            with Deadline(deadline):
+                await self._attempt.standing()
+            self._stood(self._attempt)
+
+
+async def _told(
+    spec: TcpSpec, trace: Trace, talk: _Talk, conversation: Coroutine[Any, Any, None]
+) -> Reading:
+    """Return what came of a conversation."""
+    where = endpoint(spec.target, spec.port)
     failure: tuple[Failure, str | None, str] | None = None
     try:
-        if spec.tls or spec.send is not None or spec.expect is not None:
-            with Deadline(deadline):
-                await _converse(spec, where, talk, trace, egress, deadline)
-        else:
-            await _knock(where, trace, egress, deadline)
+        await conversation
     except TimeoutError:
         # Some answer, but not the expected one, is judged by what it says.
         if not talk.body:
@@ -80,30 +175,15 @@ async def probe(spec: TcpSpec, deadline: float, egress: Egress) -> Reading:
     return _reading(trace, talk, failure)
 
 
-async def _knock(where: Endpoint, trace: Trace, egress: Egress, deadline: float) -> None:
-    """Connect and no more. What stands at once needs no deadline."""
-    begun = egress.at_once(where.host, where.port, trace=trace)
-    if begun is not None and begun.stands:
-        sock = begun.sock
-        trace.connected(begun.connect_ms)
-    else:
-        with Deadline(deadline):
-            dialled = await egress.dial(
-                where.host,
-                where.port,
-                deadline=deadline,
-                trace=trace,
-                guarded=True,
-                begun=begun,
-            )
-        sock = dialled.sock
-    trace.stop()
-    drop(sock)
-
-
 async def _converse(
-    spec: TcpSpec, where: Endpoint, talk: _Talk, trace: Trace, egress: Egress, deadline: float
+    spec: TcpSpec, talk: _Talk, trace: Trace, egress: Egress, deadline: float
 ) -> None:
+    with Deadline(deadline):
+        await _speak(spec, talk, trace, egress, deadline)
+
+
+async def _speak(spec: TcpSpec, talk: _Talk, trace: Trace, egress: Egress, deadline: float) -> None:
+    where = endpoint(spec.target, spec.port)
     wire = await open_wire(
         egress,
         where.host,

@@ -17,7 +17,10 @@ from netpulse.probes import secure, usual
 from tests.hostile import dns, document, http, icmp, streams, tcp, tls
 from tests.hostile.rows import Chapter, Place, Row
 from tests.hostile.table import CHAPTERS, ROWS
-from tests.probing import Seen, check, ping_alone
+from tests.probing import Seen, check, light_check, ping_alone
+
+LIGHT = {"tcp"}
+"""The types whose checks may be begun without a task."""
 
 
 @pytest.fixture
@@ -99,6 +102,27 @@ async def test_connections_are_judged_alike_where_none_stands_at_once(
     """As on a network, where a connection takes its time."""
     monkeypatch.setattr(attempt, "LOOK_AGAIN", None)
     await hold_all((*tcp.CHAPTERS, *streams.CHAPTERS, *http.CHAPTERS), egress, 8)
+
+
+@pytest.mark.parametrize("waits", [False, True], ids=["at once", "waits"])
+async def test_checks_begun_without_a_task_are_judged_alike(
+    egress: Egress, monkeypatch: pytest.MonkeyPatch, waits: bool
+) -> None:
+    """As the engine begins them; what is not simply good goes on in a task."""
+    if waits:
+        monkeypatch.setattr(attempt, "LOOK_AGAIN", None)
+    begun: set[str] = set()
+    for row in [row for chapter in CHAPTERS for row in chapter.rows if row.kind in LIGHT]:
+        if row.missing():
+            continue
+        async with row.up() as place:
+            fields = {**row.fields, **place.fields}
+            way = place.egress or egress
+            seen = await light_check(way, place.target, row.kind, row.seconds, **fields)
+        if seen is not None:
+            hold(row, place, seen)
+            begun.add(row.kind)
+    assert begun == LIGHT
 
 
 FAR = [row for chapter in icmp.CHAPTERS for row in chapter.rows]

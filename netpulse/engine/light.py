@@ -1,0 +1,168 @@
+"""Light checks: connections that are begun and taken without a task, where all goes well.
+
+The probe's first step is done where the check begins, and what comes of it is taken where it is
+heard. A check that only says once more that all is well is over with that; every other one goes on
+in a task, from where it is, and is judged as ever.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+from netpulse.egress.connect import Egress
+from netpulse.engine.clock import Clock
+from netpulse.engine.due import Due
+from netpulse.engine.figures import Lags
+from netpulse.engine.isolation import Isolation
+from netpulse.engine.measuring import Measured, Since, broken
+from netpulse.engine.roster import Watched
+from netpulse.model.check import Check, Reading, Result, Timings
+from netpulse.model.ids import Id
+from netpulse.model.monitor import MonitorSpec
+from netpulse.probes import BEGINNINGS
+from netpulse.probes.begun import Begun
+from netpulse.rules.isolation import network_of
+from netpulse.rules.verdict import judge
+
+
+def good_within(spec: MonitorSpec, begun: Begun) -> float:
+    """Return within how many milliseconds what was begun has to end for `judge` to say "up" of it;
+    a negative number where it says something else however fast that was."""
+    if judge(spec, begun.reading(Timings(total_ms=0.0)), now=0).result is not Result.UP:
+        return -1.0
+    return math.inf if spec.degraded_after_ms is None else spec.degraded_after_ms
+
+
+class LightChecks:
+    """Begins such checks, and takes what comes of them."""
+
+    def __init__(
+        self,
+        *,
+        way: Callable[[Id], Egress],
+        clock: Clock,
+        isolation: Isolation,
+        lags: Lags,
+        confirms: Callable[[Watched, Check], bool],
+        go_on: Callable[[Watched, Due, Begun, Since], None],
+        conclude: Callable[[Watched, Due, Measured], None],
+        done: Callable[[Due], None],
+    ) -> None:
+        """Take the parts.
+
+        Args:
+            way: the way out of each organization.
+            clock: the time.
+            isolation: who takes note of every answer.
+            lags: how late checks began.
+            confirms: takes a check that says what is known, and returns whether it was one.
+            go_on: takes a check that is more than that, in a task.
+            conclude: takes what was measured, whatever it is.
+            done: called when a check is over.
+        """
+        self._way = way
+        self._clock = clock
+        self._isolation = isolation
+        self._lags = lags
+        self._confirms = confirms
+        self._go_on = go_on
+        self._conclude = conclude
+        self._done = done
+
+    def begin(self, watched: Watched, due: Due) -> bool:
+        """Begin the check that is due, and return True, if it is one of these and can begin."""
+        monitor = watched.monitor
+        beginning = BEGINNINGS.get(type(monitor.spec))
+        if beginning is None or monitor.damage is not None:
+            return False
+        since = Since(self._clock.now(), self._clock.monotonic())
+        try:
+            begun = beginning(monitor.spec, self._way(monitor.org_id))
+        except Exception:  # noqa: BLE001 - the probe meets the same, and what it says is logged
+            return False
+        if begun is None:
+            return False
+        if begun.descriptor is not None and not _Check(self, watched, due, begun, since).waits():
+            return False
+        self._lags.add(since.mono - due.mono, since.mono)
+        if begun.descriptor is None:
+            self.ended(watched, due, begun, since)
+        return True
+
+    def ended(self, watched: Watched, due: Due, begun: Begun, since: Since) -> None:
+        """Take what came of a first step."""
+        try:
+            if self._is_well(watched, due, begun, since):
+                self._done(due)
+            else:
+                self._go_on(watched, due, begun, since)
+        except Exception as error:  # noqa: BLE001 - logged once per edge, by the runner
+            begun.close()
+            self._conclude(watched, due, broken(since.wall, Reading(), error))
+
+    def _is_well(self, watched: Watched, due: Due, begun: Begun, since: Since) -> bool:
+        """Take a check that only says once more that all is well; False: nothing of it is taken."""
+        timings, address = begun.timings, begun.address
+        if timings is None or timings.total_ms is None or address is None:
+            return False
+        if watched.good is None or watched.good[0] != begun.said:
+            watched.good = (begun.said, good_within(watched.monitor.spec, begun))
+        if timings.total_ms > watched.good[1]:
+            return False
+        good = Check(
+            due_at=since.wall if due.at is None else due.at,
+            started_at=since.wall,
+            result=Result.UP,
+            response_time_ms=round(timings.total_ms),
+            timings=timings,
+        )
+        return self._isolation.hears(
+            watched, address, network_of(address), began=since.mono, ms=timings.total_ms
+        ) and self._confirms(watched, good)
+
+    def done(self, due: Due) -> None:
+        """Free the place of a check."""
+        self._done(due)
+
+
+class _Check:
+    """One whose first step is waited for."""
+
+    __slots__ = ("begun", "due", "owner", "since", "watched")
+
+    def __init__(
+        self, owner: LightChecks, watched: Watched, due: Due, begun: Begun, since: Since
+    ) -> None:
+        self.owner = owner
+        self.watched = watched
+        self.due = due
+        self.begun = begun
+        self.since = since
+
+    def waits(self) -> bool:
+        """Begin to wait; False where this host cannot, and all is given up."""
+        self.watched.task, self.watched.probing = self, True
+        try:
+            self.begun.wait(self._ended)
+        except Exception:  # noqa: BLE001 - the probe meets the same, and what it says is logged
+            self._over()
+            return False
+        return True
+
+    def done(self) -> bool:
+        return self.watched.task is not self
+
+    def cancel(self) -> None:
+        if not self.done():
+            self._over()
+            self.owner.done(self.due)
+
+    def _over(self) -> None:
+        self.watched.task, self.watched.probing = None, False
+        self.begun.close()
+
+    def _ended(self) -> None:
+        if not self.done():
+            self.watched.task, self.watched.probing = None, False
+            self.owner.ended(self.watched, self.due, self.begun, self.since)

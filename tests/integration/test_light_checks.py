@@ -1,0 +1,248 @@
+"""Checks begun without a task: what they say, where they go on in one, and what ends them early."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import time
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+
+from netpulse.egress import attempt
+from netpulse.engine.roster import Watched
+from netpulse.model.check import Failure, Result
+from netpulse.model.monitor import Monitor, TcpSpec
+from netpulse.model.watch import Status
+from netpulse.probes.begun import Begun
+from netpulse.storage import edges
+from tests.home import Home, home, now
+
+
+class Port:
+    """A port of this host that is open, closed, or takes nobody in."""
+
+    def __init__(self) -> None:
+        self._sock = socket.create_server(("127.0.0.1", 0))
+        self.number: int = self._sock.getsockname()[1]
+        self._inside: list[socket.socket] = []
+
+    def open(self) -> None:
+        self.close()
+        self._sock = socket.create_server(("127.0.0.1", self.number))
+
+    def close(self) -> None:
+        self._sock.close()
+        for each in self._inside:
+            each.close()
+        self._inside.clear()
+
+    def fill(self) -> None:
+        """Have nobody else taken in: whoever comes now waits."""
+        self.close()
+        self._sock = socket.create_server(("127.0.0.1", self.number), backlog=0)
+        with contextlib.suppress(TimeoutError):
+            while True:
+                one = socket.create_connection(("127.0.0.1", self.number), timeout=0.1)
+                self._inside.append(one)
+
+
+@pytest.fixture
+def port() -> Iterator[Port]:
+    made = Port()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+async def at(tmp_path: Path) -> AsyncIterator[Home]:
+    async with home(tmp_path / "data") as opened:
+        yield opened
+
+
+async def watched(at: Home, port: Port, **changes: object) -> tuple[Monitor, Watched]:
+    """Have the port watched, and wait until it is up."""
+    fields: dict[str, object] = {
+        "name": "Port",
+        "target": f"127.0.0.1:{port.number}",
+        "interval_seconds": 3600,
+        "timeout_seconds": 1,
+        "retry_interval_seconds": 1,
+    }
+    monitor = await at.monitor(TcpSpec(**(fields | changes)))  # type: ignore[arg-type]
+    await at.until_status(monitor.id, Status.UP)
+    one = at.engine.roster.get(monitor.id)
+    assert one is not None
+    return monitor, one
+
+
+async def again(at: Home, monitor: Monitor) -> None:
+    """Have it checked once more, and wait for what comes of it."""
+    before = sum(at.engine.figures.checks.values())
+    at.nudge(monitor)
+
+    async def checked() -> bool:
+        return sum(at.engine.figures.checks.values()) > before
+
+    await at.until(checked, "another check")
+
+
+async def under_way(at: Home, port: Port, monitor: Monitor, one: Watched) -> None:
+    """Have it checked, and wait until it waits."""
+    port.fill()
+    at.nudge(monitor)
+
+    async def begun() -> bool:
+        return one.probing
+
+    await at.until(begun, "a check begins")
+    assert not isinstance(one.task, asyncio.Task)
+
+
+@pytest.fixture(params=[False, True], ids=["at once", "waits"])
+def pace(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have connections stand at once, or be waited for."""
+    if request.param:
+        monkeypatch.setattr(attempt, "LOOK_AGAIN", None)
+
+
+@pytest.mark.usefixtures("pace")
+async def test_up_down_and_up_again(at: Home, port: Port, monkeypatch: pytest.MonkeyPatch) -> None:
+    tasks = 0
+    go_on = at.engine.runner._light._go_on
+
+    def counted(*args: object) -> None:
+        nonlocal tasks
+        tasks += 1
+        go_on(*args)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(at.engine.runner._light, "_go_on", counted)
+    monitor, one = await watched(at, port)
+    assert tasks == 1, "the first verdict is an edge"
+    await again(at, monitor)
+    assert tasks == 1
+    last = one.last
+    assert last is not None
+    assert (last.result, last.timings.dns_ms, last.timings.first_byte_ms) == (Result.UP, 0.0, None)
+    assert last.timings.total_ms is not None
+    assert last.timings.connect_ms is not None
+    assert last.timings.connect_ms <= last.timings.total_ms
+    assert last.response_time_ms == round(last.timings.total_ms)
+    port.close()
+    at.nudge(monitor)
+    await at.until_status(monitor.id, Status.DOWN)
+    assert one.last is not None
+    assert one.last.failure is Failure.REFUSED
+    assert one.last.message == f"connection refused by 127.0.0.1:{port.number}"
+    port.open()
+    at.nudge(monitor)
+    await at.until_status(monitor.id, Status.UP)
+    await at.raw.flush()
+    kept = await at.raw.range(monitor.key, 0, now() + 60_000, newest_first=False)
+    said = [each.result for each in kept]
+    assert said == [Result.UP, Result.UP, Result.DOWN, Result.DOWN, Result.UP]
+    assert at.engine.scheduler.running == 0
+    assert at.engine.figures.lags.count == 5
+    assert (one.task, one.probing) == (None, False)
+
+
+async def test_who_waits_for_nothing_is_down_after_its_timeout(at: Home, port: Port) -> None:
+    monitor, one = await watched(at, port, confirmations=1)
+    began = time.monotonic()
+    await under_way(at, port, monitor, one)
+    await at.until_status(monitor.id, Status.DOWN)
+    assert 0.9 < time.monotonic() - began < 2
+    assert one.last is not None
+    assert (one.last.failure, one.last.detail) == (Failure.TIMEOUT, "connect")
+    assert one.last.timings.total_ms is not None
+    assert one.last.timings.total_ms >= 1000
+
+
+async def test_inverted_it_is_down_while_it_answers(at: Home, port: Port) -> None:
+    port.close()
+    monitor, one = await watched(at, port, invert=True, confirmations=1)
+    port.open()
+    at.nudge(monitor)
+    await at.until_status(monitor.id, Status.DOWN)
+    assert one.last is not None
+    assert one.last.failure is Failure.MISMATCH
+
+
+async def test_one_that_is_dropped_comes_again(at: Home, port: Port) -> None:
+    monitor, one = await watched(at, port, timeout_seconds=60)
+    await under_way(at, port, monitor, one)
+    begun = one.task.begun  # type: ignore[union-attr]
+    before = at.engine.figures.checks.copy()
+    assert at.engine.runner.drop_probes() == {monitor.id}
+    assert (one.task, one.probing, at.engine.scheduler.running) == (None, False, 0)
+    assert begun.descriptor is None
+    assert at.engine.figures.checks == before
+    assert at.engine.runner.drop_probes() == set()
+    port.open()
+    await again(at, monitor)
+    assert at.engine.figures.checks[Result.UP] > before[Result.UP]
+
+
+async def test_a_change_meanwhile_ends_it(at: Home, port: Port) -> None:
+    monitor, one = await watched(at, port, timeout_seconds=60)
+    await under_way(at, port, monitor, one)
+    await at.db.write(edges.retire, monitor.org_id, monitor.id, now())
+    at.engine.changed(monitor.id)
+    await at.engine.settled()
+    assert one.gone
+    assert at.engine.scheduler.running == 0
+
+
+async def test_the_end_of_the_process_does_not_wait_for_it(at: Home, port: Port) -> None:
+    monitor, one = await watched(at, port, timeout_seconds=60)
+    await under_way(at, port, monitor, one)
+    began = time.monotonic()
+    await at.engine.stop()
+    assert time.monotonic() - began < 2
+    assert at.engine.scheduler.running == 0
+
+
+async def test_what_may_not_be_reached_is_refused_in_words(at: Home) -> None:
+    monitor = await at.monitor(
+        TcpSpec(name="Metadata", target="169.254.169.254:80", confirmations=1)
+    )
+    await at.until_status(monitor.id, Status.DOWN)
+    one = at.engine.roster.get(monitor.id)
+    assert one is not None
+    assert one.last is not None
+    assert one.last.failure is Failure.BLOCKED
+
+
+async def test_a_mistake_of_ours_is_one(
+    at: Home, port: Port, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monitor, one = await watched(at, port)
+
+    def broken(*_: object) -> bool:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(at.engine.runner._light, "_is_well", broken)
+    await again(at, monitor)
+    assert one.last is not None
+    assert (one.last.result, one.last.failure) == (Result.INCONCLUSIVE, Failure.INTERNAL)
+    assert one.last.message is not None
+    assert "ZeroDivisionError" in one.last.message
+    assert at.engine.scheduler.running == 0
+
+
+async def test_who_cannot_be_waited_for_goes_to_a_task(
+    at: Home, port: Port, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(attempt, "LOOK_AGAIN", None)
+
+    def cannot(self: Begun, told: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Begun, "wait", cannot)
+    monitor, one = await watched(at, port)
+    await again(at, monitor)
+    assert one.last is not None
+    assert one.last.result is Result.UP
+    assert at.engine.scheduler.running == 0
