@@ -316,3 +316,12 @@ def test_forms_refuse_in_the_readers_language(path: str) -> None:
     found = set(refusals(path)) - FOR_PROGRAMS
     with languages.using("de"):
         assert [text for text in sorted(found) if phrase(text) == text] == []
+
+
+def test_whole_numbers_are_written_as_the_reader_writes_them() -> None:
+    """1,592 is a number below two to a German."""
+    web = ROOT / "netpulse" / "web"
+    spoken = [*(web / "pages").rglob("*.py"), *(web / "status").rglob("*.py")]
+    paths = [*spoken, *(web / "templates").rglob("*.html")]
+    assert len(paths) > 100
+    assert [path for path in paths if ":,}" in path.read_text("utf-8")] == []

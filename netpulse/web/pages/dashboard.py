@@ -21,7 +21,7 @@ from netpulse.storage.monitor_rows import MonitorRow
 from netpulse.storage.overview import Looked
 from netpulse.web.call import Call
 from netpulse.web.endpoint import VIEWER, page
-from netpulse.web.figures import duration
+from netpulse.web.figures import duration, many
 from netpulse.web.languages import plural, say
 from netpulse.web.pages import render
 from netpulse.web.pages.rows import incident_row, monitor_rows
@@ -265,7 +265,7 @@ def _system_notices(call: Call) -> list[dict[str, str]]:
                     left_out,
                     "%(n)s check of the last minute had to be left out.",
                     "%(n)s checks of the last minute had to be left out.",
-                    n=f"{left_out:,}",
+                    n=many(left_out),
                 ),
             )
         found.append({"kind": "warning", "text": " ".join(words)})
