@@ -380,6 +380,9 @@ class TestSecurity:
 
         wrong = {"email": house.cast.bob.email, "password": "not it at all"}
         await house.client("203.0.113.9").post("/v1/auth/login", json=wrong)
+        assert "203.0.113.9 · wrong password<" in text_of(await alice.get("/settings/security"))
+        german = await alice.get("/settings/security", headers={"Accept-Language": "de"})
+        assert "203.0.113.9 · falsches Passwort<" in german.text
         key = {"name": "Deploy", "scopes": ["monitors:read"]}
         sent(await alice.post("/v1/api-keys", json=key), 201)
         sent(await alice.post("/v1/org/members/invite", json={"email": "d@acme.example"}), 201)

@@ -18,6 +18,7 @@ from babel.messages.pofile import read_po
 from jinja2 import nodes
 
 from netpulse.web import languages
+from netpulse.web.pages.security import REASONS
 from netpulse.web.pages.templates import environment
 from netpulse.web.phrases import phrase
 
@@ -316,6 +317,24 @@ def test_forms_refuse_in_the_readers_language(path: str) -> None:
     found = set(refusals(path)) - FOR_PROGRAMS
     with languages.using("de"):
         assert [text for text in sorted(found) if phrase(text) == text] == []
+
+
+def test_why_a_sign_in_failed_is_said_in_the_readers_language() -> None:
+    path = ROOT / "netpulse" / "web" / "sign_in.py"
+    (why,) = (
+        node
+        for node in ast.parse(path.read_text("utf-8")).body
+        if isinstance(node, ast.FunctionDef) and node.name == "_reason"
+    )
+    said = {
+        each.value
+        for node in ast.walk(why)
+        if isinstance(node, ast.Return) and node.value is not None
+        for each in ast.walk(node.value)
+        if isinstance(each, ast.Constant) and isinstance(each.value, str)
+    }
+    # Who is unknown belongs to no organization, whose page could show it.
+    assert said - {"unknown address"} | {"wrong code"} == set(REASONS)
 
 
 def test_whole_numbers_are_written_as_the_reader_writes_them() -> None:
