@@ -211,8 +211,9 @@ class Egress:
         Raises:
             DialError: it may not be dialled, or this host has no way there.
         """
-        if not ours:
-            self._allowed((address,), port, self.policy)
+        why = None if ours else refusal(address.text, port, self.policy)
+        if why is not None:
+            raise DialError(Failure.BLOCKED, None, why, address=address.text)
         try:
             sock = socket.SocketType(address.family, _DATAGRAM)
         except OSError as error:

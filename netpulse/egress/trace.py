@@ -25,8 +25,9 @@ class Trace:
         "tls_ms",
     )
 
-    def __init__(self) -> None:
-        self._began = time.perf_counter()
+    def __init__(self, began: float | None = None) -> None:
+        """Begin now, or at the moment `began` of `time.perf_counter`."""
+        self._began = time.perf_counter() if began is None else began
         self._ended: float | None = None
         self.phase = "dns"
         """dns, connect, tls, first_byte, or a probe's own word."""

@@ -1,4 +1,4 @@
-"""Light checks: connections that are begun and taken without a task, where all goes well.
+"""Light checks: connections and questions, begun and taken without a task where all goes well.
 
 The probe's first step is done where the check begins, and what comes of it is taken where it is
 heard. A check that only says once more that all is well is over with that; every other one goes on
@@ -76,7 +76,7 @@ class LightChecks:
         beginning = BEGINNINGS.get(type(monitor.spec))
         if beginning is None or monitor.damage is not None:
             return False
-        since = Since(self._clock.now(), self._clock.monotonic())
+        since = (self._clock.now(), self._clock.monotonic())
         try:
             begun = beginning(monitor.spec, self._way(monitor.org_id))
         except Exception:  # noqa: BLE001 - the probe meets the same, and what it says is logged
@@ -85,7 +85,7 @@ class LightChecks:
             return False
         if begun.descriptor is not None and not _Check(self, watched, due, begun, since).waits():
             return False
-        self._lags.add(since.mono - due.mono, since.mono)
+        self._lags.add(since[1] - due.mono, since[1])
         if begun.descriptor is None:
             self.ended(watched, due, begun, since)
         return True
@@ -99,7 +99,7 @@ class LightChecks:
                 self._go_on(watched, due, begun, since)
         except Exception as error:  # noqa: BLE001 - logged once per edge, by the runner
             begun.close()
-            self._conclude(watched, due, broken(since.wall, Reading(), error))
+            self._conclude(watched, due, broken(since[0], Reading(), error))
 
     def _is_well(self, watched: Watched, due: Due, begun: Begun, since: Since) -> bool:
         """Take a check that only says once more that all is well; False: nothing of it is taken."""
@@ -110,15 +110,16 @@ class LightChecks:
             watched.good = (begun.said, good_within(watched.monitor.spec, begun))
         if timings.total_ms > watched.good[1]:
             return False
+        started_at, mono = since
         good = Check(
-            due_at=since.wall if due.at is None else due.at,
-            started_at=since.wall,
+            due_at=started_at if due.at is None else due.at,
+            started_at=started_at,
             result=Result.UP,
             response_time_ms=round(timings.total_ms),
             timings=timings,
         )
         return self._isolation.hears(
-            watched, address, network_of(address), began=since.mono, ms=timings.total_ms
+            watched, address, network_of(address), began=mono, ms=timings.total_ms
         ) and self._confirms(watched, good)
 
     def done(self, due: Due) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import NamedTuple
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -25,11 +24,8 @@ OVERRUN_SECONDS = 2.0
 """A probe keeps its deadline itself, with the phase named; this much later we cut it off."""
 
 
-class Since(NamedTuple):
-    """When a check began: Unix milliseconds, and the monotonic clock's seconds."""
-
-    wall: Millis
-    mono: float
+Since = tuple[Millis, float]
+"""When a check began: Unix milliseconds, and the monotonic clock's seconds."""
 
 
 class Measured(Struct, frozen=True, kw_only=True):

@@ -9,9 +9,10 @@ from typing import Any
 
 from netpulse.egress.connect import Egress
 from netpulse.model.check import Reading
-from netpulse.model.monitor import TcpSpec
+from netpulse.model.monitor import DnsSpec, TcpSpec
 from netpulse.probes.begun import Begun
 from netpulse.probes.certificate import probe as certificate_probe
+from netpulse.probes.dns import begin as dns_begin
 from netpulse.probes.dns import probe as dns_probe
 from netpulse.probes.http import probe as http_probe
 from netpulse.probes.icmp import probe as icmp_probe
@@ -31,5 +32,8 @@ PROBES: dict[str, Probe] = {
 }
 """By the `type` word of the spec."""
 
-BEGINNINGS: dict[type, Callable[[Any, Egress], Begun | None]] = {TcpSpec: tcp_begin}
+BEGINNINGS: dict[type, Callable[[Any, Egress], Begun | None]] = {
+    TcpSpec: tcp_begin,
+    DnsSpec: dns_begin,
+}
 """By the type of the spec: begins a check without a task; None where it has to be a task."""

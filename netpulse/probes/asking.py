@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import dns.message
 from msgspec import Struct
 
 from netpulse.egress.connect import Egress
 from netpulse.egress.deadlines import Deadline
-from netpulse.egress.resolver import Address
-from netpulse.egress.trouble import DialError, broken, from_connect, shown_endpoint
+from netpulse.egress.trouble import DialError, broken, shown_endpoint
 from netpulse.model.check import OWN_FAILURES, Failure
 from netpulse.probes import messages, usual
+from netpulse.probes.line import Line, address_of
 from netpulse.probes.messages import Malformed, Question
 from netpulse.probes.plain import PlainWire
 from netpulse.rules.targets import Endpoint
@@ -45,40 +45,17 @@ class Silence(Exception):
         """Packets that were ignored: a wrong id."""
 
 
-class _Line:
-    """The socket to one server for one question."""
+class Sent(NamedTuple):
+    """A first question that is under way already."""
 
-    __slots__ = ("_arrived", "_loop", "_waiter", "sock", "strays")
+    line: Line
+    until: float
+    """The loop's moment up to which its answer is waited for before it is asked again."""
 
-    def __init__(self, sock: socket.SocketType) -> None:
-        self.sock = sock
-        self.strays = 0
-        self._loop = asyncio.get_running_loop()
-        self._arrived: list[bytes | OSError] = []
-        self._waiter: asyncio.Future[None] | None = None
-        self._loop.add_reader(sock.fileno(), self._hear)
 
-    def _hear(self) -> None:
-        try:
-            self._arrived.append(self.sock.recv(65_535))
-        except BlockingIOError:
-            return
-        except OSError as error:
-            self._arrived.append(error)
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
-
-    async def arrived(self) -> bytes | OSError:
-        """Return the next packet, or what the system says of the way there."""
-        while not self._arrived:
-            self._waiter = self._loop.create_future()
-            await self._waiter
-        return self._arrived.pop(0)
-
-    def close(self) -> None:
-        """Hear nothing any more."""
-        self._loop.remove_reader(self.sock.fileno())
-        self.sock.close()
+def patience(seconds: float, turns: int = ROUNDS) -> float:
+    """Return how long an answer is waited for while that many turns share what time is left."""
+    return min(_PATIENCE, seconds / turns)
 
 
 async def ask(
@@ -88,17 +65,19 @@ async def ask(
     *,
     ours: bool,
     deadline: float,
+    sent: Sent | None = None,
 ) -> Answer:
     """Return the first answer that a server gives, asking one after the other, and again.
 
     A server that cannot answer (SERVFAIL, REFUSED …) is passed over while there are others.
-    `ours`: the servers are this host's own. `deadline` is a moment of the loop's clock.
+    `ours`: the servers are this host's own. `deadline` is a moment of the loop's clock. `sent`: the
+    first of the servers was asked already.
 
     Raises:
         Silence: nobody answered by then.
         DialError: no server can be reached, or the answer cannot be read (dns malformed).
     """
-    lines: dict[Endpoint, _Line] = {}
+    lines: dict[Endpoint, Line] = {} if sent is None else {sent.line.server: sent.line}
     fallen: dict[Endpoint, Answer | DialError] = {}
     strays = 0
     loop = asyncio.get_running_loop()
@@ -111,15 +90,17 @@ async def ask(
             if server in fallen:
                 continue
             last = all(each in fallen for each in turns[number + 1 :])
-            wait = left if last else min(_PATIENCE, left / (len(turns) - number))
+            wait = left if last else patience(left, len(turns) - number)
+            until = loop.time() + wait if number or sent is None else sent.until
             # Servers behind old firewalls never see a question with EDNS.
             wire = asked.plain_wire if number >= len(servers) * (ROUNDS - 1) else asked.wire
             try:
                 if server not in lines:
-                    lines[server] = _open(egress, server, ours)
-                answer = await _try(
-                    egress, lines[server], server, asked, wire, ours, wait, deadline
-                )
+                    lines[server] = Line(egress, server, ours=ours)
+                line = lines[server]
+                if number or sent is None:
+                    line.send(wire)
+                answer = await _try(egress, line, asked, wire, ours, until, deadline)
             except DialError as error:
                 fallen[server] = error
                 continue
@@ -148,27 +129,18 @@ def _told(fallen: list[Answer | DialError]) -> Answer:
     raise next((each for each in errors if each.failure not in OWN_FAILURES), errors[0])
 
 
-def _address(server: Endpoint) -> Address:
-    return Address(socket.AF_INET6 if ":" in server.host else socket.AF_INET, server.host)
-
-
-def _open(egress: Egress, server: Endpoint, ours: bool) -> _Line:
-    return _Line(egress.datagram(_address(server), server.port, ours=ours))
-
-
 async def _try(
     egress: Egress,
-    line: _Line,
-    server: Endpoint,
+    line: Line,
     asked: Question,
     wire: bytes,
     ours: bool,
-    wait: float,
+    until: float,
     deadline: float,
 ) -> Answer | None:
-    """Ask one server once over UDP, and over TCP where it says so; None after `wait` seconds."""
-    until = asyncio.get_running_loop().time() + wait
-    _send(line, server, wire)
+    """Return what a server answers that was asked over UDP, asking over TCP where it says so; None
+    after the loop's moment `until`."""
+    server = line.server
     while True:
         try:
             with Deadline(until):
@@ -176,7 +148,7 @@ async def _try(
         except TimeoutError:
             return None
         if isinstance(arrived, OSError):
-            raise _unheard(arrived, server) from None
+            raise line.unheard(arrived) from None
         if not messages.is_for(asked, arrived):
             line.strays += 1
             continue
@@ -184,30 +156,13 @@ async def _try(
         if records is not None:
             return Answer(None, server, records)
         message = await _read(asked, arrived, server)
-        if wire is asked.wire and messages.rcode(message) in _WITHOUT_EDNS:
+        if wire != asked.plain_wire and messages.rcode(message) in _WITHOUT_EDNS:
             wire = asked.plain_wire
-            _send(line, server, wire)
+            line.send(wire)
             continue
         if messages.is_truncated(message):
             message = await _over_tcp(egress, server, asked, wire, ours, deadline)
         return Answer(message, server)
-
-
-def _send(line: _Line, server: Endpoint, wire: bytes) -> None:
-    try:
-        line.sock.send(wire)
-    except BlockingIOError:
-        return  # the next turn sends again
-    except OSError as error:
-        raise _unheard(error, server) from None
-
-
-def _unheard(error: OSError, server: Endpoint) -> DialError:
-    where = shown_endpoint(*server)
-    told = from_connect(error, _address(server).family, server.host, server.port)
-    if told.failure is Failure.REFUSED:
-        told.message = f"{where} refuses: no name server listens there"
-    return told
 
 
 async def _read(asked: Question, wire: bytes, server: Endpoint) -> dns.message.Message:
@@ -230,7 +185,7 @@ async def _over_tcp(
     where = shown_endpoint(*server)
     begin = f"the answer of {where} does not fit into UDP, and over TCP "
     try:
-        sock = await egress.stream(_address(server), server.port, ours=ours, deadline=deadline)
+        sock = await egress.stream(address_of(server), server.port, ours=ours, deadline=deadline)
     except DialError as error:
         if error.failure in OWN_FAILURES:
             raise

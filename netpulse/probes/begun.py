@@ -19,7 +19,17 @@ from netpulse.model.check import Reading, Timings
 class Begun:
     """The first step of a check. Whoever has it calls `close`, whatever became of it."""
 
-    __slots__ = ("_grain", "_told", "_watch", "_wheel", "address", "patience", "said", "timings")
+    __slots__ = (
+        "_grain",
+        "_told",
+        "_watch",
+        "_wheel",
+        "address",
+        "descriptor",
+        "patience",
+        "said",
+        "timings",
+    )
 
     WRITING: ClassVar = False
     """It waits until something can be written, not read."""
@@ -27,6 +37,8 @@ class Begun:
     def __init__(self, address: str | None, patience: float) -> None:
         """Take whom it went to, and for how many seconds there is nothing else to be done."""
         self.address = address
+        self.descriptor: int | None = None
+        """The socket, while something is to come; None: what is known is all, for now."""
         self.patience = patience
         self.said: tuple[str, ...] = ()
         """What was answered, where an answer can be right or wrong."""
@@ -37,13 +49,9 @@ class Begun:
         self._wheel: Wheel
         self._grain = 0.0
 
-    @property
-    def descriptor(self) -> int | None:
-        """The socket, while something is to come; None: what is known is all, for now."""
-        raise NotImplementedError
-
-    def heard(self) -> bool:
-        """Look at what came, which may be nothing; return True where waiting is over."""
+    def heard(self, now: float) -> bool:
+        """Look at what came, which may be nothing, at the moment `now` of `time.perf_counter`;
+        return True where waiting is over."""
         raise NotImplementedError
 
     def reading(self, timings: Timings) -> Reading:
@@ -68,8 +76,8 @@ class Begun:
         if self.descriptor is not None:
             self._watch.call(self.descriptor, self._came, writing=self.WRITING)
 
-    def _came(self, _: float) -> None:
-        if self.heard():
+    def _came(self, now: float) -> None:
+        if self.heard(now):
             self._over()
         else:
             self._listen()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Sequence
 
@@ -11,11 +10,13 @@ from dns.message import Message
 from netpulse.egress.connect import Egress
 from netpulse.egress.trace import Trace
 from netpulse.egress.trouble import DialError, shown_endpoint
-from netpulse.model.check import Failure, Reading
+from netpulse.model.check import Failure, Reading, Timings, round_latency
 from netpulse.model.monitor import DnsSpec
-from netpulse.probes import messages
-from netpulse.probes.asking import Silence, ask
-from netpulse.probes.messages import Found, Malformed
+from netpulse.probes import messages, usual
+from netpulse.probes.asking import Sent, Silence, ask, patience
+from netpulse.probes.begun import Begun
+from netpulse.probes.line import Line
+from netpulse.probes.messages import Found, Malformed, Question
 from netpulse.rules import records
 from netpulse.rules.targets import Endpoint
 
@@ -37,9 +38,99 @@ async def probe(spec: DnsSpec, deadline: float, egress: Egress) -> Reading:
     total is the wall time from the first question to the last answer, name servers that did not
     answer included.
     """
-    trace = Trace()
-    loop = asyncio.get_running_loop()
-    began, clock = time.perf_counter(), loop.time()
+    return await _probed(spec, deadline, egress, None)
+
+
+def begin(spec: DnsSpec, egress: Egress) -> Asked | None:
+    """Ask a name server of the monitor's own; None where there is none, or it cannot be asked: the
+    probe says so.
+
+    Raises:
+        TargetError: there is something wrong with the monitor.
+    """
+    if spec.nameserver is None:
+        return None
+    name = records.question(spec.target, spec.record_type)
+    server = records.nameserver(spec.nameserver)
+    try:
+        line = Line(egress, server, ours=False)
+    except DialError:
+        return None
+    asked = Asked(spec, egress, line, messages.question(name, spec.record_type))
+    try:
+        line.send(asked.question.wire)
+    except DialError:
+        line.close()
+        return None
+    return asked
+
+
+class Asked(Begun):
+    """A question that was sent."""
+
+    __slots__ = ("_egress", "_line", "_spec", "began", "clock", "question")
+
+    def __init__(self, spec: DnsSpec, egress: Egress, line: Line, question: Question) -> None:
+        """Take what is about to be sent."""
+        super().__init__(line.server.host, patience(spec.timeout_seconds))
+        self._spec = spec
+        self._egress = egress
+        self._line = line
+        self.descriptor = line.descriptor
+        self.question = question
+        self.clock = time.monotonic()
+        self.began = time.perf_counter()
+
+    @property
+    def sent(self) -> Sent:
+        """The question as `ask` goes on with it."""
+        return Sent(self._line, self.clock + self.patience)
+
+    def heard(self, now: float) -> bool:
+        """Look at what came: an answer of the usual shape ends it, and what has another id is not
+        for us."""
+        line = self._line
+        packet = line.heard()
+        if packet is None:
+            return False
+        if isinstance(packet, bytes):
+            if not messages.is_for(self.question, packet):
+                line.strays += 1
+                return False
+            found = usual.records(self.question, packet)
+            if found is not None:
+                line.close()
+                self.descriptor = None
+                self.said = found
+                took = round_latency((now - self.began) * 1000)
+                self.timings = Timings(dns_ms=took, total_ms=took)
+                return True
+        line.keep(packet)
+        return True
+
+    def reading(self, timings: Timings) -> Reading:
+        """Return what was read of the answer."""
+        return Reading(timings=timings, address=self.address, answers=self.said)
+
+    def close(self) -> None:
+        """Hear no answer any more."""
+        super().close()
+        self.descriptor = None
+        self._line.close()
+
+    async def go_on(self, deadline: float) -> Reading:
+        """Ask on, and return what came of all of it."""
+        if self.timings is not None:
+            return self.reading(self.timings)
+        return await _probed(self._spec, deadline, self._egress, self)
+
+
+async def _probed(spec: DnsSpec, deadline: float, egress: Egress, first: Asked | None) -> Reading:
+    if first is None:
+        began, clock = time.perf_counter(), time.monotonic()
+    else:
+        began, clock = first.began, first.clock
+    trace = Trace(began)
     ours = spec.nameserver is None
     answers: tuple[str, ...] = ()
     failure: tuple[Failure, str | None, str] | None = None
@@ -50,7 +141,7 @@ async def probe(spec: DnsSpec, deadline: float, egress: Egress) -> Reading:
             servers = (records.nameserver(spec.nameserver),)
         # Who hears nobody of our own has to find out whether we are heard at all.
         until = deadline - (deadline - clock) * 0.25 if ours else deadline
-        answers = await _look_up(spec, servers, egress, trace, until)
+        answers = await _look_up(spec, servers, egress, trace, until, first)
         trace.resolved((time.perf_counter() - began) * 1000)
     except Silence as silence:
         if spec.nameserver is not None:
@@ -75,9 +166,14 @@ async def probe(spec: DnsSpec, deadline: float, egress: Egress) -> Reading:
 
 
 async def _look_up(
-    spec: DnsSpec, servers: Sequence[Endpoint], egress: Egress, trace: Trace, until: float
+    spec: DnsSpec,
+    servers: Sequence[Endpoint],
+    egress: Egress,
+    trace: Trace,
+    until: float,
+    first: Asked | None,
 ) -> tuple[str, ...]:
-    """Return the records of the name, following its CNAMEs.
+    """Return the records of the name, following its CNAMEs; `first` is asked for already.
 
     Raises:
         Silence: no server answered.
@@ -86,8 +182,10 @@ async def _look_up(
     name = records.question(spec.target, spec.record_type)
     ours = spec.nameserver is None
     for _ in range(MOST_ALIASES):
-        asked = messages.question(name, spec.record_type)
-        answer = await ask(egress, servers, asked, ours=ours, deadline=until)
+        asked, sent = messages.question(name, spec.record_type), None
+        if first is not None:
+            asked, sent, first = first.question, first.sent, None
+        answer = await ask(egress, servers, asked, ours=ours, deadline=until, sent=sent)
         trace.address = answer.server.host
         if answer.message is None:
             return answer.records

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import socket
 
 from netpulse.egress.connect import Egress
@@ -9,9 +10,10 @@ from netpulse.egress.resolver import Address
 from netpulse.egress.trouble import DialError, from_connect, shown_endpoint
 from netpulse.egress.watch import watch
 from netpulse.model.check import Failure
-from netpulse.rules.targets import Endpoint
+from netpulse.rules.targets import REMEMBERED, Endpoint
 
 
+@functools.lru_cache(maxsize=REMEMBERED)
 def address_of(server: Endpoint) -> Address:
     """Return a name server's address."""
     return Address(socket.AF_INET6 if ":" in server.host else socket.AF_INET, server.host)
@@ -33,8 +35,7 @@ class Line:
         """Packets that were ignored: a wrong id."""
         self._kept: bytes | OSError | None = None
         self._sock = egress.datagram(address_of(server), server.port, ours=ours)
-        self.descriptor: int | None = self._sock.fileno()
-        """None once it is closed."""
+        self.descriptor = self._sock.fileno()
 
     def send(self, wire: bytes) -> None:
         """Send a question.
@@ -66,7 +67,6 @@ class Line:
         """Wait for the next packet, or what the system says of the way there."""
         heard, self._kept = self._kept, None
         while heard is None:
-            assert self.descriptor is not None
             await watch().readable(self.descriptor)
             heard = self.heard()
         return heard
@@ -81,5 +81,4 @@ class Line:
 
     def close(self) -> None:
         """Hear nothing any more."""
-        self.descriptor = None
         self._sock.close()

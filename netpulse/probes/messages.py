@@ -31,19 +31,52 @@ import dns.rdtypes.IN.SRV
 from netpulse.egress import entropy
 from netpulse.rules.targets import REMEMBERED
 
+HEAD_BYTES = 12
 UDP_PAYLOAD = 1232
 """Bytes that pass everywhere without fragments (DNS flag day 2020)."""
 
 
-class Question(NamedTuple):
-    """One question: how it goes over the wire, with a fresh random id."""
+class Written(NamedTuple):
+    """A question as it is asked again and again: all but its id."""
 
     name: dns.name.Name
     record_type: str
-    ident: int
     wire: bytes
+    """How it goes over the wire, from behind its id on."""
     plain_wire: bytes
     """The same without EDNS, for servers that do not know it."""
+    section: bytes
+    """The question itself, as an answer repeats it."""
+
+
+class Question:
+    """One question with a fresh random id."""
+
+    __slots__ = ("ident", "written")
+
+    def __init__(self, written: Written) -> None:
+        self.ident = entropy.fresh(2)
+        self.written = written
+
+    @property
+    def name(self) -> dns.name.Name:
+        """The name that is asked for."""
+        return self.written.name
+
+    @property
+    def record_type(self) -> str:
+        """The type that is asked for."""
+        return self.written.record_type
+
+    @property
+    def wire(self) -> bytes:
+        """How it goes over the wire."""
+        return self.ident + self.written.wire
+
+    @property
+    def plain_wire(self) -> bytes:
+        """The same without EDNS."""
+        return self.ident + self.written.plain_wire
 
 
 class Malformed(Exception):
@@ -52,25 +85,22 @@ class Malformed(Exception):
 
 def question(name: str, record_type: str) -> Question:
     """Return the question for a name in ASCII; its last dot may be missing."""
-    asked, wire, plain = _written(name, record_type)
-    start = entropy.fresh(2)
-    return Question(asked, record_type, int.from_bytes(start, "big"), start + wire, start + plain)
+    return Question(_written(name, record_type))
 
 
 @functools.lru_cache(maxsize=REMEMBERED)
-def _written(name: str, record_type: str) -> tuple[dns.name.Name, bytes, bytes]:
-    """Return a name, and the question for it with and without EDNS, both without their id."""
+def _written(name: str, record_type: str) -> Written:
     labels = [part.encode("ascii") for part in name.removesuffix(".").split(".")]
     asked = dns.name.Name([*labels, b""])
     message = dns.message.make_query(asked, dns.rdatatype.from_text(record_type), id=0)
     plain = message.to_wire()
     message.use_edns(0, payload=UDP_PAYLOAD)
-    return asked, message.to_wire()[2:], plain[2:]
+    return Written(asked, record_type, message.to_wire()[2:], plain[2:], plain[HEAD_BYTES:])
 
 
 def is_for(asked: Question, wire: bytes) -> bool:
     """Tell whether a packet has the id of a question: what has another is somebody else's."""
-    return len(wire) >= 2 and int.from_bytes(wire[:2], "big") == asked.ident
+    return wire[:2] == asked.ident
 
 
 def read(asked: Question, wire: bytes) -> dns.message.Message:

@@ -87,28 +87,27 @@ class Knock(Begun):
             trace.stop()
         elif attempt.stands:
             self._stood(attempt)
+        else:
+            self.descriptor = attempt.sock.fileno()
 
     def _stood(self, attempt: Attempt) -> None:
         trace = self._trace
         trace.connected(attempt.connect_ms)
         trace.stop()
-        self._attempt = None
+        self._attempt = self.descriptor = None
         drop(attempt.sock)
         self.timings = trace.timings()
 
-    @property
-    def descriptor(self) -> int | None:
-        """The socket, while it is on its way."""
-        return None if self._attempt is None else self._attempt.sock.fileno()
-
-    def heard(self) -> bool:
+    def heard(self, now: float) -> bool:
         """Look at what became of it."""
+        del now
         attempt = self._attempt
         if attempt is not None:
             try:
                 attempt.decided()
             except (DialError, OSError) as error:
-                self._attempt, self._trouble = None, error
+                self._attempt = self.descriptor = None
+                self._trouble = error
                 self._trace.stop()
             else:
                 self._stood(attempt)
@@ -123,7 +122,7 @@ class Knock(Begun):
         super().close()
         if self._attempt is not None:
             self._attempt.sock.close()
-            self._attempt = None
+            self._attempt = self.descriptor = None
 
     async def go_on(self, deadline: float) -> Reading:
         """Wait until it stands, and return what it took."""

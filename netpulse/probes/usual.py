@@ -13,11 +13,11 @@ import socket
 
 import dns.ipv6
 
+from netpulse.probes.messages import HEAD_BYTES as _HEAD
 from netpulse.probes.messages import Question
 
 MOST_BYTES = 4096
 """Of a message: what is longer takes longer than the loop has, and is read in a thread."""
-_HEAD = 12
 _FLAGS_THAT_MUST_BE = 0x8000
 """It is an answer (QR), to a plain query, whole, without an error; the bit that must be zero is."""
 _FLAGS_THAT_MATTER = 0xFA4F
@@ -37,8 +37,9 @@ def records(asked: Question, wire: bytes) -> tuple[str, ...] | None:
 
     Its id was compared already.
     """
-    shape = _STARTS.get(asked.record_type)
-    question = asked.plain_wire[_HEAD:]
+    written = asked.written
+    shape = _STARTS.get(written.record_type)
+    question = written.section
     at = _HEAD + len(question)
     if (
         shape is None

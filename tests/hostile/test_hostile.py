@@ -19,7 +19,7 @@ from tests.hostile.rows import Chapter, Place, Row
 from tests.hostile.table import CHAPTERS, ROWS
 from tests.probing import Seen, check, light_check, ping_alone
 
-LIGHT = {"tcp"}
+LIGHT = {"tcp", "dns"}
 """The types whose checks may be begun without a task."""
 
 

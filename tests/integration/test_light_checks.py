@@ -14,11 +14,12 @@ import pytest
 from netpulse.egress import attempt
 from netpulse.engine.roster import Watched
 from netpulse.model.check import Failure, Result
-from netpulse.model.monitor import Monitor, TcpSpec
+from netpulse.model.monitor import DnsSpec, Monitor, TcpSpec
 from netpulse.model.watch import Status
 from netpulse.probes.begun import Begun
 from netpulse.storage import edges
 from tests.home import Home, home, now
+from tests.nameserver import NameServer
 
 
 class Port:
@@ -84,7 +85,8 @@ async def again(at: Home, monitor: Monitor) -> None:
     at.nudge(monitor)
 
     async def checked() -> bool:
-        return sum(at.engine.figures.checks.values()) > before
+        after = sum(at.engine.figures.checks.values())
+        return after > before and not at.engine.scheduler.running
 
     await at.until(checked, "another check")
 
@@ -108,21 +110,26 @@ def pace(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Non
         monkeypatch.setattr(attempt, "LOOK_AGAIN", None)
 
 
-@pytest.mark.usefixtures("pace")
-async def test_up_down_and_up_again(at: Home, port: Port, monkeypatch: pytest.MonkeyPatch) -> None:
-    tasks = 0
+@pytest.fixture
+def counted(at: Home, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """One for each check that goes on in a task."""
+    tasks: list[int] = []
     go_on = at.engine.runner._light._go_on
 
-    def counted(*args: object) -> None:
-        nonlocal tasks
-        tasks += 1
+    def count(*args: object) -> None:
+        tasks.append(1)
         go_on(*args)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(at.engine.runner._light, "_go_on", counted)
+    monkeypatch.setattr(at.engine.runner._light, "_go_on", count)
+    return tasks
+
+
+@pytest.mark.usefixtures("pace")
+async def test_up_down_and_up_again(at: Home, port: Port, counted: list[int]) -> None:
     monitor, one = await watched(at, port)
-    assert tasks == 1, "the first verdict is an edge"
+    assert len(counted) == 1, "the first verdict is an edge"
     await again(at, monitor)
-    assert tasks == 1
+    assert len(counted) == 1
     last = one.last
     assert last is not None
     assert (last.result, last.timings.dns_ms, last.timings.first_byte_ms) == (Result.UP, 0.0, None)
@@ -146,6 +153,98 @@ async def test_up_down_and_up_again(at: Home, port: Port, monkeypatch: pytest.Mo
     assert at.engine.scheduler.running == 0
     assert at.engine.figures.lags.count == 5
     assert (one.task, one.probing) == (None, False)
+
+
+async def asked(at: Home, server: NameServer, **changes: object) -> tuple[Monitor, Watched]:
+    """Have a name watched, and wait for its first verdict."""
+    fields: dict[str, object] = {
+        "name": "Name",
+        "target": "shop.example",
+        "record_type": "A",
+        "nameserver": server.address,
+        "interval_seconds": 3600,
+        "timeout_seconds": 1,
+        "retry_interval_seconds": 1,
+        "confirmations": 1,
+    }
+    monitor = await at.monitor(DnsSpec(**(fields | changes)))  # type: ignore[arg-type]
+
+    async def judged() -> bool:
+        one = at.engine.roster.get(monitor.id)
+        return one is not None and one.last is not None and not at.engine.scheduler.running
+
+    await at.until(judged, "a first check")
+    one = at.engine.roster.get(monitor.id)
+    assert one is not None
+    return monitor, one
+
+
+async def test_a_name_whose_records_change(at: Home, counted: list[int]) -> None:
+    async with NameServer({"shop.example": {"A": ["192.0.2.1", "192.0.2.2"]}}) as server:
+        monitor, one = await asked(at, server, expected_value="192.0.2.2", match="any")
+        await again(at, monitor)
+        assert (one.watch.status, len(counted), server.hits) == (Status.UP, 1, 2)
+        last = one.last
+        assert last is not None
+        assert last.timings.total_ms == last.timings.dns_ms
+        assert last.timings.connect_ms is None
+        # In another order, or with others beside it, it is as good.
+        server.zone["shop.example"] = {"A": ["192.0.2.2", "192.0.2.3"]}
+        await again(at, monitor)
+        assert (one.watch.status, len(counted), server.hits) == (Status.UP, 1, 3)
+        server.zone["shop.example"] = {"A": ["192.0.2.3"]}
+        await again(at, monitor)
+        assert (one.watch.status, len(counted), server.hits) == (Status.DOWN, 2, 4)
+        assert one.last is not None
+        assert one.last.message == "the A of shop.example is 192.0.2.3, expected 192.0.2.2"
+        server.zone["shop.example"] = {"A": ["192.0.2.2"]}
+        await again(at, monitor)
+        await again(at, monitor)
+        assert (one.watch.status, len(counted)) == (Status.UP, 3)
+        # No id and no port came twice.
+        assert len(set(server.idents)) > 4
+        assert len(set(server.sources)) > 1
+
+
+@pytest.mark.parametrize(
+    ("script", "status", "hits"),
+    [
+        ({"CNAME": ["cdn.example."]}, Status.UP, 1),
+        ({"CNAME": ["cdn.example."], "partial": True}, Status.UP, 2),
+        ("nxdomain", Status.DOWN, 1),
+        ("servfail", Status.DOWN, 1),
+        ("malformed", Status.DOWN, 1),
+        ("strays_first", Status.UP, 1),
+        ("no_edns", Status.UP, 2),
+        ("truncated", Status.DOWN, 1),
+    ],
+    ids=str,
+)
+async def test_nothing_is_asked_twice(at: Home, script: object, status: Status, hits: int) -> None:
+    """Whatever the first answer is, in a task too it is the answer to one question."""
+    zone = {"shop.example": script, "cdn.example": {"A": ["192.0.2.1"]}}
+    async with NameServer(zone, tcp="closes") as server:
+        monitor, one = await asked(at, server)
+        assert (one.watch.status, server.hits) == (status, hits)
+        await again(at, monitor)
+        assert (one.watch.status, server.hits) == (status, 2 * hits)
+        assert at.engine.scheduler.running == 0
+
+
+async def test_a_silent_name_server_is_asked_three_times_in_all(at: Home) -> None:
+    async with NameServer({"shop.example": "silent"}) as server:
+        monitor, one = await asked(at, server)
+        assert (one.watch.status, server.hits) == (Status.DOWN, 3)
+        assert one.last is not None
+        assert one.last.message == f"no answer within 1 s from {server.address}"
+        assert one.last.timings.total_ms is not None
+        assert 990 <= one.last.timings.total_ms < 1500
+        # In time, but after it was asked again: the time is that from the first question on.
+        server.zone["shop.example"] = "late"
+        await again(at, monitor)
+        assert (one.last.result, server.hits) == (Result.UP, 5)
+        assert one.last.timings.total_ms is not None
+        assert 400 <= one.last.timings.total_ms < 700
 
 
 async def test_who_waits_for_nothing_is_down_after_its_timeout(at: Home, port: Port) -> None:
