@@ -70,9 +70,24 @@ class Opening(Struct, frozen=True):
     """The address as readings have it."""
 
 
-_OPENINGS: dict[int, tuple[weakref.ref[HttpSpec], Opening]] = {}
-"""By the identity of the spec, for as long as that lives: its equality would cost more to find out
-than the request to write."""
+class _Spec(weakref.ref[HttpSpec]):
+    """A spec whose opening is kept, for as long as it lives."""
+
+    __slots__ = ("key", "opening")
+
+    key: int
+    opening: Opening
+
+
+_OPENINGS: dict[int, _Spec] = {}
+"""By the identity of the spec: its equality would cost more to find out than the request to write.
+"""
+
+
+def _forget(gone: _Spec) -> None:
+    # Another spec may have taken the place by now.
+    if _OPENINGS.get(gone.key) is gone:
+        del _OPENINGS[gone.key]
 
 
 def opening(spec: HttpSpec) -> Opening:
@@ -83,17 +98,14 @@ def opening(spec: HttpSpec) -> Opening:
     """
     key = id(spec)
     known = _OPENINGS.get(key)
-    if known is not None and known[0]() is spec:
-        return known[1]
+    if known is not None and known() is spec:
+        return known.opening
     ask = _first(spec)
-    made = Opening(ask, written(ask), ask.text)
-
-    def forget(gone: weakref.ref[HttpSpec]) -> None:
-        # Another spec may have taken the place by now.
-        if _OPENINGS.get(key, (None,))[0] is gone:
-            del _OPENINGS[key]
-
-    _OPENINGS[key] = (weakref.ref(spec, forget), made)
+    text = ask.text
+    # One of a kind, where they are equal: there are as many as monitors.
+    made = Opening(ask, written(ask), spec.target if text == spec.target else text)
+    kept = _OPENINGS[key] = _Spec(spec, _forget)
+    kept.key, kept.opening = key, made
     return made
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import codecs
+import subprocess
+import sys
 from typing import Any
 
 import msgspec
@@ -18,6 +21,7 @@ from netpulse.model.check import (
 )
 from netpulse.model.monitor import HttpSpec, HttpsSpec, TcpSpec
 from netpulse.model.time import DAY, HOUR
+from netpulse.rules import bodies
 from netpulse.rules.bodies import LONGEST
 from netpulse.rules.verdict import is_heavy, judge
 
@@ -245,6 +249,18 @@ def test_the_charset_of_the_answer(charset: str | None, body: bytes) -> None:
 
     assert judge(http(body_match="grün"), reading, now=NOW) == UP
     assert judge(http(body_regex="^gr.n$"), reading, now=NOW) == UP
+
+
+def test_charsets_go_by_pythons_own_names() -> None:
+    assert bodies._KNOWN
+    for name in bodies._KNOWN:
+        assert bodies.codec(name) == name == codecs.lookup(name).name
+
+
+def test_no_charset_is_loaded_before_it_is_met() -> None:
+    code = "import sys, netpulse.rules.bodies; print('encodings.gb18030' in sys.modules)"
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert told.stdout == "False\n"
 
 
 def test_json_in_another_charset() -> None:
