@@ -9,6 +9,7 @@ import socket
 import struct
 import time
 from collections.abc import Callable
+from typing import Any
 
 from netpulse.egress import deadlines, echo, entropy, icmp_socket
 from netpulse.egress.icmp_socket import Trouble
@@ -114,22 +115,20 @@ class Lone(Request):
         key: tuple[int, int],
         token: bytes,
         address: str,
+        at: float,
         told: Callable[[Lone], None],
     ) -> None:
+        """Wait from now until the loop's moment `at` at most."""
         super().__init__(line.family, key, token, address)
         self._line = line
         self._told: Callable[[Lone], None] | None = told
         self._dropped = line.dropped
-        self._grain = 0.0
+        self._grain = line.wheel.add(self, at)
 
     @property
     def may_be_unread(self) -> bool:
         """Tell whether the kernel threw packets away that we had not read since this was sent."""
         return self._line.dropped != self._dropped
-
-    def wait(self, at: float) -> None:
-        """Wait until the loop's moment `at` at most."""
-        self._grain = self._line.wheel.add(self, at)
 
     def ended(self) -> None:
         """Tell of it, unless nobody waits any more."""
@@ -184,6 +183,7 @@ class Line:
         """Tell whether new pings should go through a new socket."""
         if len(self.waiting) >= MOST_WAITING:
             return True
+        # A raw one has no identifier of its own.
         return not self.raw and self._loop.time() - self._opened_at > RENEWED_AFTER
 
     def fresh(self) -> tuple[int, int]:
@@ -205,11 +205,18 @@ class Line:
 
         None where that cannot be done at once, for whatever reason: nothing is told then.
         """
-        key = self._free(*self.fresh())
-        token = entropy.fresh(echo.TOKEN_BYTES)
-        one = self.waiting[key] = Lone(self, key, token, address, told)
+        if self._ident is None:
+            drawn = entropy.fresh(_KEY.size + echo.TOKEN_BYTES)
+            key: tuple[int, int] = _KEY.unpack_from(drawn)
+            token = drawn[_KEY.size :]
+            if key in self.waiting:
+                key = self._free(*key)
+        else:
+            key = self._free(self._ident, self._sequence)
+            token = entropy.fresh(echo.TOKEN_BYTES)
         # The loop's own time is that of its last waking; it is the same clock.
-        one.wait(time.monotonic() + seconds)
+        until = time.monotonic() + seconds
+        one = self.waiting[key] = Lone(self, key, token, address, until, told)
         try:
             if self.send(one):
                 return one
@@ -288,6 +295,7 @@ class Line:
         that there must be something."""
         packets = self._unread = 0
         erred = False
+        at, usual = self._reply_at, self._usual_bytes
         for _ in range(_AT_ONCE):
             try:
                 packet, control, _, source = self._sock.recvmsg(1024, 256)
@@ -305,10 +313,13 @@ class Line:
             if lost:
                 self.dropped = lost
             age = wall - stamp if stamp else 0.0
-            one = self._usual(packet)
-            if one is not None and source[0] == one.address:
-                self._came(one, now, age)
-                continue
+            if len(packet) == usual:
+                # Nearly every packet is to its last byte what is awaited, and needs no reading.
+                key: Any = _KEY.unpack_from(packet, at + 4)
+                one = self.waiting.get(key)
+                if one is not None and packet[at:] == one.reply and source[0] == one.address:
+                    self._came(one, now, age)
+                    continue
             heard = echo.read(self.family, packet, raw=self.raw)
             if isinstance(heard, echo.EchoReply):
                 self._reply(heard, echo.plain(source[0]), now, age)
@@ -319,16 +330,6 @@ class Line:
             self._loop.remove_reader(self._sock.fileno())
             self._loop.add_reader(self._sock.fileno(), self._hear)
         return packets
-
-    def _usual(self, packet: bytes) -> Request | None:
-        """Return the request that a packet answers to the last byte, as nearly all do; None: it
-        has to be looked at."""
-        if len(packet) != self._usual_bytes:
-            return None
-        at = self._reply_at
-        ident, sequence = _KEY.unpack_from(packet, at + 4)
-        one = self.waiting.get((ident, sequence))
-        return one if one is not None and packet[at:] == one.reply else None
 
     def _reply(self, heard: echo.EchoReply, source: str, now: float, age: float) -> None:
         one = self.waiting.get((heard.ident, heard.sequence))

@@ -18,8 +18,8 @@ class State(Enum):
 
 
 class Entry:
-    """A monitor on the schedule. `grid` and `extra` are the serial numbers of its two live heap
-    items (0: none); an item with another number is dead and skipped when it surfaces."""
+    """A monitor on the schedule. `grid` and `extra` are the serial numbers of its two live items on
+    the agenda (0: none); an item with another number is dead and skipped when it surfaces."""
 
     __slots__ = (
         "again",

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from netpulse.egress.connect import Egress
+from netpulse.egress.icmp import Pinger
 from netpulse.egress.icmp_line import Lone
 from netpulse.egress.resolver import Address
 from netpulse.engine.clock import Clock
@@ -33,6 +34,7 @@ class Plan(NamedTuple):
 
     way: Egress
     """Under whose policy the rest was decided."""
+    pinger: Pinger | None
     spec: IcmpSpec | None
     """None: its checks are no lone pings."""
     address: Address
@@ -53,9 +55,14 @@ def plan(watched: Watched, way: Egress) -> Plan:
         if address is not None:
             within = good_ping_within(spec)
             return Plan(
-                way, spec, address, network_of(address.text), -1.0 if within is None else within
+                way,
+                way.pinger,
+                spec,
+                address,
+                network_of(address.text),
+                -1.0 if within is None else within,
             )
-    return Plan(way, None, _NONE, None, -1.0)
+    return Plan(way, None, None, _NONE, None, -1.0)
 
 
 class LonePings:
@@ -86,13 +93,13 @@ class LonePings:
             done: called when a check is over.
         """
         self._way = way
-        self._clock = clock
-        self._measuring = measuring
-        self._isolation = isolation
+        self.clock = clock
+        self.measuring = measuring
+        self.isolation = isolation
         self._lags = lags
-        self._confirms = confirms
-        self._conclude = conclude
-        self._done = done
+        self.confirms = confirms
+        self.conclude = conclude
+        self.free = done
 
     def begin(self, watched: Watched, due: Due) -> bool:
         """Begin the check that is due, and return True, if it is one of these and can begin."""
@@ -100,64 +107,23 @@ class LonePings:
         made = watched.plan
         if made is None or made.way is not way:
             made = watched.plan = plan(watched, way)
-        if made.spec is None:
+        if made.spec is None or made.pinger is None:
             return False
-        clock = self._clock
+        clock = self.clock
         check = _Check(self, watched, due, made, clock.now(), clock.monotonic())
         watched.task, watched.probing = check, True
-        lone = self._asked(made, check)
+        try:
+            lone = made.pinger.ask(
+                made.address, seconds=made.spec.timeout_seconds, told=check.ended
+            )
+        except Exception:  # noqa: BLE001 - the probe meets the same, and what it says is logged
+            lone = None
         if lone is None:
             watched.task, watched.probing = None, False
             return False
         check.lone = lone
         self._lags.add(check.mono - due.mono, check.mono)
         return True
-
-    @staticmethod
-    def _asked(made: Plan, check: _Check) -> Lone | None:
-        assert made.spec is not None
-        try:
-            return made.way.pinger.ask(
-                made.address, seconds=made.spec.timeout_seconds, told=check.ended
-            )
-        except Exception:  # noqa: BLE001 - the probe meets the same, and what it says is logged
-            return None
-
-    def ended(self, check: _Check, lone: Lone) -> None:
-        """Take what came of a ping."""
-        watched, due, made = check.watched, check.due, check.plan
-        came = lone.came
-        if type(came) is float:
-            total = round_latency(came)
-            if total <= made.good_within_ms:
-                good = Check(
-                    due_at=check.started_at if due.at is None else due.at,
-                    started_at=check.started_at,
-                    result=Result.UP,
-                    response_time_ms=round(total),
-                    timings=Timings(0.0, None, None, None, total),
-                )
-                if self._isolation.hears(
-                    watched, made.address.text, made.where, began=check.mono, ms=total
-                ) and self._confirms(watched, good):
-                    check.over()
-                    return
-        assert made.spec is not None
-        measured = self._measuring.judged(
-            made.spec,
-            icmp.reading_of(lone, made.spec),
-            started_at=check.started_at,
-            mono=check.mono,
-        )
-        self._conclude(watched, due, measured)
-
-    def done(self, due: Due) -> None:
-        """Free the place of a check."""
-        self._done(due)
-
-    def broke(self, check: _Check, error: Exception) -> None:
-        """Take a mistake of ours for the result."""
-        self._conclude(check.watched, check.due, broken(check.started_at, Reading(), error))
 
 
 class _Check:
@@ -193,12 +159,41 @@ class _Check:
     def over(self) -> None:
         """Nothing more is to come of it."""
         self.watched.task, self.watched.probing = None, False
-        self.owner.done(self.due)
+        self.owner.free(self.due)
 
     def ended(self, lone: Lone) -> None:
+        """Take what came of it."""
         if self.done():
             return
+        owner, spec = self.owner, self.plan.spec
+        assert spec is not None
         try:
-            self.owner.ended(self, lone)
+            if type(lone.came) is float and self._good(round_latency(lone.came)):
+                return
+            measured = owner.measuring.judged(
+                spec, icmp.reading_of(lone, spec), started_at=self.started_at, mono=self.mono
+            )
         except Exception as error:  # noqa: BLE001 - logged once per edge, by the runner
-            self.owner.broke(self, error)
+            measured = broken(self.started_at, Reading(), error)
+        owner.conclude(self.watched, self.due, measured)
+
+    def _good(self, total: float) -> bool:
+        """Take an answer that came within so many milliseconds, and return True, if it is good and
+        says what is known already."""
+        made, due = self.plan, self.due
+        if total > made.good_within_ms:
+            return False
+        check = Check(
+            due_at=self.started_at if due.at is None else due.at,
+            started_at=self.started_at,
+            result=Result.UP,
+            response_time_ms=round(total),
+            timings=Timings(0.0, None, None, None, total),
+        )
+        owner, address = self.owner, made.address.text
+        if not owner.isolation.hears(
+            self.watched, address, made.where, began=self.mono, ms=total
+        ) or not owner.confirms(self.watched, check):
+            return False
+        self.over()
+        return True

@@ -48,6 +48,7 @@ class Watched:
         "good",
         "held",
         "internal",
+        "interval_ms",
         "lapsed",
         "last",
         "lock",
@@ -69,6 +70,8 @@ class Watched:
         """Take the stored monitor and memory; `mono` is the monotonic present."""
         self.monitor = monitor
         self.watch = watch
+        self.interval_ms = monitor.spec.interval_seconds * SECOND
+        """Milliseconds between two slots."""
         self.phase = phase_ms(monitor.id, self.interval_ms)
         self.owed: list[Edge] = []
         """Edges that the disk has not taken yet, the oldest first: they are written together with
@@ -130,11 +133,6 @@ class Watched:
         return shown(self.watch, self.maintained)
 
     @property
-    def interval_ms(self) -> int:
-        """Milliseconds between two slots."""
-        return self.monitor.spec.interval_seconds * SECOND
-
-    @property
     def paused(self) -> bool:
         """Tell whether it is not to be checked."""
         return self.watch.status is Status.PAUSED or self.monitor.spec.is_paused
@@ -166,8 +164,8 @@ class Watched:
         spec = self.monitor.spec
         if isinstance(spec, PushSpec):
             return push.vouched_until(spec, check.started_at)
-        timeout_ms, interval_ms = spec.timeout_seconds * SECOND, spec.interval_seconds * SECOND
-        return vouched_until(check.due_at, interval_ms, self.phase, timeout_ms)
+        timeout_ms = spec.timeout_seconds * SECOND
+        return vouched_until(check.due_at, self.interval_ms, self.phase, timeout_ms)
 
 
 class Roster:

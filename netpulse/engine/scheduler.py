@@ -1,20 +1,20 @@
 """The schedule: which monitor is checked when.
 
-A heap of (monotonic due time, ...). Each monitor keeps its own grid in Unix time, k x interval +
+An agenda of monotonic due times. Each monitor keeps its own grid in Unix time, k x interval +
 phase, so that a restart continues it; intervals are monotonic, so that a clock set back or forward
 neither doubles nor misses a check. No task and no timer exists for an idle monitor: the loop has
-one timer, for the heap's top.
+one timer, for what comes first on the agenda.
 """
 
 from __future__ import annotations
 
-import heapq
 import logging
 import time
 from collections import deque
 from collections.abc import Callable, Set
 from itertools import count
 
+from netpulse.engine.agenda import Agenda
 from netpulse.engine.alarm import Alarm
 from netpulse.engine.clock import Clock
 from netpulse.engine.due import Due, Entry, State
@@ -75,7 +75,7 @@ class Scheduler:
         self._used = used
         self._used_before = 0.0
         self._entries: dict[Id, Entry] = {}
-        self._heap: list[tuple[float, int, Entry, Millis | None]] = []
+        self._agenda = Agenda()
         self._serial = count(1)
         self._waiting: deque[Due] = deque()
         self._misplaced: deque[Entry] = deque()
@@ -95,7 +95,7 @@ class Scheduler:
         return len(self._entries)
 
     def __contains__(self, monitor_id: Id) -> bool:
-        """Tell whether the monitor is on the schedule with a live heap item."""
+        """Tell whether the monitor is on the schedule with a live item on the agenda."""
         entry = self._entries.get(monitor_id)
         return entry is not None and entry.grid != 0
 
@@ -126,7 +126,7 @@ class Scheduler:
         self._place(entry)
         if within is not None:
             self._push_extra(entry, self._clock.monotonic() + within)
-        self._alarm.set(self._heap[0][0])
+        self._set_alarm()
 
     def remove(self, monitor_id: Id) -> None:
         """Take a monitor off the schedule; a check of it that waits will not start."""
@@ -143,7 +143,7 @@ class Scheduler:
         if entry.grid and entry.grid_mono <= at:
             return
         self._push_extra(entry, at)
-        self._alarm.set(self._heap[0][0])
+        self._set_alarm()
 
     def restore(self, monitor_id: Id, interval_ms: int) -> bool:
         """Give a monitor its place back if it has none; return True if it had lost it."""
@@ -165,7 +165,7 @@ class Scheduler:
         entry = self._entries.get(monitor_id)
         if entry is not None:
             self._owe(entry, self._clock.monotonic(), among)
-            self._alarm.set(self._heap[0][0])
+            self._set_alarm()
 
     def reanchor(self, dropped: set[Id]) -> None:
         """Put every monitor on its grid anew after a break: the clocks moved, or nothing ran.
@@ -208,7 +208,7 @@ class Scheduler:
         if entry.again and entry.grid and not self._misplaced:
             entry.again = False
             self._push_extra(entry, self._clock.monotonic())
-            self._alarm.set(self._heap[0][0])
+            self._set_alarm()
         if self._waiting:
             self._alarm.set(self._clock.monotonic())
 
@@ -248,21 +248,21 @@ class Scheduler:
         self._place_some()
         begun = self._begin_waiting()
         popped = 0
-        heap = self._heap
+        agenda = self._agenda
         wall = self._clock.now()
-        while heap and heap[0][0] <= now:
-            if begun >= self._per_turn or popped >= POPS_PER_TURN:
-                return 0.0
+        while begun < self._per_turn and popped < POPS_PER_TURN:
+            item = agenda.take(now)
+            if item is None:
+                break
             popped += 1
-            mono, serial, entry, slot = heap[0]
+            mono, serial, entry, slot = item
             if serial == entry.grid:
                 due = Due(entry, self._take_slot(entry, slot or 0, now, wall), mono)
-            else:
-                heapq.heappop(heap)
-                if serial != entry.extra:
-                    continue
+            elif serial == entry.extra:
                 entry.extra = 0
                 due = Due(entry, None, mono)
+            else:
+                continue
             if entry.state is not State.IDLE:
                 if due.at is None:
                     entry.again = True
@@ -278,7 +278,8 @@ class Scheduler:
                 begun += 1
         if self._misplaced or (self._waiting and self.running < self.limit):
             return 0.0
-        return max(0.0, heap[0][0] - now) if heap else None
+        first_at = agenda.first_at
+        return None if first_at is None else max(0.0, first_at - now)
 
     def _start(self, due: Due) -> None:
         due.entry.state = State.RUNNING
@@ -300,8 +301,7 @@ class Scheduler:
         return begun
 
     def _take_slot(self, entry: Entry, slot: Millis, now: float, wall: Millis) -> Millis:
-        """Put the next slot in the place of the one in front, then return the slot that is to be
-        checked now."""
+        """Put the next slot on the agenda first, then return the one that is to be checked now."""
         interval_ms = entry.interval_ms
         latest = wall - (wall - entry.phase) % interval_ms
         if latest == slot:
@@ -313,7 +313,7 @@ class Scheduler:
         entry.grid = serial = next(self._serial)
         entry.slot = following
         entry.grid_mono = mono = now + (following - wall) / 1000
-        heapq.heapreplace(self._heap, (mono, serial, entry, following))
+        self._agenda.put((mono, serial, entry, following))
         return latest
 
     def _latest(self, entry: Entry, slot: Millis, now: float, wall: Millis) -> Millis:
@@ -359,11 +359,16 @@ class Scheduler:
         entry.grid = next(self._serial)
         entry.slot = slot
         entry.grid_mono = now + (slot - wall) / 1000
-        heapq.heappush(self._heap, (entry.grid_mono, entry.grid, entry, slot))
+        self._agenda.put((entry.grid_mono, entry.grid, entry, slot))
 
     def _push_extra(self, entry: Entry, at: float) -> None:
         entry.extra = next(self._serial)
-        heapq.heappush(self._heap, (at, entry.extra, entry, None))
+        self._agenda.put((at, entry.extra, entry, None))
+
+    def _set_alarm(self) -> None:
+        first_at = self._agenda.first_at
+        if first_at is not None:
+            self._alarm.set(first_at)
 
 
 def _window_ms(interval_ms: int, among: int) -> int:

@@ -97,6 +97,8 @@ class Raw:
         self._closed = False
         self._look_over()
         self._bulk = Bulk(self._files, Spool(places.spool), keep_rows, self._on_damage, monotonic)
+        self.add = self._bulk.add
+        """Queues one check with the key of its monitor, as `append` does."""
         self._reader = Reader(
             places,
             self._bulk,
@@ -127,10 +129,6 @@ class Raw:
         Never waits. Raises RuntimeError when the store is closed.
         """
         self._bulk.append(rows)
-
-    def add(self, key: int, check: Check) -> None:
-        """Queue one check, as `append` does."""
-        self._bulk.add(key, check)
 
     async def flush(self) -> bool:
         """Write what was queued until now to the hot files at once; False where the disk did not
