@@ -92,10 +92,12 @@ class Pinger:
 
         None where it cannot be sent just now; `ping` finds out why. `told` must not raise.
         """
-        try:
-            line = self._line(address.family)
-        except DialError:
-            return None
+        line = self._lines.get(address.family)
+        if line is None or line.is_worn:
+            try:
+                line = self._line(address.family)
+            except DialError:
+                return None
         if self._leaving:
             self._let_go()
         return line.ask(address.text, seconds, told)

@@ -183,7 +183,6 @@ class Line:
         """Tell whether new pings should go through a new socket."""
         if len(self.waiting) >= MOST_WAITING:
             return True
-        # A raw one has no identifier of its own.
         return not self.raw and self._loop.time() - self._opened_at > RENEWED_AFTER
 
     def fresh(self) -> tuple[int, int]:

@@ -144,7 +144,11 @@ class Isolation:
         `where`, `ms` milliseconds after it began."""
         if self._held or self._record.since is not None:
             return False
-        self._note(self.evidence.answered(watched, address, where, began, ms))
+        sighting = self.evidence.answered(watched, address, where, began, ms)
+        if sighting.sign is Sign.ALIVE or self._asked:
+            self._note(sighting)
+        else:
+            self.evidence.note(sighting)
         return True
 
     async def weigh(self, watched: Watched, measured: Measured) -> Measured:
