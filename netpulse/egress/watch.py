@@ -35,8 +35,8 @@ class Watch:
 
     def call(self, descriptor: int, told: Callable[[float], None], *, writing: bool) -> None:
         """Have `told` called once, with the moment of `time.perf_counter` at which it was seen that
-        there is something to read, an end or an error; or room to write, if `writing`. It must
-        not raise.
+        there is something to read, an end or an error; or room to write, if `writing`. What it
+        raises is logged.
         """
         events = _WRITABLE if writing else _READABLE
         try:
@@ -77,7 +77,12 @@ class Watch:
         for descriptor, _ in ready:
             told = self._waiting.pop(descriptor, None)
             if told is not None:
-                told(now)
+                try:
+                    told(now)
+                except Exception as error:  # noqa: BLE001 - the others have to hear of theirs
+                    self.loop.call_exception_handler(
+                        {"message": "whoever waited for a socket broke", "exception": error}
+                    )
 
 
 def _wake(waiter: asyncio.Future[float], now: float) -> None:

@@ -7,6 +7,7 @@ in a task, from where it is, and is judged as ever.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable
 
@@ -32,6 +33,12 @@ def good_within(spec: MonitorSpec, begun: Begun) -> float:
     if judge(spec, begun.reading(Timings(total_ms=0.0)), now=0).result is not Result.UP:
         return -1.0
     return math.inf if spec.degraded_after_ms is None else spec.degraded_after_ms
+
+
+@functools.lru_cache(maxsize=4096)
+def _one(said: tuple[str, ...], within: float) -> tuple[tuple[str, ...], float]:
+    """Return one and the same pair for all monitors for which it is so."""
+    return said, within
 
 
 class LightChecks:
@@ -107,7 +114,7 @@ class LightChecks:
         if timings is None or timings.total_ms is None or address is None:
             return False
         if watched.good is None or watched.good[0] != begun.said:
-            watched.good = (begun.said, good_within(watched.monitor.spec, begun))
+            watched.good = _one(begun.said, good_within(watched.monitor.spec, begun))
         if timings.total_ms > watched.good[1]:
             return False
         started_at, mono = since

@@ -83,11 +83,15 @@ class Begun:
             self._listen()
 
     def strike(self) -> None:
-        """The time is over. What arrived before it may not have been looked at yet."""
+        """The time is over."""
         if self._told is not None:
             if self.descriptor is not None:
                 self._watch.forget(self.descriptor)
+                self.late()
             self._over()
+
+    def late(self) -> None:
+        """Look at what arrived in time, where we were late ourselves."""
 
     def _over(self) -> None:
         told, self._told = self._told, None

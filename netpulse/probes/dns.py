@@ -108,6 +108,10 @@ class Asked(Begun):
         line.keep(packet)
         return True
 
+    def late(self) -> None:
+        """Look whether an answer waits to be read."""
+        self.heard(time.perf_counter())
+
     def reading(self, timings: Timings) -> Reading:
         """Return what was read of the answer."""
         return Reading(timings=timings, address=self.address, answers=self.said)

@@ -18,6 +18,7 @@ from msgspec import Struct
 from netpulse.model.check import Failure, Reading
 from netpulse.model.ids import Id
 from netpulse.rules.addresses import hidden
+from netpulse.rules.targets import REMEMBERED
 
 INDEPENDENT = 3
 """Networks that must be silent together where nothing on our own side is known to be wrong."""
@@ -121,7 +122,7 @@ def heard_after_ms(reading: Reading) -> float:
     return known
 
 
-@functools.lru_cache(maxsize=16_384)
+@functools.lru_cache(maxsize=REMEMBERED)
 def network_of(address: str) -> str | None:
     """Return the network an address stands for when independence is counted: its /24 or /48.
 

@@ -7,15 +7,19 @@ import contextlib
 import socket
 import time
 from collections.abc import AsyncIterator, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
+from dns import message, rrset
 
 from netpulse.egress import attempt
+from netpulse.egress.connect import Egress
 from netpulse.engine.roster import Watched
 from netpulse.model.check import Failure, Result
 from netpulse.model.monitor import DnsSpec, Monitor, TcpSpec
 from netpulse.model.watch import Status
+from netpulse.probes import dns
 from netpulse.probes.begun import Begun
 from netpulse.storage import edges
 from tests.home import Home, home, now
@@ -245,6 +249,29 @@ async def test_a_silent_name_server_is_asked_three_times_in_all(at: Home) -> Non
         assert (one.last.result, server.hits) == (Result.UP, 5)
         assert one.last.timings.total_ms is not None
         assert 400 <= one.last.timings.total_ms < 700
+
+
+async def test_an_answer_that_came_in_time_counts_though_we_were_late() -> None:
+    egress = Egress()
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
+        server.bind(("127.0.0.1", 0))
+        place = f"127.0.0.1:{server.getsockname()[1]}"
+        spec = DnsSpec(name="Name", target="shop.example", record_type="A", nameserver=place)
+        begun = dns.begin(spec, egress)
+        assert begun is not None
+        begun.patience = 0.05
+        over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        begun.wait(partial(over.set_result, None))
+        query, address = server.recvfrom(1000)
+        reply = message.make_response(message.from_wire(query))
+        reply.answer.append(rrset.from_text("shop.example.", 60, "IN", "A", "192.0.2.1"))
+        server.sendto(reply.to_wire(), address)
+        time.sleep(0.2)  # noqa: ASYNC251 - the lag
+        await over
+        assert begun.said == ("192.0.2.1",)
+        assert begun.timings is not None
+        begun.close()
+    await egress.close()
 
 
 async def test_who_waits_for_nothing_is_down_after_its_timeout(at: Home, port: Port) -> None:

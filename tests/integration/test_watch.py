@@ -105,10 +105,31 @@ async def given_up_as_it_comes() -> None:
         await watch().readable(ours.fileno())
 
 
+async def one_that_breaks() -> None:
+    """A mistake in what one is told keeps nobody else from hearing."""
+    broken: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, told: broken.append(told))
+    with pair() as (ours, far), pair() as (other, other_far):
+        watch().call(ours.fileno(), lambda now: 1 // 0, writing=False)
+        waiting = asyncio.ensure_future(watch().readable(other.fileno()))
+        await asyncio.sleep(0)
+        far.send(b"a")
+        other_far.send(b"a")
+        await waiting
+    assert len(broken) == 1
+
+
 @pytest.mark.parametrize("factory", [asyncio.new_event_loop, uvloop.new_event_loop])
 @pytest.mark.parametrize(
     "story",
-    [come_and_gone, room_to_write, more_than_one_turn_holds, given_up, given_up_as_it_comes],
+    [
+        come_and_gone,
+        room_to_write,
+        more_than_one_turn_holds,
+        given_up,
+        given_up_as_it_comes,
+        one_that_breaks,
+    ],
 )
 def test_waiting(
     story: Callable[[], Coroutine[Any, Any, None]],
