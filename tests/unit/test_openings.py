@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from yarl import URL
+
 from netpulse.model.monitor import HttpSpec
 from netpulse.probes import request
 
@@ -16,6 +18,7 @@ def test_it_is_made_once_for_each() -> None:
     assert request.opening(one) is made
     assert request.opening(other) is not made
     assert made.text == "http://shop.example/a?b=c"
+    assert (made.ask.url, made.ask.origin) == (URL(made.text), ("http", "shop.example", 80))
     assert made.written.startswith(b"GET /a?b=c HTTP/1.1\r\nHost: shop.example\r\n")
 
 
