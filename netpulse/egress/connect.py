@@ -92,10 +92,10 @@ class Egress:
         if found is None or len(found) > 1:
             return None
         (address,) = found
+        trace.resolved(0.0)
         why = refusal(address.text, port, policy or self.policy)
         if why is not None:
             raise DialError(Failure.BLOCKED, None, why, address=address.text)
-        trace.resolved(0.0)
         trace.address = address.text
         trace.addresses = (address.text,)
         return Attempt(address, port)

@@ -338,7 +338,7 @@ async def test_what_may_not_be_reached_is_refused_in_words(at: Home) -> None:
     one = at.engine.roster.get(monitor.id)
     assert one is not None
     assert one.last is not None
-    assert one.last.failure is Failure.BLOCKED
+    assert (one.last.failure, one.last.timings.dns_ms) == (Failure.BLOCKED, 0.0)
 
 
 async def test_a_mistake_of_ours_is_one(
