@@ -6,6 +6,7 @@ A deadline strikes within `GRAIN` seconds after its moment, never before.
 from __future__ import annotations
 
 import asyncio
+import math
 import threading
 from types import TracebackType
 from typing import Any, Protocol
@@ -65,13 +66,21 @@ class Deadline:
 
 
 class Wheel:
-    """The deadlines of one loop, by the grain they fall into; one timer for each grain."""
+    """The deadlines of one loop, by the grain they fall into, and one timer for the earliest.
 
-    __slots__ = ("_grains", "loop")
+    Nearly all are met long before: their grains are gone when the timer looks, and it is set anew
+    for what is left. A timer for each grain would wake the process forty times a second, for
+    nothing.
+    """
+
+    __slots__ = ("_at", "_grains", "_timer", "loop")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
         self._grains: dict[float, set[Strikable]] = {}
+        self._at = math.inf
+        """What the timer is set for; never later than the earliest grain."""
+        self._timer: asyncio.TimerHandle | None = None
 
     def add(self, one: Strikable, at: float) -> float:
         """Put a deadline into its grain, and return that."""
@@ -79,20 +88,38 @@ class Wheel:
         grain = (at // GRAIN + 1) * GRAIN
         due = self._grains.get(grain)
         if due is None:
-            due = self._grains[grain] = set()
-            self.loop.call_at(grain, self._ring, grain)
-        due.add(one)
+            self._grains[grain] = {one}
+            if grain < self._at:
+                self._set(grain)
+        else:
+            due.add(one)
         return grain
 
     def drop(self, one: Strikable, grain: float) -> None:
-        """Forget a deadline that was met. The grain's timer runs out by itself."""
+        """Forget a deadline that was met."""
         due = self._grains.get(grain)
         if due is not None:
             due.discard(one)
+            if not due:
+                del self._grains[grain]
 
-    def _ring(self, grain: float) -> None:
-        for one in self._grains.pop(grain, ()):
-            one.strike()
+    def _set(self, at: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._at = at
+        self._timer = self.loop.call_at(at, self._ring)
+
+    def _ring(self) -> None:
+        # Timers are a hair early at times, and late when the loop was busy.
+        now = max(self._at, self.loop.time())
+        self._timer, self._at = None, math.inf
+        passed = sorted(grain for grain in self._grains if grain <= now)
+        if len(passed) < len(self._grains):
+            self._set(min(grain for grain in self._grains if grain > now))
+        for grain in passed:
+            # One that a strike before it has ended meanwhile is not in there any more.
+            for one in self._grains.pop(grain, ()):
+                one.strike()
 
 
 class _Latest(threading.local):
