@@ -47,7 +47,7 @@ SEAL_SECONDS = 60.0
 CLEAN_SECONDS = 600.0
 RETENTION_SECONDS = 3_600.0
 VERIFY_SECONDS = 86_400.0
-MEMORY_SECONDS = 300.0
+MEMORY_SECONDS = 60.0
 SETTLED_SECONDS = 12.0
 """By then what loading took is free, and every frequent monitor has had its first check."""
 VERIFY_FOR_SECONDS = 30.0
