@@ -119,7 +119,12 @@ class Wheel:
         for grain in passed:
             # One that a strike before it has ended meanwhile is not in there any more.
             for one in self._grains.pop(grain, ()):
-                one.strike()
+                try:
+                    one.strike()
+                except Exception as error:  # noqa: BLE001 - the others have to have theirs
+                    self.loop.call_exception_handler(
+                        {"message": "what a deadline struck broke", "exception": error}
+                    )
 
 
 class _Latest(threading.local):

@@ -266,7 +266,8 @@ class Line:
                     return True
                 raise told from None
             return True
-        return True
+        # Others' troubles came each time: it is not on its way.
+        return False
 
     def forget(self, one: Request) -> None:
         """Stop waiting: what comes now is late."""

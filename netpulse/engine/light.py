@@ -16,11 +16,13 @@ from netpulse.engine.clock import Clock
 from netpulse.engine.due import Due
 from netpulse.engine.figures import Lags
 from netpulse.engine.isolation import Isolation
+from netpulse.engine.lag import BREAK_SECONDS
 from netpulse.engine.measuring import Measured, Since, broken
 from netpulse.engine.roster import Watched
 from netpulse.model.check import Check, Reading, Result, Timings
 from netpulse.model.ids import Id
 from netpulse.model.monitor import MonitorSpec
+from netpulse.model.time import SECOND
 from netpulse.probes import BEGINNINGS
 from netpulse.probes.begun import Begun
 from netpulse.rules.isolation import network_of
@@ -100,6 +102,8 @@ class LightChecks:
     def ended(self, watched: Watched, due: Due, begun: Begun, since: Since) -> None:
         """Take what came of a first step."""
         try:
+            if begun.broke is not None:
+                raise begun.broke
             if self._is_well(watched, due, begun, since):
                 self._done(due)
             else:
@@ -112,6 +116,10 @@ class LightChecks:
         """Take a check that only says once more that all is well; False: nothing of it is taken."""
         timings, address = begun.timings, begun.address
         if timings is None or timings.total_ms is None or address is None:
+            return False
+        if timings.total_ms > BREAK_SECONDS * SECOND:
+            # Perhaps nothing ran meanwhile. The tick that tells has its turn before a task has,
+            # and drops that.
             return False
         if watched.good is None or watched.good[0] != begun.said:
             watched.good = _one(begun.said, good_within(watched.monitor.spec, begun))

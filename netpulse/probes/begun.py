@@ -25,6 +25,7 @@ class Begun:
         "_watch",
         "_wheel",
         "address",
+        "broke",
         "descriptor",
         "patience",
         "said",
@@ -44,6 +45,8 @@ class Begun:
         """What was answered, where an answer can be right or wrong."""
         self.timings: Timings | None = None
         """What it took, once all of the check is done and went well."""
+        self.broke: Exception | None = None
+        """A mistake of ours that ended the waiting."""
         self._told: Callable[[], None] | None = None
         self._watch: Watch
         self._wheel: Wheel
@@ -77,17 +80,23 @@ class Begun:
             self._watch.call(self.descriptor, self._came, writing=self.WRITING)
 
     def _came(self, now: float) -> None:
-        if self.heard(now):
-            self._over()
-        else:
-            self._listen()
+        try:
+            if not self.heard(now):
+                self._listen()
+                return
+        except Exception as error:  # noqa: BLE001 - whoever waits is told, and has it
+            self.broke = error
+        self._over()
 
     def strike(self) -> None:
         """The time is over."""
         if self._told is not None:
-            if self.descriptor is not None:
-                self._watch.forget(self.descriptor)
-                self.late()
+            try:
+                if self.descriptor is not None:
+                    self._watch.forget(self.descriptor)
+                    self.late()
+            except Exception as error:  # noqa: BLE001 - whoever waits is told, and has it
+                self.broke = error
             self._over()
 
     def late(self) -> None:

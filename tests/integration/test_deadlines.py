@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from netpulse.egress.deadlines import GRAIN, Deadline
+from netpulse.egress.deadlines import GRAIN, Deadline, wheel_of
 
 
 async def test_it_strikes_after_its_moment_and_soon() -> None:
@@ -124,3 +124,25 @@ async def test_thousands_share_their_timers() -> None:
         del loop.call_at  # type: ignore[attr-defined]
     assert all(struck)
     assert timers <= 0.1 / GRAIN + 2
+
+
+async def test_a_mistake_of_one_leaves_the_others_theirs() -> None:
+    loop = asyncio.get_running_loop()
+    struck: list[int] = []
+    told: list[object] = []
+    loop.set_exception_handler(lambda _, context: told.append(context["exception"]))
+
+    class One:
+        def strike(self) -> None:
+            struck.append(1)
+            raise ZeroDivisionError
+
+    wheel = wheel_of(loop)
+    at = loop.time()
+    kept = [One() for _ in range(3)]
+    for one in kept:
+        wheel.add(one, at)
+    wheel.add(One(), at + GRAIN)
+    with pytest.raises(TimeoutError), Deadline(at + 2 * GRAIN):
+        await asyncio.Event().wait()
+    assert len(struck) == len(told) == 4

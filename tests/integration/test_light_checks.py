@@ -19,7 +19,7 @@ from netpulse.engine.roster import Watched
 from netpulse.model.check import Failure, Result
 from netpulse.model.monitor import DnsSpec, Monitor, TcpSpec
 from netpulse.model.watch import Status
-from netpulse.probes import dns
+from netpulse.probes import dns, tcp
 from netpulse.probes.begun import Begun
 from netpulse.storage import edges
 from tests.home import Home, home, now
@@ -356,6 +356,52 @@ async def test_a_mistake_of_ours_is_one(
     assert one.last.message is not None
     assert "ZeroDivisionError" in one.last.message
     assert at.engine.scheduler.running == 0
+
+
+@pytest.mark.parametrize("where", ["heard", "late"])
+async def test_a_mistake_while_waiting_is_one(
+    at: Home, port: Port, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    def broken(*_: object) -> bool:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(attempt, "LOOK_AGAIN", None)
+    monitor, one = await watched(at, port)
+    monkeypatch.setattr(tcp.Knock, where, broken)
+    if where == "late":
+        port.fill()
+    await again(at, monitor)
+    assert one.last is not None
+    assert (one.last.result, one.last.failure) == (Result.INCONCLUSIVE, Failure.INTERNAL)
+    assert (one.probing, at.engine.scheduler.running) == (False, 0)
+
+
+async def test_an_answer_that_was_seen_after_a_break_is_dropped_with_it(
+    at: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with NameServer({"shop.example": {"A": ["192.0.2.1"]}}) as server:
+        monitor, one = await asked(at, server)
+        before = one.last
+        heard, go_on = dns.Asked.heard, at.engine.runner._light._go_on
+        dropped: list[set[str]] = []
+
+        def after_a_break(self: dns.Asked, now: float) -> bool:
+            return heard(self, now + 60.0)
+
+        def and_the_tick(*args: object) -> None:
+            go_on(*args)  # type: ignore[arg-type]
+            dropped.append(at.engine.runner.drop_probes())
+
+        monkeypatch.setattr(dns.Asked, "heard", after_a_break)
+        monkeypatch.setattr(at.engine.runner._light, "_go_on", and_the_tick)
+        at.nudge(monitor)
+
+        async def over() -> bool:
+            return server.hits > 1 and not at.engine.scheduler.running
+
+        await at.until(over, "its end")
+        assert dropped == [{monitor.id}]
+        assert one.last is before
 
 
 async def test_who_cannot_be_waited_for_goes_to_a_task(

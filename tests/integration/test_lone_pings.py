@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import socket
 import time
 from collections.abc import AsyncIterator
@@ -11,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from netpulse.egress.connect import Egress
-from netpulse.egress.icmp_line import Lone
+from netpulse.egress.icmp_line import Line, Lone
 from netpulse.egress.resolver import Address
 from netpulse.engine.roster import Watched
 from netpulse.model.check import Failure, Result
@@ -203,3 +204,25 @@ async def test_an_answer_that_came_in_time_counts_though_we_were_late() -> None:
     lone.cancel()
     lone.strike()
     await egress.close()
+
+
+@pytest.mark.skipif(not can_ping(socket.AF_INET), reason="no ICMP socket is permitted here")
+async def test_one_that_was_never_sent_is_not_waited_for() -> None:
+    class Refusing:
+        """A socket that tells of others' troubles, one after the other."""
+
+        def __init__(self, real: socket.socket) -> None:
+            self._real = real
+
+        def __getattr__(self, name: str) -> object:
+            return getattr(self._real, name)
+
+        def sendto(self, *_: object) -> int:
+            raise ConnectionRefusedError(errno.ECONNREFUSED, "Connection refused")
+
+    line = Line(socket.AF_INET)
+    line._sock = Refusing(line._sock)  # type: ignore[assignment]
+    told: list[Lone] = []
+    assert line.ask("127.0.0.1", 0.05, told.append) is None
+    assert (line.waiting, told) == ({}, [])
+    line.close()
