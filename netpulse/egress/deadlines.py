@@ -18,7 +18,7 @@ class Strikable(Protocol):
     """What a deadline strikes."""
 
     def strike(self) -> None:
-        """Called once when the moment has come; must not raise."""
+        """Called once when the moment has come. What it raises is logged."""
 
 
 class Deadline:

@@ -127,7 +127,8 @@ class Lone(Request):
 
     @property
     def may_be_unread(self) -> bool:
-        """Tell whether the kernel threw packets away that we had not read since this was sent."""
+        """Tell whether packets that came since this was sent were thrown away by the kernel, or not
+        read for a mistake of ours."""
         return self._line.dropped != self._dropped
 
     def ended(self) -> None:
@@ -145,11 +146,17 @@ class Lone(Request):
 
     def strike(self) -> None:
         """The deadline has come: what arrived before it may not have been read yet."""
-        if self._told is not None:
-            self._line.catch_up()
-        if self._told is not None:
-            self._line.forget(self)
-            self.ended()
+        try:
+            if self._told is not None:
+                self._line.catch_up()
+        except Exception:
+            self._dropped = -1  # its answer may be among what was not read
+            raise
+        finally:
+            # Nothing else would ever end it.
+            if self._told is not None:
+                self._line.forget(self)
+                self.ended()
 
 
 class Line:

@@ -22,6 +22,8 @@ from netpulse.rules.targets import Endpoint
 
 MOST_ALIASES = 8
 """CNAMEs that are followed by asking again, where a server does not follow them itself."""
+_MOST_LATE = 64
+"""Packets that are looked through for an answer once its time is over."""
 
 _RCODES = {
     "nxdomain": "{name} does not exist (NXDOMAIN, says {server})",
@@ -109,8 +111,12 @@ class Asked(Begun):
         return True
 
     def late(self) -> None:
-        """Look whether an answer waits to be read."""
-        self.heard(time.perf_counter())
+        """Look whether an answer waits to be read, behind what is not for us perhaps."""
+        now = time.perf_counter()
+        for _ in range(_MOST_LATE):
+            strays = self._line.strays
+            if self.heard(now) or self._line.strays == strays:
+                return
 
     def reading(self, timings: Timings) -> Reading:
         """Return what was read of the answer."""

@@ -274,6 +274,29 @@ async def test_an_answer_that_came_in_time_counts_though_we_were_late() -> None:
     await egress.close()
 
 
+async def test_what_waits_before_an_answer_that_came_in_time_is_passed_over() -> None:
+    egress = Egress()
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
+        server.bind(("127.0.0.1", 0))
+        place = f"127.0.0.1:{server.getsockname()[1]}"
+        spec = DnsSpec(name="Name", target="shop.example", record_type="A", nameserver=place)
+        begun = dns.begin(spec, egress)
+        assert begun is not None
+        over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        begun.wait(partial(over.set_result, None))
+        query, address = server.recvfrom(1000)
+        reply = message.make_response(message.from_wire(query))
+        reply.answer.append(rrset.from_text("shop.example.", 60, "IN", "A", "192.0.2.1"))
+        for _ in range(2):
+            server.sendto(bytes((query[0] ^ 1, *query[1:])), address)
+        server.sendto(reply.to_wire(), address)
+        begun.strike()
+        assert over.done()
+        assert begun.said == ("192.0.2.1",)
+        begun.close()
+    await egress.close()
+
+
 async def test_who_waits_for_nothing_is_down_after_its_timeout(at: Home, port: Port) -> None:
     monitor, one = await watched(at, port, confirmations=1)
     began = time.monotonic()

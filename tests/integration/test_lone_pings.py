@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from netpulse.egress import icmp_socket
 from netpulse.egress.connect import Egress
 from netpulse.egress.icmp_line import Line, Lone
 from netpulse.egress.resolver import Address
@@ -226,3 +227,22 @@ async def test_one_that_was_never_sent_is_not_waited_for() -> None:
     assert line.ask("127.0.0.1", 0.05, told.append) is None
     assert (line.waiting, told) == ({}, [])
     line.close()
+
+
+@pytest.mark.skipif(not can_ping(socket.AF_INET), reason="no ICMP socket is permitted here")
+async def test_one_that_breaks_at_its_end_has_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    egress = Egress()
+    ended: asyncio.Future[Lone] = asyncio.get_running_loop().create_future()
+    address = Address(socket.AF_INET, "127.0.0.1")
+    lone = egress.pinger.ask(address, seconds=5, told=ended.set_result)
+    assert lone is not None
+
+    def broken(_: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(icmp_socket, "told", broken)
+    with pytest.raises(ZeroDivisionError):
+        lone.strike()
+    assert ended.done()
+    assert (lone.came, lone.may_be_unread) == (None, True)
+    await egress.close()
