@@ -52,6 +52,7 @@ class Pinger:
         waiting: list[OneOfSome] = []
         ident, sequence = line.fresh()
         began, dropped, whose = loop.time(), line.dropped, Round(loop)
+        line.held += 1
         try:
             for number in range(packets):
                 if number:
@@ -71,6 +72,7 @@ class Pinger:
                 with contextlib.suppress(TimeoutError), Deadline(deadline):
                     await whose.all_back()
         finally:
+            line.held -= 1
             for one in waiting:
                 if one.came is None:
                     line.forget(one)
@@ -120,7 +122,7 @@ class Pinger:
         return fresh
 
     def _let_go(self) -> None:
-        for line in [each for each in self._leaving if not each.waiting]:
+        for line in [each for each in self._leaving if not (each.waiting or each.held)]:
             line.close()
             self._leaving.discard(line)
 

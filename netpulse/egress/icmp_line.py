@@ -178,6 +178,8 @@ class Line:
         icmp_socket.prepare(self._sock, raw=self.raw)
         self._ident = None if self.raw else icmp_socket.identified(self._sock)
         self._sequence = secrets.randbelow(0x10000)
+        self.held = 0
+        """How many checks have more to send through it."""
         self._unread = 0
         self.dropped = 0
         """Packets that the kernel threw away because we had not read the earlier ones."""

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from netpulse.egress import icmp_socket
+from netpulse.egress import icmp_line, icmp_socket
 from netpulse.egress.connect import Egress
+from netpulse.egress.icmp import Pinger
 from netpulse.egress.icmp_line import Line, Lone
 from netpulse.egress.resolver import Address
 from netpulse.engine.roster import Watched
@@ -246,3 +247,24 @@ async def test_one_that_breaks_at_its_end_has_ended(monkeypatch: pytest.MonkeyPa
     assert ended.done()
     assert (lone.came, lone.may_be_unread) == (None, True)
     await egress.close()
+
+
+@pytest.mark.skipif(not can_ping(socket.AF_INET), reason="no ICMP socket is permitted here")
+async def test_a_worn_socket_stays_open_between_two_packets(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    loop, pinger = asyncio.get_running_loop(), Pinger()
+    address = Address(socket.AF_INET, "127.0.0.1")
+    both = asyncio.create_task(pinger.ping(address, packets=2, gap=0.2, deadline=loop.time() + 2))
+    await asyncio.sleep(0)
+    (line,) = pinger._lines.values()
+    line.catch_up()
+    assert line.waiting == {}
+    monkeypatch.setattr(icmp_line, "MOST_WAITING", 0)
+    ended: asyncio.Future[Lone] = loop.create_future()
+    assert pinger.ask(address, seconds=1, told=ended.set_result) is not None
+    assert pinger._lines[socket.AF_INET] is not line
+    assert len((await both).round_trips) == 2
+    await ended
+    assert pinger._leaving == set()
+    pinger.close()
