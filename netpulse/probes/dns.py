@@ -13,7 +13,7 @@ from netpulse.egress.trouble import DialError, shown_endpoint
 from netpulse.model.check import Failure, Reading, Timings, round_latency
 from netpulse.model.monitor import DnsSpec
 from netpulse.probes import messages, usual
-from netpulse.probes.asking import Sent, Silence, ask, patience
+from netpulse.probes.asking import MOST_LATE, Sent, Silence, ask, patience
 from netpulse.probes.begun import Begun
 from netpulse.probes.line import Line
 from netpulse.probes.messages import Found, Malformed, Question
@@ -22,8 +22,6 @@ from netpulse.rules.targets import Endpoint
 
 MOST_ALIASES = 8
 """CNAMEs that are followed by asking again, where a server does not follow them itself."""
-_MOST_LATE = 64
-"""Packets that are looked through for an answer once its time is over."""
 
 _RCODES = {
     "nxdomain": "{name} does not exist (NXDOMAIN, says {server})",
@@ -113,7 +111,7 @@ class Asked(Begun):
     def late(self) -> None:
         """Look whether an answer waits to be read, behind what is not for us perhaps."""
         now = time.perf_counter()
-        for _ in range(_MOST_LATE):
+        for _ in range(MOST_LATE):
             strays = self._line.strays
             if self.heard(now) or self._line.strays == strays:
                 return

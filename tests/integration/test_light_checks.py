@@ -297,6 +297,31 @@ async def test_what_waits_before_an_answer_that_came_in_time_is_passed_over() ->
     await egress.close()
 
 
+async def test_the_last_answer_that_came_in_time_counts_though_we_were_late() -> None:
+    egress, loop = Egress(), asyncio.get_running_loop()
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
+        server.bind(("127.0.0.1", 0))
+        server.setblocking(False)
+        place = f"127.0.0.1:{server.getsockname()[1]}"
+        spec = DnsSpec(name="Name", target="shop.example", record_type="A", nameserver=place)
+        queries = []
+
+        def answer() -> None:
+            query, address = server.recvfrom(1000)
+            queries.append(query)
+            if len(queries) == 3:
+                reply = message.make_response(message.from_wire(query))
+                reply.answer.append(rrset.from_text("shop.example.", 60, "IN", "A", "192.0.2.1"))
+                server.sendto(reply.to_wire(), address)
+                time.sleep(0.4)  # the lag
+
+        loop.add_reader(server, answer)
+        reading = await dns.probe(spec, loop.time() + 0.3, egress)
+        loop.remove_reader(server)
+        assert (reading.failure, reading.answers) == (None, ("192.0.2.1",))
+    await egress.close()
+
+
 async def test_who_waits_for_nothing_is_down_after_its_timeout(at: Home, port: Port) -> None:
     monitor, one = await watched(at, port, confirmations=1)
     began = time.monotonic()
