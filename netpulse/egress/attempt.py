@@ -40,10 +40,14 @@ class Attempt:
         except OSError as error:
             raise from_local(error) from None
         # By ourselves: the loop's own sock_connect costs as much as all the rest of a connection.
-        number = sock.connect_ex((address.text, port))
-        if number == LOOK_AGAIN:
-            # Which is nothing beside waiting.
+        try:
             number = sock.connect_ex((address.text, port))
+            if number == LOOK_AGAIN:
+                # Which is nothing beside waiting.
+                number = sock.connect_ex((address.text, port))
+        except OSError as error:
+            # Not the system says so, but an audit hook of this process (PEP 578).
+            number = error.errno or errno.EPERM
         self.stands = not number
         if number not in _NOT_YET:
             self._ended(number)

@@ -23,6 +23,7 @@ _PORTS = {"http": 80, "https": 443}
 _UNSAFE = re.compile(rb"[^!#$%&'()*+,./0-9:;=?@A-Z\[\]_a-z~-]")
 _SLASHES = re.compile(r"(https?:)?[/\\]{2,}", re.IGNORECASE)
 _SCHEME = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*:")
+_COLON_FIRST = re.compile(r"[^/?:]*:")
 _AUTHORITY = re.compile(r"(?:https?:)?//[^/?]*", re.IGNORECASE)
 _FORBIDDEN = re.compile(r"[\r\n\0]")
 
@@ -249,6 +250,8 @@ def destination(base: URL, location: str) -> URL:
     scheme = _SCHEME.match(text)
     if scheme and scheme[0].lower() not in {"http:", "https:"}:
         raise BadRedirect("scheme", f"redirected to {_cut(location)}, which is not http or https")
+    if not scheme and _COLON_FIRST.match(text):
+        text = f"./{text}"  # no letter first, so no scheme but a path (RFC 3986, 4.2)
     try:
         target = base.join(_encoded(text)).with_fragment(None)
         port = target.explicit_port

@@ -158,7 +158,7 @@ class TestTickets:
             user_id,
             f"{user_id}.{until}",
             f"{user_id}.{until}.",
-            f"{user_id}.{until}.{tag[:-1]}0",
+            f"{user_id}.{until}.{tag[:-1]}{'1' if tag.endswith('0') else '0'}",
             f"{user_id}.{int(until) + 1}.{tag}",
             f"{bob}.{until}.{tag}",
             f"{user_id}.{'9' * 400}.{tag}",

@@ -199,6 +199,8 @@ def test_locations_as_browsers_read_them() -> None:
         "/x": "https://shop.example:8443/x",
         "../x": "https://shop.example:8443/x",
         "?x=1": "https://shop.example:8443/a/b?x=1",
+        "0://0": "https://shop.example:8443/a/0://0",
+        ":8080/x": "https://shop.example:8443/a/:8080/x",
         "//other.example/x": "https://other.example/x",
         "///other.example/x": "https://other.example/x",
         "http:///other.example/x": "http://other.example/x",
