@@ -37,7 +37,7 @@ def why_not() -> str | None:
     try:
         ip("netns", "add", name)
     except subprocess.CalledProcessError as error:
-        return f"no network namespaces here: {error.stderr.decode().strip()}"
+        return f"run as root with CAP_SYS_ADMIN: {error.stderr.decode().strip()}"
     ip("netns", "del", name)
     return None
 

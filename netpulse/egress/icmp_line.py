@@ -8,6 +8,7 @@ import secrets
 import socket
 import struct
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any
 
@@ -61,7 +62,7 @@ class Round:
             await self._waiter
 
 
-class Request:
+class Request(ABC):
     """One request on its way."""
 
     __slots__ = ("address", "came", "key", "packet", "reply", "sent_at", "token")
@@ -82,9 +83,9 @@ class Request:
             self.came = result
             self.ended()
 
+    @abstractmethod
     def ended(self) -> None:
         """Tell whoever waits."""
-        raise NotImplementedError
 
 
 class OneOfSome(Request):

@@ -8,6 +8,7 @@ to be done or said is the probe's own business: it goes on from there, and asks 
 from __future__ import annotations
 
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import ClassVar
 
@@ -16,7 +17,7 @@ from netpulse.egress.watch import Watch, watch
 from netpulse.model.check import Reading, Timings
 
 
-class Begun:
+class Begun(ABC):
     """The first step of a check. Whoever has it calls `close`, whatever became of it."""
 
     __slots__ = (
@@ -52,14 +53,14 @@ class Begun:
         self._wheel: Wheel
         self._grain = 0.0
 
+    @abstractmethod
     def heard(self, now: float) -> bool:
         """Look at what came, which may be nothing, at the moment `now` of `time.perf_counter`;
         return True where waiting is over."""
-        raise NotImplementedError
 
+    @abstractmethod
     def reading(self, timings: Timings) -> Reading:
         """Return what was read, had it taken as long as this."""
-        raise NotImplementedError
 
     def wait(self, told: Callable[[], None]) -> None:
         """Have `told` called once: when the check is done, or needs its probe, or its patience is
@@ -99,7 +100,7 @@ class Begun:
                 self.broke = error
             self._over()
 
-    def late(self) -> None:
+    def late(self) -> None:  # noqa: B027 - most have nothing to look at
         """Look at what arrived in time, where we were late ourselves."""
 
     def _over(self) -> None:
@@ -116,7 +117,7 @@ class Begun:
             if self.descriptor is not None:
                 self._watch.forget(self.descriptor)
 
+    @abstractmethod
     async def go_on(self, deadline: float) -> Reading:
         """Return what the probe would have, without doing again what was done. `deadline` is a
         moment of the loop's clock."""
-        raise NotImplementedError

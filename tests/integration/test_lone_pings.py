@@ -27,6 +27,10 @@ from tests.hostile.icmp import silent
 from tests.hostile.icmp_host import Echo, Packet, error, far, reply
 from tests.nameserver import can_ping
 
+pings = pytest.mark.skipif(
+    not can_ping(socket.AF_INET),
+    reason="no ICMP socket is permitted here: run as root, or set net.ipv4.ping_group_range",
+)
 pytestmark = pytest.mark.skipif(netns.why_not() is not None, reason=netns.why_not() or "")
 
 
@@ -193,7 +197,7 @@ async def test_what_may_not_be_reached_is_refused_in_words(at: Home) -> None:
     assert one.last.failure is Failure.BLOCKED
 
 
-@pytest.mark.skipif(not can_ping(socket.AF_INET), reason="no ICMP socket is permitted here")
+@pings
 async def test_an_answer_that_came_in_time_counts_though_we_were_late() -> None:
     egress = Egress()
     ended: asyncio.Future[Lone] = asyncio.get_running_loop().create_future()
@@ -208,7 +212,7 @@ async def test_an_answer_that_came_in_time_counts_though_we_were_late() -> None:
     await egress.close()
 
 
-@pytest.mark.skipif(not can_ping(socket.AF_INET), reason="no ICMP socket is permitted here")
+@pings
 async def test_one_that_was_never_sent_is_not_waited_for() -> None:
     class Refusing:
         """A socket that tells of others' troubles, one after the other."""
@@ -230,7 +234,7 @@ async def test_one_that_was_never_sent_is_not_waited_for() -> None:
     line.close()
 
 
-@pytest.mark.skipif(not can_ping(socket.AF_INET), reason="no ICMP socket is permitted here")
+@pings
 async def test_one_that_breaks_at_its_end_has_ended(monkeypatch: pytest.MonkeyPatch) -> None:
     egress = Egress()
     ended: asyncio.Future[Lone] = asyncio.get_running_loop().create_future()
@@ -249,7 +253,7 @@ async def test_one_that_breaks_at_its_end_has_ended(monkeypatch: pytest.MonkeyPa
     await egress.close()
 
 
-@pytest.mark.skipif(not can_ping(socket.AF_INET), reason="no ICMP socket is permitted here")
+@pings
 async def test_a_worn_socket_stays_open_between_two_packets(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
