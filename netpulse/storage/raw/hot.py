@@ -1,15 +1,16 @@
 """The file of an hour that is not sealed yet: its form, and how it is read.
 
 Rows stand in the order they came, and nothing is ever changed: appending costs a fortieth of what
-an index would. What reads one monitor's rows uses the numbers of its rows, kept in memory for the
-hours this process writes; other hours are read through.
+an index would. Each row says how many rows lie between it and the last one of the same monitor. So
+what reads one monitor's rows goes from its newest to its first, and only the number of the newest
+is kept in memory, for the hours this process writes; other hours are read through.
 """
 
 from __future__ import annotations
 
 from array import array
 from collections.abc import Iterator
-from itertools import accumulate, groupby
+from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from netpulse.model.time import Millis
 from netpulse.storage.raw.files import blaming
 from netpulse.storage.raw.row import Row
 
-VERSION = 1
+VERSION = 2
 PAGE_BYTES = 4_096
 """What the system's cache writes at least: smaller pages in a log share its own, which are written
 again and again."""
@@ -42,8 +43,11 @@ CREATE TABLE checks(
     tls INTEGER,
     first_byte INTEGER,
     total INTEGER,
-    response INTEGER           -- response time less the rounded total, milliseconds
+    response INTEGER,          -- response time less the rounded total, milliseconds
+    back INTEGER               -- rows back to the last one of this key; 0: this is its first
 )"""
+CHAINED = "ALTER TABLE checks ADD COLUMN back INTEGER; PRAGMA user_version = 2"
+"""Makes a file of version 1 one of version 2, whose older rows say nothing of those before them."""
 
 _COLUMNS = """
     c.due + ?1, region.text, c.counted, c.lag, c.result, c.code, failure.text, detail.text,
@@ -55,48 +59,20 @@ _JOINED = """
     LEFT JOIN texts detail ON detail.id = c.detail
     LEFT JOIN texts message ON message.id = c.message"""
 
+_CHAIN = f"""
+    WITH RECURSIVE chain(number) AS (
+        SELECT ?3
+        UNION ALL
+        SELECT number - back FROM chain, checks
+        WHERE checks.rowid = number AND checks.key = ?2 AND back > 0
+    )
+    SELECT {_COLUMNS} {_JOINED.replace("checks c", "chain CROSS JOIN checks c ON c.rowid = number")}
+    WHERE c.key = ?2"""
+"""The newest row first: a chain comes out as it goes in, and CROSS JOIN is done in its order."""
 _CHUNK = 200_000
 """Rows sorted at a time: about 20 MB."""
 _LOOKED_THROUGH = 20_000
 """Rows looked through at a time from the end of a file."""
-
-
-_FAR = 0xFFFF
-
-
-class RowNumbers:
-    """Where the rows of each monitor lie in one hot file: complete for that file.
-
-    Kept as the steps from one row to the next, in two bytes each: at 1,000 checks a second an hour
-    of them is 7 MB. A step of 65,535 rows and more is `_FAR` and its upper and lower half.
-    """
-
-    def __init__(self) -> None:
-        """Start with an empty file's."""
-        self._steps: dict[int, array[int]] = {}
-        self._last: dict[int, int] = {}
-
-    def add(self, keys: Iterator[int], first: int) -> None:
-        """Note that rows of `keys` were appended from row number `first` on."""
-        last, all_steps = self._last, self._steps
-        for number, key in enumerate(keys, first):
-            step = number - last.get(key, 0)
-            last[key] = number
-            steps = all_steps.get(key)
-            if steps is None:
-                steps = all_steps[key] = array("H")
-            if step < _FAR:
-                steps.append(step)
-            else:
-                steps.extend((_FAR, step >> 16, step & 0xFFFF))
-
-    def of(self, key: int) -> array[int]:
-        """Return the row numbers of `key`, ascending."""
-        steps = iter(self._steps.get(key, ()))
-        return array(
-            "i",
-            accumulate(step if step < _FAR else next(steps) << 16 | next(steps) for step in steps),
-        )
 
 
 def last_number(connection: apsw.Connection, path: Path) -> int:
@@ -105,26 +81,34 @@ def last_number(connection: apsw.Connection, path: Path) -> int:
         return connection.execute("SELECT max(rowid) FROM checks").get or 0
 
 
+def newest_of_each(connection: apsw.Connection, path: Path) -> dict[int, int] | None:
+    """Return the number of each monitor's newest row; None where not all rows are chained."""
+    with blaming(path):
+        if connection.execute("SELECT back IS NULL FROM checks WHERE rowid = 1").get:
+            return None
+        return dict(connection.execute("SELECT key, rowid FROM checks ORDER BY rowid"))
+
+
 def rows_of(
-    connection: apsw.Connection, path: Path, hour: Millis, key: int, numbers: RowNumbers | None
+    connection: apsw.Connection, path: Path, hour: Millis, key: int, newest: int | None
 ) -> list[Row]:
-    """Return the rows of one monitor in the order they were written."""
+    """Return the rows of one monitor in the order they were written.
+
+    `newest` is the number of the newest one: 0 where there is none, None where that is not known.
+    """
     found: Any
     with blaming(path):
-        if numbers is None:
-            found = connection.execute(
-                f"SELECT {_COLUMNS} {_JOINED} WHERE c.key = ?2 ORDER BY c.rowid", (hour, key)
-            )
-        else:
-            wanted = numbers.of(key)
-            if not wanted:
+        if newest is not None:
+            if not newest:
                 return []
-            found = connection.execute(
-                f"SELECT {_COLUMNS} {_JOINED} WHERE c.rowid IN carray(?2) ORDER BY c.rowid",
-                (hour, apsw.carray(wanted)),
-            )
-        rows: list[Row] = found.fetchall()
-    return rows
+            found = connection.execute(_CHAIN, (hour, key, newest)).fetchall()
+            if found:
+                return list(reversed(found))
+            # Somebody put another file in its place.
+        found = connection.execute(
+            f"SELECT {_COLUMNS} {_JOINED} WHERE c.key = ?2 ORDER BY c.rowid", (hour, key)
+        )
+        return list(found)
 
 
 def last_of_each(

@@ -5,20 +5,26 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Sequence
-from itertools import islice
 from pathlib import Path
 
 import apsw
 
 from netpulse.model.time import Millis
 from netpulse.storage.raw.files import DamagedFile, blaming, create, empty_log, identity, open_file
-from netpulse.storage.raw.hot import PAGE_BYTES, SCHEMA, VERSION, RowNumbers
+from netpulse.storage.raw.hot import (
+    CHAINED,
+    PAGE_BYTES,
+    SCHEMA,
+    VERSION,
+    last_number,
+    newest_of_each,
+)
 from netpulse.storage.raw.names import Places
 from netpulse.storage.raw.row import Row
 
 log = logging.getLogger(__name__)
 
-_INSERT = "INSERT INTO checks VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"
+_INSERT = "INSERT INTO checks VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"
 _OPEN_AT_ONCE = 4
 _TEXTS_KNOWN = 20_000
 """Texts remembered per file; past that a text may be stored twice, which costs only space."""
@@ -40,16 +46,15 @@ class OpenHot:
         self._identity = identity(path)
         self._connection = open_file(path, VERSION)
         self._connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
-        self.numbers = RowNumbers()
         try:
             with blaming(path):
+                if self._connection.pragma("user_version") < VERSION:
+                    self._connection.execute(f"BEGIN IMMEDIATE; {CHAINED}; COMMIT")
                 self._texts = self._load_texts()
-                self._last = 0
-                cursor = self._connection.execute("SELECT key, rowid FROM checks ORDER BY rowid")
                 # Nothing is ever deleted here: row numbers have no holes.
-                while batch := list(islice(cursor, 1000)):
-                    self.numbers.add((key for key, _ in batch), batch[0][1])
-                    self._last = batch[-1][1]
+                self._last = last_number(self._connection, path)
+                self.newest = newest_of_each(self._connection, path)
+                """The number of the newest row of each monitor; None where not all are chained."""
         except BaseException:
             self._connection.close()
             raise
@@ -65,11 +70,20 @@ class OpenHot:
 
     def append(self, rows: Sequence[Keyed]) -> None:
         """Write rows in one transaction; when this returns they survive the end of the process."""
-        connection = self._connection
+        connection, newest = self._connection, self.newest
+        fresh: dict[int, int] = {}
         with blaming(self.path):
             try:
                 connection.execute("BEGIN IMMEDIATE")
-                connection.executemany(_INSERT, [self._values(key, row) for key, row in rows])
+                values = []
+                for number, (key, row) in enumerate(rows, self._last + 1):
+                    back = None
+                    if newest is not None:
+                        before = fresh.get(key) or newest.get(key)
+                        back = 0 if before is None else number - before
+                        fresh[key] = number
+                    values.append((*self._values(key, row), back))
+                connection.executemany(_INSERT, values)
                 connection.execute("COMMIT")
             except apsw.Error:
                 if connection.in_transaction:
@@ -79,7 +93,8 @@ class OpenHot:
                 raise
             finally:
                 self._new_texts.clear()
-        self.numbers.add((key for key, _ in rows), self._last + 1)
+        if newest is not None:
+            newest.update(fresh)
         self._last += len(rows)
 
     def _values(self, key: int, row: Row) -> tuple[int | None, ...]:
@@ -171,10 +186,13 @@ class HotFiles:
             if file.path == path:
                 self.forget(hour)
 
-    def numbers(self, hour: Millis) -> RowNumbers | None:
-        """Return where the rows of `hour` lie, where that is known."""
+    def newest(self, hour: Millis, key: int) -> int | None:
+        """Return the number of a monitor's newest row of `hour`: 0 where it has none, None where
+        that is not known."""
         file = self._open.get(hour)
-        return None if file is None else file.numbers
+        if file is None or file.newest is None:
+            return None
+        return file.newest.get(key, 0)
 
     def close(self) -> None:
         """Empty the logs and close all files."""

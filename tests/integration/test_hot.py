@@ -1,0 +1,113 @@
+"""An hour's file: each monitor's rows are found from its newest one back, whatever befell it."""
+
+from __future__ import annotations
+
+import random
+from collections import defaultdict
+from pathlib import Path
+
+import apsw
+import pytest
+
+from netpulse.storage.raw import hot
+from netpulse.storage.raw.files import create, open_file
+from netpulse.storage.raw.hot_files import OpenHot
+from netpulse.storage.raw.row import Row
+
+HOUR = 1_795_464_000_000
+
+
+def row(number: int) -> Row:
+    return (HOUR + number, "local", 1, 3, 0, 200, None, None, f"n{number % 7}", 1, 2, None, 3, 4, 5)
+
+
+def found(path: Path, file: OpenHot, key: int) -> list[Row]:
+    """Return a monitor's rows as they are found from its newest one; never by reading through."""
+    assert file.newest is not None
+    connection = open_file(path, hot.VERSION)
+    try:
+        newest = file.newest.get(key, 0)
+        by_chain = hot.rows_of(connection, path, HOUR, key, newest)
+        assert by_chain == hot.rows_of(connection, path, HOUR, key, None)
+        if newest:
+            assert connection.execute(hot._CHAIN, (HOUR, key, newest)).fetchall()
+    finally:
+        connection.close()
+    return by_chain
+
+
+def test_rows_are_found_from_the_newest_back(tmp_path: Path) -> None:
+    path = tmp_path / "hour.db"
+    chance = random.Random(1)
+    wanted: dict[int, list[Row]] = defaultdict(list)
+    file = OpenHot(path, HOUR)
+    for number in range(60):
+        # Some come twice in one writing, some once in all, one never.
+        keys = [chance.choice((1, 1, 2, 3, 900 + number)) for _ in range(chance.randrange(1, 40))]
+        rows = [(key, row(number * 100 + place)) for place, key in enumerate(keys)]
+        file.append(rows)
+        for key, one in rows:
+            wanted[key].append(one)
+        if number % 20 == 7:
+            file.close()
+            file = OpenHot(path, HOUR)
+    assert len(wanted) > 50
+    for key, rows_of in wanted.items():
+        assert found(path, file, key) == rows_of
+    assert found(path, file, 4) == []
+    file.close()
+
+
+def test_rows_that_were_not_written_are_not_gone_back_to(tmp_path: Path) -> None:
+    path = tmp_path / "hour.db"
+    file = OpenHot(path, HOUR)
+    file.append([(1, row(1)), (2, row(2))])
+    connection = file._connection
+    connection.pragma("max_page_count", connection.pragma("page_count"))
+    far = (*row(3)[:8], "x" * 20000, *row(3)[9:])
+    with pytest.raises(apsw.FullError):
+        file.append([(1, row(3)), (1, far)])
+    connection.pragma("max_page_count", 1_000_000)
+    file.append([(2, row(4)), (1, row(5)), (1, row(6))])
+    assert found(path, file, 1) == [row(1), row(5), row(6)]
+    assert found(path, file, 2) == [row(2), row(4)]
+    file.close()
+
+
+def test_another_file_in_its_place_is_read_through(tmp_path: Path) -> None:
+    path, other = tmp_path / "hour.db", tmp_path / "other.db"
+    file, there = OpenHot(path, HOUR), OpenHot(other, HOUR)
+    file.append([(key, row(key)) for key in range(1, 9)])
+    there.append([(9, row(1)), (5, row(2)), (9, row(3))])
+    assert file.newest is not None
+    connection = open_file(other, hot.VERSION)
+    for number in (file.newest[5], file.newest[2]):  # not there, and there of another monitor
+        assert hot.rows_of(connection, other, HOUR, 5, number) == [row(2)]
+    connection.close()
+    file.close()
+    there.close()
+
+
+def test_an_hour_that_an_earlier_version_began_goes_on(tmp_path: Path) -> None:
+    path = tmp_path / "hour.db"
+    create(path, _without_back(hot.SCHEMA), 1, page_bytes=hot.PAGE_BYTES)
+    connection = open_file(path, 1)
+    connection.execute("INSERT INTO texts VALUES(1, 'local'), (2, 'n1')")
+    values = "(1, 1, 1, 1, 3, 0, 200, NULL, NULL, 2, 1, 2, NULL, 3, 4, 5)"
+    connection.execute(f"INSERT INTO checks VALUES{values}")
+    connection.close()
+    for number in (8, 15):
+        file = OpenHot(path, HOUR)
+        assert file.newest is None
+        file.append([(1, row(number))])
+        file.close()
+    connection = open_file(path, hot.VERSION)
+    assert hot.rows_of(connection, path, HOUR, 1, None) == [row(1), row(8), row(15)]
+    connection.close()
+
+
+def _without_back(schema: str) -> str:
+    """Return what made the files of version 1."""
+    lines = [line for line in schema.splitlines() if not line.strip().startswith("back ")]
+    assert len(lines) == len(schema.splitlines()) - 1
+    return "\n".join(lines).replace("INTEGER,          -- response", "INTEGER  -- response")
