@@ -20,6 +20,7 @@ from netpulse.engine.runner import Runner
 from netpulse.engine.scheduler import Scheduler
 from netpulse.model.alert import Event
 from netpulse.model.check import Failure
+from netpulse.model.ids import Id
 from netpulse.model.time import Millis
 from netpulse.model.watch import Status, UnknownReason
 from netpulse.storage import notices, troubles
@@ -30,6 +31,9 @@ from netpulse.storage.errors import StorageTrouble
 log = logging.getLogger(__name__)
 
 SCAN_SECONDS = 2.0
+ROLL_CALL_SECONDS = 10.0
+"""Between two times that all monitors are held against the schedule: the first that is new can be
+unwatched after twice its interval."""
 TROUBLE_SECONDS = 5.0
 SCAN_SLICE = 500
 """Monitors looked at in one turn of the loop: well under a millisecond."""
@@ -76,6 +80,13 @@ class Watchdog:
         self._on_notices = on_notices
         self._task: asyncio.Task[None] | None = None
         self._in_trouble = False
+        self._known: dict[Id, Watched] = {}
+        self._looks: dict[int, list[Watched]] = {}
+        """When each of them is to be looked at, by the scan. Not all in every scan: that alone
+        would cost a tenth of what checking them does."""
+        self._now: list[Watched] = []
+        """Those that the next scan looks at, whenever it is: what they said is not news."""
+        self._called_at = -ROLL_CALL_SECONDS
         self.restored = 0
         """Places on the schedule that were lost and given back."""
 
@@ -97,7 +108,7 @@ class Watchdog:
 
     def stale_count(self) -> int:
         """Return how many monitors nobody vouches for through our own fault."""
-        return sum(1 for watched in self._roster if watched.lapsed and not watched.paused)
+        return sum(map(_is_stale, self._roster))
 
     async def _run(self) -> None:
         while True:
@@ -112,31 +123,64 @@ class Watchdog:
                 await asyncio.sleep(TROUBLE_SECONDS)
 
     async def scan(self) -> None:
-        """Look at every monitor once."""
-        if self._clock.monotonic() - self._scheduler.turned_at > STALLED_SECONDS:
-            self._scheduler.kick()
-        found: list[Watched] = []
+        """Look at every monitor whose last check is not news any more."""
         now = self._clock.monotonic()
-        lost = self._scheduler.missing(self._roster.ids())
-        for number, watched in enumerate(self._roster, start=1):
-            if number % SCAN_SLICE == 0:
-                await asyncio.sleep(0)
-            if now < watched.fresh_until and not (lost and watched.id in lost):
-                # Nearly all, at a glance.
-                continue
-            if watched.gone or watched.paused:
-                continue
-            if watched.is_push:
-                # Silence is what it is about; all that can be lost is its deadline.
-                self._pushes.guard(watched)
-                continue
-            if watched.id not in self._scheduler:
-                self._restore(watched)
-            if not watched.lapsed and self._unwatched(watched):
-                found.append(watched)
+        if now - self._scheduler.turned_at > STALLED_SECONDS:
+            self._scheduler.kick()
+        if now - self._called_at >= ROLL_CALL_SECONDS:
+            self._call_roll()
+            self._called_at = now
+        for scan in [scan for scan in self._looks if scan <= _scan_of(now)]:
+            self._now += self._looks.pop(scan)
+        todo, self._now = self._now, []
+        stale = self._now
+        try:
+            number = 0
+            while todo:
+                number += 1
+                if number % SCAN_SLICE == 0:
+                    await asyncio.sleep(0)
+                watched = todo.pop()
+                if watched.gone:
+                    if self._known.get(watched.id) is watched:
+                        del self._known[watched.id]
+                elif now < watched.fresh_until:
+                    # In the first scan after that moment.
+                    scan = _scan_of(watched.fresh_until) + 1
+                    self._looks.setdefault(scan, []).append(watched)
+                else:
+                    stale.append(watched)
+                    self._guard(watched)
+        finally:
+            # What a mistake left is looked at in the next one.
+            stale += todo
+        found = [one for one in stale if self._unwatched(one)]
         for start in range(0, len(found), LAPSES_AT_ONCE):
             await asyncio.gather(*map(self._lapse, found[start : start + LAPSES_AT_ONCE]))
-        await self._tell()
+        await self._tell(sum(map(_is_stale, stale)))
+
+    def _guard(self, watched: Watched) -> None:
+        """Give a monitor that lost it its place back."""
+        if watched.paused:
+            return
+        if watched.is_push:
+            # Silence is what it is about; all that can be lost is its deadline.
+            self._pushes.guard(watched)
+        elif watched.id not in self._scheduler:
+            self._restore(watched)
+
+    def _call_roll(self) -> None:
+        """Find the monitors that are new, and those that lost their place on the schedule."""
+        ids = self._roster.ids()
+        for monitor_id in ids - self._known.keys():
+            watched = self._roster.get(monitor_id)
+            if watched is not None:
+                self._known[monitor_id] = watched
+                self._now.append(watched)
+        for monitor_id in self._scheduler.missing(ids):
+            watched = self._roster.get(monitor_id)
+            if watched is not None and not watched.is_push:
+                self._guard(watched)
 
     def _restore(self, watched: Watched) -> None:
         if self._scheduler.restore(watched.id, watched.interval_ms):
@@ -147,7 +191,7 @@ class Watchdog:
             )
 
     def _unwatched(self, watched: Watched) -> bool:
-        if watched.held:
+        if watched.lapsed or watched.gone or watched.paused or watched.is_push or watched.held:
             return False
         now, spec = self._clock.monotonic(), watched.monitor.spec
         if now - watched.finished_at > 2 * spec.interval_seconds + spec.timeout_seconds:
@@ -174,14 +218,13 @@ class Watchdog:
         if not watched.probing:
             self._scheduler.soon(watched.id, 1.0)
 
-    async def _tell(self) -> None:
+    async def _tell(self, count: int) -> None:
         """Write one notice when the first monitor is lost, and one when all are back.
 
         While our own network is away that has been told, and explains all of it.
         """
         if self._isolation.isolated:
             return
-        count = self.stale_count()
         if (count > 0) is self._in_trouble:
             return
         now = self._clock.now()
@@ -197,6 +240,15 @@ class Watchdog:
         self._in_trouble = count > 0
         if written:
             self._on_notices()
+
+
+def _scan_of(at: float) -> int:
+    """Return the number of the scan that is due at a monotonic moment."""
+    return int(at // SCAN_SECONDS)
+
+
+def _is_stale(watched: Watched) -> bool:
+    return watched.lapsed and not watched.gone and not watched.paused
 
 
 def _begin(conn: Conn, detail: str, count: int, now: Millis) -> bool:
