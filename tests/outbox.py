@@ -12,8 +12,9 @@ from netpulse.model.ids import Id, new_id
 from netpulse.model.incident import Incident, IncidentStatus, Origin
 from netpulse.model.monitor import Monitor
 from netpulse.model.time import SECOND, Millis
-from netpulse.storage import channels, incidents, notices
+from netpulse.storage import channels, incidents, notice_list, notices
 from netpulse.storage.conn import Conn
+from netpulse.storage.notice_list import NoticeFilter
 from netpulse.storage.notices import Claimed
 from tests.store import NOW, add_channel, add_monitor, add_org
 
@@ -135,7 +136,9 @@ class Outbox:
 
     def of(self, channel: Channel) -> list[Notice]:
         """Return what a channel was to be told, the oldest first."""
-        found = notices.page(self.conn, self.org.id, channel_id=channel.id, limit=1_000)
+        found = notice_list.page(
+            self.conn, self.org.id, NoticeFilter(channel_id=channel.id), limit=1_000
+        )
         return found.rows[::-1]
 
     def incident(self, monitor: Monitor) -> Incident:

@@ -6,23 +6,13 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
-from netpulse.model.alert import Attempt, Event, Notice, NoticeStatus, Suppressed
+from netpulse.model.alert import Attempt, Notice
 from netpulse.model.ids import Id
+from netpulse.storage import notice_list
 from netpulse.storage.conn import Conn
+from netpulse.storage.notice_list import NoticeFilter
 from netpulse.storage.notice_rows import COLUMNS, of_row
 from netpulse.storage.table import Page
-
-
-class NoticeFilter(Struct, frozen=True, kw_only=True):
-    """Which notices a list has; None leaves a part out."""
-
-    status: NoticeStatus | None = None
-    event: Event | None = None
-    reason: Suppressed | None = None
-    rule_id: Id | None = None
-    channel_id: Id | None = None
-    monitor_id: Id | None = None
-    incident_id: Id | None = None
 
 
 class Logged(Struct, frozen=True):
@@ -36,27 +26,9 @@ def page(
     conn: Conn, org_id: Id, wanted: NoticeFilter, offset: int = 0, limit: int = 20
 ) -> Page[Logged]:
     """Return notices of the organization with their attempts, the newest first."""
-    parts, params = ["e.org_id = ?"], [org_id]
-    for column in ("status", "event", "reason", "rule_id", "channel_id", "monitor_id"):
-        value = getattr(wanted, column)
-        if value is not None:
-            parts.append(f"e.{column} = ?")
-            params.append(str(value))
-    if wanted.incident_id is not None:
-        parts.append("e.incident_id = ?")
-        params.append(wanted.incident_id)
-    where = " AND ".join(parts)
-    total = conn.one(f"SELECT count(*) FROM alert_events e WHERE {where}", params)
-    rows = conn.all(
-        f"SELECT {COLUMNS} FROM alert_events e WHERE {where} ORDER BY e.seq DESC LIMIT ? OFFSET ?",
-        (*params, limit, offset),
-    )
-    found = [of_row(row) for row in rows]
-    tried = attempts(conn, [notice.id for notice in found])
-    return Page(
-        [Logged(notice, tried.get(notice.id, ())) for notice in found],
-        int(total[0]) if total else 0,
-    )
+    found = notice_list.page(conn, org_id, wanted, offset=offset, limit=limit)
+    tried = attempts(conn, [notice.id for notice in found.rows])
+    return Page([Logged(notice, tried.get(notice.id, ())) for notice in found.rows], found.total)
 
 
 def get(conn: Conn, org_id: Id, notice_id: Id) -> Logged | None:

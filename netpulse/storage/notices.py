@@ -9,7 +9,7 @@ from netpulse.model.ids import Id, derived_id
 from netpulse.model.time import Millis
 from netpulse.rules import alerting
 from netpulse.rules.alerting import NoticeDraft
-from netpulse.storage import alert_rules, channels, orgs
+from netpulse.storage import alert_rules, channels, notice_list, orgs
 from netpulse.storage.claims import (
     PER_CHANNEL,
     Claimed,
@@ -25,7 +25,6 @@ from netpulse.storage.disabling import refused
 from netpulse.storage.errors import Missing
 from netpulse.storage.notice_rows import COLUMNS, of_row, write
 from netpulse.storage.settling import failed, retry, sent, suppress
-from netpulse.storage.table import Page
 
 __all__ = [
     "PER_CHANNEL",
@@ -40,7 +39,6 @@ __all__ = [
     "hurry",
     "is_undecided",
     "next_due",
-    "page",
     "pending_count",
     "recent",
     "refused",
@@ -83,32 +81,7 @@ def get(conn: Conn, org_id: Id, notice_id: Id) -> Notice | None:
 
 def recent(conn: Conn, org_id: Id, limit: int = 20) -> list[Notice]:
     """Return the organization's latest notices, the newest first."""
-    return page(conn, org_id, limit=limit).rows
-
-
-def page(
-    conn: Conn,
-    org_id: Id,
-    *,
-    status: NoticeStatus | None = None,
-    channel_id: Id | None = None,
-    monitor_id: Id | None = None,
-    offset: int = 0,
-    limit: int = 20,
-) -> Page[Notice]:
-    """Return notices of the organization, the newest first."""
-    where = (
-        "e.org_id = ?1 AND (?2 IS NULL OR e.status = ?2) AND (?3 IS NULL OR e.channel_id = ?3)"
-        " AND (?4 IS NULL OR e.monitor_id = ?4)"
-    )
-    wanted = (org_id, None if status is None else status.value, channel_id, monitor_id)
-    total = conn.one(f"SELECT count(*) FROM alert_events e WHERE {where}", wanted)
-    rows = conn.all(
-        f"SELECT {COLUMNS} FROM alert_events e WHERE {where}"
-        " ORDER BY e.seq DESC LIMIT ?5 OFFSET ?6",
-        (*wanted, limit, offset),
-    )
-    return Page([of_row(row) for row in rows], int(total[0]) if total else 0)
+    return notice_list.page(conn, org_id, limit=limit).rows
 
 
 def resend(conn: Conn, org_id: Id, notice_id: Id, now: Millis) -> Notice:

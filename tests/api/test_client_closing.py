@@ -26,7 +26,7 @@ from netpulse.storage import (
     incident_story,
     incidents,
     monitors,
-    notices,
+    notice_list,
     orgs,
     users,
 )
@@ -413,7 +413,7 @@ async def test_no_recovery_is_told(at: Home) -> None:
 
         await at.until(two, "the other's is")
         assert [each.payload["event"] for each in told.taken] == [Event.MONITOR_DOWN.value] * 2
-        kept = (await at.db.read(notices.page, client.id)).rows
+        kept = (await at.db.read(notice_list.page, client.id)).rows
         assert [each.status.value for each in kept] == ["sent"]
         assert (await at.db.read(alert_rules.page, client.id)).total == 0
         assert (await at.db.read(channels.page, client.id)).total == 0

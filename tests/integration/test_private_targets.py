@@ -27,8 +27,9 @@ from netpulse.model.monitor import (
 )
 from netpulse.model.org import Org, Quotas
 from netpulse.model.watch import Status
-from netpulse.storage import channels, monitors, notices, orgs
+from netpulse.storage import channels, monitors, notice_list, orgs
 from netpulse.storage.conn import Conn
+from netpulse.storage.notice_list import NoticeFilter
 from tests.certificates import Authority
 from tests.home import Home, home, now
 from tests.integration.test_channels_http import KINDS, Kind
@@ -298,11 +299,13 @@ async def test_notices_are_told_under_the_organizations_policy(at: Home) -> None
         found = await at.db.read(channels.get, client.id, theirs)
         assert found is not None
         assert found.disabled_reason == f"127.0.0.1 is a loopback address: {ONLY}"
-        failed = (await at.db.read(notices.page, client.id, channel_id=theirs)).rows
+        failed = (
+            await at.db.read(notice_list.page, client.id, NoticeFilter(channel_id=theirs))
+        ).rows
         assert [(one.status.value, one.error) for one in failed] == [
             ("failed", f"127.0.0.1 is a loopback address: {ONLY}")
         ]
-        sent = (await at.db.read(notices.page, at.org.id, channel_id=ours)).rows
+        sent = (await at.db.read(notice_list.page, at.org.id, NoticeFilter(channel_id=ours))).rows
         assert [one.status.value for one in sent] == ["sent"]
 
 

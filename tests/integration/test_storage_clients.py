@@ -8,23 +8,12 @@ from netpulse.model.ids import new_id
 from netpulse.model.org import Org
 from netpulse.model.user import Membership, Role
 from netpulse.storage import clients, orgs, users
-from netpulse.storage.conn import Conn, Params, Row
+from netpulse.storage.conn import Conn
+from tests.plans import Planned
 from tests.store import NOW, add_org, add_user, opened
 
 CLIENTS = 100
 """With few of them SQLite chooses the index anyway."""
-
-
-class Planned(Conn):
-    """A connection that keeps the plan of everything that is read through it."""
-
-    def __init__(self, conn: Conn) -> None:
-        super().__init__(conn._raw, conn.vault)
-        self.plans: list[str] = []
-
-    def all(self, sql: str, params: Params = ()) -> list[Row]:
-        self.plans += [row[3] for row in super().all(f"EXPLAIN QUERY PLAN {sql}", params)]
-        return super().all(sql, params)
 
 
 async def test_people_are_found_by_organization_and_kind(tmp_path: Path) -> None:

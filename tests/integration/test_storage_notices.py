@@ -12,9 +12,10 @@ from msgspec.structs import replace
 from netpulse.model.alert import Event, NoticeStatus, Suppressed
 from netpulse.model.ids import Id, new_id
 from netpulse.model.watch import Status, Watch
-from netpulse.storage import channels, incident_story, incidents, notices, watches
+from netpulse.storage import channels, incident_story, incidents, notice_list, notices, watches
 from netpulse.storage.conn import Conn
 from netpulse.storage.errors import Missing, UniqueConflict
+from netpulse.storage.notice_list import NoticeFilter
 from tests.outbox import BAD, LEASE, OK, Outbox
 from tests.store import MINUTE, NOW, SECOND, add_channel, add_monitor, add_org, add_rule, play
 
@@ -309,13 +310,19 @@ async def test_lists_and_other_organizations(tmp_path: Path) -> None:
         ids = [outbox.add(outbox.shop, at=NOW + n) for n in range(5)]
         notices.sent(conn, ids[0], OK, NOW)
         assert notices.get(conn, other.id, ids[0]) is None
-        assert notices.page(conn, other.id).total == 0
-        page = notices.page(conn, outbox.org.id, offset=1, limit=2)
+        assert notice_list.page(conn, other.id).total == 0
+        page = notice_list.page(conn, outbox.org.id, offset=1, limit=2)
         assert ([row.id for row in page.rows], page.total) == ([ids[3], ids[2]], 5)
-        sent = notices.page(conn, outbox.org.id, status=NoticeStatus.SENT)
+        sent = notice_list.page(conn, outbox.org.id, NoticeFilter(status=NoticeStatus.SENT))
         assert [row.id for row in sent.rows] == [ids[0]]
-        assert notices.page(conn, outbox.org.id, monitor_id=outbox.mail.id).total == 0
-        assert notices.page(conn, outbox.org.id, channel_id=outbox.channel.id).total == 5
+        assert (
+            notice_list.page(conn, outbox.org.id, NoticeFilter(monitor_id=outbox.mail.id)).total
+            == 0
+        )
+        assert (
+            notice_list.page(conn, outbox.org.id, NoticeFilter(channel_id=outbox.channel.id)).total
+            == 5
+        )
         assert len(notices.recent(conn, outbox.org.id, 3)) == 3
 
     await play(tmp_path, act)

@@ -47,6 +47,8 @@ OURS = {
     ("monitor_list.py", "where"): _CONDITION,
     ("monitors.py", "marks(tags)"): _MARKS,
     ("monitors.py", "marks(wanted)"): _MARKS,
+    ("notice_list.py", "part.index"): "an index, named in the module",
+    ("notice_list.py", "part.where"): _CONDITION,
     ("places.py", "role"): "a word of the closed list of roles, or a column",
     ("raw/files.py", "schema"): "a layout, written in the source",
     ("raw/files.py", "version"): "the number of a layout",

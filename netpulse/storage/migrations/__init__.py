@@ -28,6 +28,7 @@ from netpulse.storage.migrations import (
     m0015_shares,
     m0016_page_language,
     m0017_recent_hours,
+    m0018_notices_of_years,
 )
 
 if TYPE_CHECKING:
@@ -61,6 +62,7 @@ STEPS: tuple[tuple[str, Step], ...] = (
     ("0015_shares", _script(m0015_shares.SQL)),
     ("0016_page_language", _script(m0016_page_language.SQL)),
     ("0017_recent_hours", _script(m0017_recent_hours.SQL)),
+    ("0018_notices_of_years", _script(m0018_notices_of_years.SQL)),
 )
 
 LATEST = len(STEPS)

@@ -11,7 +11,8 @@ from netpulse.model.ids import Id
 from netpulse.model.time import rfc3339
 from netpulse.storage import channels, delivery_log, notices
 from netpulse.storage.db import Conn
-from netpulse.storage.delivery_log import Logged, NoticeFilter
+from netpulse.storage.delivery_log import Logged
+from netpulse.storage.notice_list import NoticeFilter
 from netpulse.storage.table import Page
 from netpulse.web.call import Call
 from netpulse.web.endpoint import ADMIN, VIEWER, endpoint

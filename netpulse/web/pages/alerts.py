@@ -9,12 +9,13 @@ from urllib.parse import urlencode
 from litestar import Response
 from msgspec import Struct
 
-from netpulse.model.alert import Notice, NoticeStatus, QuietHours, Rule
+from netpulse.model.alert import NoticeStatus, QuietHours, Rule
 from netpulse.model.ids import Id, is_id
 from netpulse.model.time import Millis, rfc3339
 from netpulse.model.user import Role
-from netpulse.storage import alert_rules, channels, monitors, notices, overview
+from netpulse.storage import alert_rules, channels, monitors, notice_list, overview
 from netpulse.storage.db import Conn
+from netpulse.storage.notice_list import NoticeFilter
 from netpulse.web.api.alert_rules import DAYS
 from netpulse.web.api.channel_configs import destination
 from netpulse.web.call import Call
@@ -30,6 +31,8 @@ LIMIT = 20
 MOST = 500
 """Rules and channels that are shown; the API pages through more."""
 ALONE = 3
+_REACHED = (NoticeStatus.SENT, NoticeStatus.FAILED, NoticeStatus.PENDING)
+"""Notices that were for the channel to take: one that a rule suppressed says nothing about it."""
 
 
 class _Seen(Struct, frozen=True):
@@ -46,7 +49,7 @@ def _seen(conn: Conn, org_id: Id, *, for_admin: bool) -> _Seen:
     names = monitors.names(conn, org_id, about)
     listed = []
     for channel in sorted(ways, key=lambda channel: channel.disabled_at is None):
-        last = _last_delivery(conn, org_id, channel.id)
+        last = notice_list.last(conn, org_id, channel.id, _REACHED)
         face = FACES.get(channel.type)
         listed.append(
             {
@@ -76,17 +79,6 @@ def _seen(conn: Conn, org_id: Id, *, for_admin: bool) -> _Seen:
         channels=listed,
         uncovered=overview.uncovered(conn, org_id, ALONE),
     )
-
-
-def _last_delivery(conn: Conn, org_id: Id, channel_id: Id) -> Notice | None:
-    """Return the newest notice that was for the channel to take: one that a rule suppressed says
-    nothing about the channel."""
-    found = (
-        one
-        for status in (NoticeStatus.SENT, NoticeStatus.FAILED, NoticeStatus.PENDING)
-        for one in notices.page(conn, org_id, status=status, channel_id=channel_id, limit=1).rows
-    )
-    return max(found, key=lambda one: one.created_at, default=None)
 
 
 def _rule(rule: Rule, ways: dict[Id, str], names: dict[Id, str]) -> dict[str, Any]:
@@ -151,15 +143,12 @@ class _Delivered(Struct, frozen=True):
 
 def _deliveries(conn: Conn, org_id: Id, filters: dict[str, str], offset: int) -> _Delivered:
     monitor_id = filters["monitor_id"] or None
-    found = notices.page(
-        conn,
-        org_id,
+    wanted = NoticeFilter(
         status=NoticeStatus(filters["status"]) if filters["status"] else None,
         channel_id=filters["channel_id"] or None,
         monitor_id=monitor_id,
-        offset=offset,
-        limit=LIMIT,
     )
+    found = notice_list.page(conn, org_id, wanted, offset=offset, limit=LIMIT)
     ways = channels.page(conn, org_id, limit=MOST).rows
     return _Delivered(
         rows=notice_rows(conn, org_id, found.rows),

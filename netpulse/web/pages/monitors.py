@@ -23,13 +23,14 @@ from netpulse.storage import (
     incidents,
     maintenances,
     monitors,
-    notices,
+    notice_list,
     quotas,
 )
 from netpulse.storage.db import Conn
 from netpulse.storage.incidents import IncidentFilter
 from netpulse.storage.maintenances import MaintenanceFilter
 from netpulse.storage.monitor_rows import MonitorRow
+from netpulse.storage.notice_list import NoticeFilter
 from netpulse.storage.table import Page
 from netpulse.web.api import checks as checks_api
 from netpulse.web.api import monitors as api
@@ -220,7 +221,8 @@ def _incidents(conn: Conn, org_id: Id, monitor_id: Id) -> list[Incident]:
 
 
 def _notices(conn: Conn, org_id: Id, monitor_id: Id) -> Page[dict[str, Any]]:
-    found = notices.page(conn, org_id, monitor_id=monitor_id, limit=RECENT_NOTICES)
+    wanted = NoticeFilter(monitor_id=monitor_id)
+    found = notice_list.page(conn, org_id, wanted, limit=RECENT_NOTICES)
     return Page(notice_rows(conn, org_id, found.rows), found.total)
 
 
