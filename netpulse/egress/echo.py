@@ -17,9 +17,9 @@ _PAYLOAD_BYTES = 56
 PACKET_BYTES = 8 + _PAYLOAD_BYTES
 _HEADER = struct.Struct("!BBHHH")
 _START = struct.Struct("!BBH")
-_REST = struct.Struct(f"!HH{_PAYLOAD_BYTES}s")
+_PACKET = struct.Struct(f"!BBHHH{_PAYLOAD_BYTES}s")
 
-_REQUEST: dict[int, int] = {socket.AF_INET: 8, socket.AF_INET6: 128}
+_ASK_4, _ASK_6 = 8, 128
 _V4_ERRORS = frozenset({3, 11, 12})
 _V6_ERRORS = frozenset({1, 2, 3, 4})
 
@@ -64,23 +64,23 @@ class EchoTrouble(NamedTuple):
     """Where the request was going; None where the packet does not tell."""
 
 
-def exchange(family: int, ident: int, sequence: int, token: bytes) -> tuple[bytes, bytes]:
-    """Return an echo request that carries `token`, and the reply to it.
+def exchange(family: int, key: tuple[int, int], token: bytes) -> tuple[bytes, bytes]:
+    """Return an echo request of an identifier and sequence number that carries `token`, and the
+    reply to it.
 
-    Over IPv6 the kernel sums both; what the reply will be is left empty.
+    Over IPv6 the kernel sums both; what the reply will be is left empty. The token has an even
+    number of bytes.
     """
-    rest = _REST.pack(ident, sequence, token)
+    ident, sequence = key
     if family == socket.AF_INET6:
-        return _START.pack(_REQUEST[family], 0, 0) + rest, b""
-    # As `checksum` has it, once for both: the kind of a request is 8, in the upper byte, and that
-    # of a reply 0.
-    summed = int.from_bytes(rest, "big") % 0xFFFF
-    asked = (summed + (_REQUEST[family] << 8)) % 0xFFFF
-    replied = 0xFFFF - summed if summed or not any(rest) else 0
-    return (
-        _START.pack(_REQUEST[family], 0, 0xFFFF - asked if asked else 0) + rest,
-        _START.pack(0, 0, replied) + rest,
-    )
+        return _PACKET.pack(_ASK_6, 0, 0, ident, sequence, token), b""
+    # As `checksum` has it, once for both, of what is not zero: the kind of a request is 8, in the
+    # upper byte, and that of a reply 0.
+    summed = (int.from_bytes(token, "big") + ident + sequence) % 0xFFFF
+    asked = (summed + (_ASK_4 << 8)) % 0xFFFF
+    request = _PACKET.pack(_ASK_4, 0, 0xFFFF - asked if asked else 0, ident, sequence, token)
+    replied = 0xFFFF - summed if summed or not any(request[4:]) else 0
+    return request, _START.pack(0, 0, replied) + request[4:]
 
 
 def checksum(data: bytes) -> int:

@@ -71,7 +71,7 @@ class Request(ABC):
         self.key = key
         self.address = address
         self.token = token
-        self.packet, self.reply = echo.exchange(family, *key, token)
+        self.packet, self.reply = echo.exchange(family, key, token)
         """What is sent, and what comes back in nearly every case."""
         self.sent_at = 0.0
         self.came: float | Trouble | None = None
@@ -134,8 +134,9 @@ class Lone(Request):
 
     def ended(self) -> None:
         """Tell of it, unless nobody waits any more."""
-        told, self._told = self._told, None
+        told = self._told
         if told is not None:
+            self._told = None
             self._line.wheel.drop(self, self._grain)
             told(self)
 
@@ -179,6 +180,7 @@ class Line:
         icmp_socket.prepare(self._sock, raw=self.raw)
         self._ident = None if self.raw else icmp_socket.identified(self._sock)
         self._sequence = secrets.randbelow(0x10000)
+        self._random = entropy.Pool()
         self.held = 0
         """How many checks have more to send through it."""
         self._unread = 0
@@ -198,14 +200,14 @@ class Line:
     def fresh(self) -> tuple[int, int]:
         """Return an identifier and a first sequence number for one host's pings."""
         if self._ident is None:
-            ident, sequence = _KEY.unpack(entropy.fresh(_KEY.size))
+            ident, sequence = _KEY.unpack(self._random.fresh(_KEY.size))
             return ident, sequence
         return self._ident, self._sequence
 
     def prepare(self, ident: int, sequence: int, address: str, whose: Round) -> OneOfSome:
         """Return a request that is waited for from now on."""
         key = self._free(ident, sequence)
-        token = entropy.fresh(echo.TOKEN_BYTES)
+        token = self._random.fresh(echo.TOKEN_BYTES)
         one = self.waiting[key] = OneOfSome(self.family, key, token, address, whose)
         return one
 
@@ -215,14 +217,14 @@ class Line:
         None where that cannot be done at once, for whatever reason: nothing is told then.
         """
         if self._ident is None:
-            drawn = entropy.fresh(_KEY.size + echo.TOKEN_BYTES)
+            drawn = self._random.fresh(_KEY.size + echo.TOKEN_BYTES)
             key: tuple[int, int] = _KEY.unpack_from(drawn)
             token = drawn[_KEY.size :]
             if key in self.waiting:
                 key = self._free(*key)
         else:
             key = self._free(self._ident, self._sequence)
-            token = entropy.fresh(echo.TOKEN_BYTES)
+            token = self._random.fresh(echo.TOKEN_BYTES)
         # The loop's own time is that of its last waking; it is the same clock.
         until = time.monotonic() + seconds
         one = self.waiting[key] = Lone(self, key, token, address, until, told)

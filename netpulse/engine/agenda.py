@@ -30,8 +30,8 @@ class Agenda:
         self._by_grain: dict[int, list[Item]] = {}
         self._grains: list[int] = []
         """A heap of those that have items."""
-        self._in_order: int | None = None
-        """The grain whose items are in order, the earliest last."""
+        self._in_order: list[Item] | None = None
+        """The items of the earliest grain, if they are in order: the earliest last."""
 
     def put(self, item: Item) -> None:
         """Put an item where its moment is."""
@@ -40,15 +40,21 @@ class Agenda:
         if items is None:
             self._by_grain[grain] = [item]
             heapq.heappush(self._grains, grain)
+            if self._grains[0] == grain:
+                self._in_order = None
             return
         items.append(item)
-        if grain == self._in_order:
+        if items is self._in_order:
             self._in_order = None
 
     def take(self, now: float) -> Item | None:
         """Take out the earliest item, if its moment is not after `now`."""
-        items = self._earliest()
-        if items is None or items[-1][0] > now:
+        items = self._in_order
+        if items is None:
+            items = self._earliest()
+            if items is None:
+                return None
+        if items[-1][0] > now:
             return None
         item = items.pop()
         if not items:
@@ -63,11 +69,7 @@ class Agenda:
         return None if items is None else items[-1][0]
 
     def _earliest(self) -> list[Item] | None:
-        if not self._grains:
-            return None
-        grain = self._grains[0]
-        items = self._by_grain[grain]
-        if grain != self._in_order:
-            items.sort(reverse=True)
-            self._in_order = grain
-        return items
+        if self._in_order is None and self._grains:
+            self._in_order = self._by_grain[self._grains[0]]
+            self._in_order.sort(reverse=True)
+        return self._in_order

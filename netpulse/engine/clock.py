@@ -19,12 +19,11 @@ class Clock:
         """Return the wall time in Unix milliseconds; it may jump."""
         return time.time_ns() // 1_000_000
 
-    def monotonic(self) -> float:
-        """Return seconds that never jump and stand still while the machine is suspended.
+    monotonic = staticmethod(time.monotonic)
+    """Returns seconds that never jump and stand still while the machine is suspended.
 
-        The same base as the event loop's `time()`, so deadlines may be handed to either.
-        """
-        return time.monotonic()
+    The same base as the event loop's `time()`, so deadlines may be handed to either.
+    """
 
     def boottime(self) -> float:
         """Return seconds that never jump and go on while the machine is suspended.

@@ -136,6 +136,8 @@ class Hub:
     def __init__(self) -> None:
         """Start without subscribers."""
         self._readers: dict[Id, set[Subscription]] = {}
+        self.hears = self._readers.__contains__
+        """Tells whether anybody listens to the organization with an id."""
         self._steady: dict[Id, dict[Id, tuple[Monitor, Watch, Check | None]]] = {}
         self._closed = False
         self._timer: asyncio.TimerHandle | None = None
@@ -192,10 +194,6 @@ class Hub:
             return
         self._steady.get(monitor.org_id, {}).pop(monitor.id, None)
         self._tell(readers, "monitor", monitor_event(monitor, watch, last), monitor.id)
-
-    def hears(self, org_id: Id) -> bool:
-        """Tell whether anybody listens to an organization."""
-        return org_id in self._readers
 
     def steady(self, monitor: Monitor, watch: Watch, last: Check | None) -> None:
         """Tell within a second that a monitor was checked; only the latest of a second counts."""

@@ -174,6 +174,8 @@ class Roster:
     def __init__(self) -> None:
         """Start empty."""
         self._all: dict[Id, Watched] = {}
+        self.get = self._all.get
+        """Returns the monitor on duty with an id, or None."""
         self._counts: dict[Id, Counter[Status]] = {}
 
     def __len__(self) -> int:
@@ -187,10 +189,6 @@ class Roster:
     def ids(self) -> Set[Id]:
         """Return the ids of all of them."""
         return self._all.keys()
-
-    def get(self, monitor_id: Id) -> Watched | None:
-        """Return a monitor on duty, or None."""
-        return self._all.get(monitor_id)
 
     def add(self, watched: Watched) -> None:
         """Put a monitor on duty."""

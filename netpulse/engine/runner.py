@@ -226,7 +226,7 @@ class Runner:
             or watched.owed
             or watched.gone
             or monitor.spec.is_paused
-            or monitor.id in self._thresholds
+            or self._thresholds.covers(monitor.id)
             or not incidents.confirms(watch, check)
             or self.dependencies.listens(watched, check)
         ):
@@ -264,7 +264,7 @@ class Runner:
                 watch = replace(watch, vouched_until=watched.vouched_until(check))
                 self.dependencies.ask(watched, watch)
             saved = await self._settle(watched, watch, flip)
-            if saved and watched.id in self._thresholds:
+            if saved and self._thresholds.covers(watched.id):
                 await self._thresholds.weigh(watched, check)
         if not saved:
             self._scheduler.soon(watched.id, watched.monitor.spec.retry_seconds)

@@ -50,16 +50,14 @@ class Thresholds:
         """By organization; only those that have any."""
         self._gauges: dict[Id, list[Gauge]] = {}
         """By monitor; only those that have any."""
+        self.covers = self._gauges.__contains__
+        """Tells whether a rule with a measure covers the monitor with an id."""
         self._loading = asyncio.Lock()
         self._meanwhile = Meanwhile()
         self._stopping = False
         self._troubled = False
         self.weighed = 0
         """Checks that were held against a gauge."""
-
-    def __contains__(self, monitor_id: Id) -> bool:
-        """Tell whether a rule with a measure covers a monitor."""
-        return monitor_id in self._gauges
 
     def __len__(self) -> int:
         """Return how many monitors rules with a measure cover."""

@@ -47,7 +47,7 @@ idents = st.integers(0, 0xFFFF)
 def test_round_trip_and_its_trouble(
     ident: int, sequence: int, token: bytes, kind: int, code: int
 ) -> None:
-    packet, foreseen = echo.exchange(socket.AF_INET, ident, sequence, token)
+    packet, foreseen = echo.exchange(socket.AF_INET, (ident, sequence), token)
     assert echo.checksum(packet) == 0
     reply = b"\0\0\0\0" + packet[4:]
     reply = reply[:2] + struct.pack("!H", echo.checksum(reply)) + reply[4:]
