@@ -24,6 +24,12 @@ _COLUMNS = (
     " (SELECT group_concat(monitor_id) FROM incident_monitors WHERE incident_id = i.id),"
     " (SELECT group_concat(page_id) FROM incident_pages WHERE incident_id = i.id)"
 )
+_TOLD = (
+    "(EXISTS (SELECT 1 FROM incident_monitors im JOIN status_page_services s"
+    " ON s.monitor_id = im.monitor_id WHERE im.incident_id = i.id AND s.page_id = ?1)"
+    " OR EXISTS (SELECT 1 FROM incident_pages x WHERE x.incident_id = i.id AND x.page_id = ?1))"
+)
+"""What a status page (?1) may tell: what befell a monitor of it, and what was posted on it."""
 
 
 class StillDown(Exception):
@@ -68,19 +74,23 @@ def page(
     conn: Conn, org_id: Id, wanted: IncidentFilter, offset: int = 0, limit: int = 20
 ) -> Page[Incident]:
     """Return incidents, the latest beginning first."""
+    total = _count(conn, org_id, wanted)
+    if offset >= total:
+        return Page([], total)
     where, params = _where(org_id, wanted)
     rows = conn.all(
-        f"SELECT {_COLUMNS} FROM incidents i WHERE {where}"
-        " ORDER BY i.started_at DESC, i.id DESC LIMIT ? OFFSET ?",
+        f"SELECT {_COLUMNS} FROM incidents i WHERE i.id IN (SELECT i.id FROM incidents i"
+        f" WHERE {where} ORDER BY i.started_at DESC, i.id DESC LIMIT ? OFFSET ?)"
+        " ORDER BY i.started_at DESC, i.id DESC",
         (*params, limit, offset),
     )
-    return Page([_incident(row) for row in rows], _count(conn, org_id, wanted))
+    return Page([_incident(row) for row in rows], total)
 
 
 def open_and_over(conn: Conn, org_id: Id, wanted: IncidentFilter) -> tuple[int, int]:
     """Return how many incidents that fit are open, and how many are over; `wanted.is_open` does
     not count here."""
-    # Two counts that each have an index: the end of an incident is in none.
+    # Of what has to be looked for in texts, the open ones are few.
     still, all_ = (
         _count(conn, org_id, with_changes(wanted, is_open=is_open)) for is_open in (True, None)
     )
@@ -88,25 +98,39 @@ def open_and_over(conn: Conn, org_id: Id, wanted: IncidentFilter) -> tuple[int, 
 
 
 def _count(conn: Conn, org_id: Id, wanted: IncidentFilter) -> int:
-    where, params = _where(org_id, wanted)
-    row = conn.one(f"SELECT count(*) FROM incidents i WHERE {where}", params)
+    kind = IncidentFilter(status=wanted.status, is_open=wanted.is_open, origin=wanted.origin)
+    if wanted == kind:
+        row = conn.one(
+            "SELECT coalesce(sum(incidents), 0) FROM incident_tallies WHERE org_id = ?1"
+            " AND status = coalesce(?2, status) AND is_open = coalesce(?3, is_open)"
+            " AND origin = coalesce(?4, origin)",
+            (org_id, wanted.status, wanted.is_open, wanted.origin),
+        )
+    else:
+        where, params = _where(org_id, wanted)
+        row = conn.one(f"SELECT count(*) FROM incidents i WHERE {where}", params)
     return int(row[0]) if row else 0
 
 
 def _where(org_id: Id, wanted: IncidentFilter) -> tuple[str, list[str | int]]:
-    parts: list[str] = ["i.org_id = ?"]
+    # Those of a monitor are few, and found by its own index: not among all of the organization.
+    parts: list[str] = ["i.org_id = ?" if wanted.monitor_id is None else "+i.org_id = ?"]
     params: list[str | int] = [org_id]
     if wanted.status is not None:
         parts.append("i.status = ?")
         params.append(wanted.status.value)
+        # This says the same, and has an index.
+        is_over = wanted.status is IncidentStatus.RESOLVED
+        parts.append("i.resolved_at IS NOT NULL" if is_over else "i.resolved_at IS NULL")
     if wanted.is_open is not None:
         parts.append("i.resolved_at IS NULL" if wanted.is_open else "i.resolved_at IS NOT NULL")
     if wanted.monitor_id is not None:
         parts.append("i.id IN (SELECT incident_id FROM incident_monitors WHERE monitor_id = ?)")
         params.append(wanted.monitor_id)
     if wanted.origin is not None:
-        parts.append("i.origin = ?")
-        params.append(wanted.origin.value)
+        # The few that people announce have an index, which wants to be asked for by the word.
+        is_manual = wanted.origin is Origin.MANUAL
+        parts.append("i.origin = 'manual'" if is_manual else "i.origin <> 'manual'")
     if wanted.q is not None and wanted.q.strip():
         parts.append(
             "(i.title LIKE ? ESCAPE '\\' OR i.root_cause LIKE ? ESCAPE '\\' OR i.id IN ("
@@ -139,12 +163,13 @@ def of_page(conn: Conn, page_id: Id, since: Millis, limit: int) -> list[Incident
     """Return what a status page may tell: the incidents of its monitors and those posted on it,
     which are open or ended after `since`, the latest beginning first."""
     rows = conn.all(
-        f"SELECT {_COLUMNS} FROM incidents i WHERE i.id IN ("
-        "SELECT im.incident_id FROM status_page_services s"
-        " JOIN incident_monitors im ON im.monitor_id = s.monitor_id WHERE s.page_id = ?1"
-        " UNION SELECT incident_id FROM incident_pages WHERE page_id = ?1)"
-        " AND (i.resolved_at IS NULL OR i.resolved_at > ?2)"
-        " ORDER BY i.resolved_at IS NOT NULL, i.started_at DESC, i.id DESC LIMIT ?3",
+        "WITH recent (id) AS MATERIALIZED (SELECT o.id FROM incidents o JOIN status_pages p"
+        " ON p.org_id = o.org_id WHERE p.id = ?1 AND o.resolved_at IS NULL"
+        " UNION ALL SELECT o.id FROM incidents o JOIN status_pages p"
+        " ON p.org_id = o.org_id WHERE p.id = ?1 AND o.resolved_at > ?2)"
+        f" SELECT {_COLUMNS} FROM incidents i WHERE i.id IN (SELECT i.id FROM recent r"
+        f" CROSS JOIN incidents i ON i.id = r.id WHERE {_TOLD}"
+        " ORDER BY i.resolved_at IS NOT NULL, i.started_at DESC, i.id DESC LIMIT ?3)",
         (page_id, since, limit),
     )
     return sorted(
@@ -155,15 +180,13 @@ def of_page(conn: Conn, page_id: Id, since: Millis, limit: int) -> list[Incident
 def with_news(conn: Conn, page_id: Id, after: int) -> list[Incident]:
     """Return the incidents that a status page may tell and that are open, or have a line in their
     story after `after` (by `seq`), the earliest beginning first."""
+    # By its number: SQLite would rather look through an index of all lines of all years.
     rows = conn.all(
         f"SELECT {_COLUMNS} FROM incidents i WHERE i.id IN ("
-        "SELECT incident_id FROM incident_updates WHERE seq > ?2"
+        "SELECT incident_id FROM incident_updates NOT INDEXED WHERE seq > ?2"
         " UNION SELECT o.id FROM incidents o JOIN status_pages p ON p.org_id = o.org_id"
         " WHERE p.id = ?1 AND o.resolved_at IS NULL)"
-        " AND (EXISTS (SELECT 1 FROM incident_monitors im JOIN status_page_services s"
-        " ON s.monitor_id = im.monitor_id WHERE im.incident_id = i.id AND s.page_id = ?1)"
-        " OR EXISTS (SELECT 1 FROM incident_pages x WHERE x.incident_id = i.id"
-        " AND x.page_id = ?1)) ORDER BY i.started_at, i.id",
+        f" AND {_TOLD} ORDER BY i.started_at, i.id",
         (page_id, after),
     )
     return [_incident(row) for row in rows]

@@ -57,8 +57,8 @@ def uptimes(conn: Conn, org_id: Id, start: Millis, now: Millis) -> dict[Id, floa
 def lately(conn: Conn, org_id: Id, now: Millis) -> Lately:
     """Count incidents that lasted in the last 24 hours, and the checks of a minute."""
     row = conn.one(
-        "SELECT count(*) FROM incidents WHERE org_id = ?"
-        " AND (resolved_at IS NULL OR resolved_at > ?)",
+        "SELECT (SELECT count(*) FROM incidents WHERE org_id = ?1 AND resolved_at IS NULL)"
+        " + (SELECT count(*) FROM incidents WHERE org_id = ?1 AND resolved_at > ?2)",
         (org_id, now - DAY),
     )
     pace = conn.one(

@@ -29,6 +29,7 @@ from netpulse.storage.migrations import (
     m0016_page_language,
     m0017_recent_hours,
     m0018_notices_of_years,
+    m0019_incidents_of_years,
 )
 
 if TYPE_CHECKING:
@@ -63,6 +64,7 @@ STEPS: tuple[tuple[str, Step], ...] = (
     ("0016_page_language", _script(m0016_page_language.SQL)),
     ("0017_recent_hours", _script(m0017_recent_hours.SQL)),
     ("0018_notices_of_years", _script(m0018_notices_of_years.SQL)),
+    ("0019_incidents_of_years", _script(m0019_incidents_of_years.SQL)),
 )
 
 LATEST = len(STEPS)
