@@ -11,7 +11,7 @@ from collections.abc import Collection, Sequence
 
 from msgspec import Struct
 
-from netpulse.model.alert import Cause, Event, Notice, NoticeStatus, Rule, Suppressed
+from netpulse.model.alert import Cause, Event, Notice, Rule, Suppressed
 from netpulse.model.channel import MACHINES
 from netpulse.model.ids import Id
 from netpulse.model.time import Millis
@@ -42,6 +42,12 @@ _HEARD = (
     Event.MONITOR_FLAPPING.value,
 )
 """Events after which a channel may be told of a recovery."""
+_WENT_OUT = (
+    "channel_id = ?1 AND monitor_id = ?2"
+    " AND (status = 'sent' OR (status = 'pending' AND held_for IS NULL))"
+)
+"""What a channel (?1) was told of a monitor (?2), or is about to be: of what was sent, which is
+nearly all in years, the index says enough."""
 _COOLING = (
     Event.MONITOR_DOWN.value,
     Event.MONITOR_DEGRADED.value,
@@ -296,17 +302,13 @@ def _was_heard(conn: Conn, notice: Notice) -> bool:
         if rule is not None and asks and Event.MONITOR_UP in alert_rules.events(rule):
             return True
     found = conn.one(
-        "SELECT 1 FROM alert_events WHERE channel_id = ?1 AND monitor_id = ?2 AND held_for IS NULL"
-        " AND status IN (?3, ?4) AND event IN (?6, ?7, ?8)"
-        " AND seq < (SELECT seq FROM alert_events WHERE id = ?9)"
-        " AND seq > coalesce((SELECT max(seq) FROM alert_events WHERE channel_id = ?1"
-        " AND monitor_id = ?2 AND event = ?5 AND status IN (?3, ?4) AND held_for IS NULL), 0)"
-        " LIMIT 1",
+        f"SELECT 1 FROM alert_events WHERE {_WENT_OUT} AND event IN (?4, ?5, ?6)"
+        " AND +seq < (SELECT seq FROM alert_events WHERE id = ?7)"
+        f" AND +seq > coalesce((SELECT max(+seq) FROM alert_events WHERE {_WENT_OUT}"
+        " AND event = ?3), 0) LIMIT 1",
         (
             notice.channel_id,
             notice.monitor_id,
-            NoticeStatus.SENT.value,
-            NoticeStatus.PENDING.value,
             Event.MONITOR_UP.value,
             *_HEARD,
             notice.id,

@@ -24,6 +24,20 @@ _COLUMNS = (
     " (SELECT group_concat(monitor_id) FROM incident_monitors WHERE incident_id = i.id),"
     " (SELECT group_concat(page_id) FROM incident_pages WHERE incident_id = i.id)"
 )
+_OF_MONITOR = (
+    "SELECT o.id, o.started_at, o.resolved_at FROM monitors m CROSS JOIN incidents o"
+    " ON o.monitor_id = m.id WHERE m.id = ?1 {more}"
+    " UNION ALL SELECT o.id, o.started_at, o.resolved_at FROM monitors m"
+    " CROSS JOIN incidents o ON o.org_id = m.org_id AND o.origin = 'manual'"
+    " CROSS JOIN incident_monitors x ON x.incident_id = o.id AND x.monitor_id = m.id"
+    " WHERE m.id = ?1 {more}"
+)
+"""What befell a monitor (?1) by its own checks, and what people announced of it: each from an index
+that has the times, so that of the years nothing else is read."""
+_OF_ORG_MONITOR = _OF_MONITOR.format(more="AND m.org_id = ?2")
+_TOUCHING = _OF_MONITOR.format(
+    more="AND o.started_at < ?2 AND (o.resolved_at IS NULL OR o.resolved_at > ?3)"
+)
 _TOLD = (
     "(EXISTS (SELECT 1 FROM incident_monitors im JOIN status_page_services s"
     " ON s.monitor_id = im.monitor_id WHERE im.incident_id = i.id AND s.page_id = ?1)"
@@ -78,9 +92,12 @@ def page(
     if offset >= total:
         return Page([], total)
     where, params = _where(org_id, wanted)
+    ids = f"SELECT i.id, i.started_at FROM incidents i {_index(wanted)} WHERE {where}"
+    if _is_whole_monitor(wanted):
+        ids, params = _OF_ORG_MONITOR, [str(wanted.monitor_id), org_id]
     rows = conn.all(
-        f"SELECT {_COLUMNS} FROM incidents i WHERE i.id IN (SELECT i.id FROM incidents i"
-        f" WHERE {where} ORDER BY i.started_at DESC, i.id DESC LIMIT ? OFFSET ?)"
+        f"SELECT {_COLUMNS} FROM (SELECT id FROM ({ids}) ORDER BY started_at DESC, id DESC"
+        " LIMIT ? OFFSET ?) few CROSS JOIN incidents i ON i.id = few.id"
         " ORDER BY i.started_at DESC, i.id DESC",
         (*params, limit, offset),
     )
@@ -106,10 +123,28 @@ def _count(conn: Conn, org_id: Id, wanted: IncidentFilter) -> int:
             " AND origin = coalesce(?4, origin)",
             (org_id, wanted.status, wanted.is_open, wanted.origin),
         )
+    elif _is_whole_monitor(wanted):
+        row = conn.one(f"SELECT count(*) FROM ({_OF_ORG_MONITOR})", (wanted.monitor_id, org_id))
     else:
         where, params = _where(org_id, wanted)
-        row = conn.one(f"SELECT count(*) FROM incidents i WHERE {where}", params)
+        row = conn.one(f"SELECT count(*) FROM incidents i {_index(wanted)} WHERE {where}", params)
     return int(row[0]) if row else 0
+
+
+def _is_whole_monitor(wanted: IncidentFilter) -> bool:
+    only = IncidentFilter(monitor_id=wanted.monitor_id)
+    return wanted.monitor_id is not None and wanted == only
+
+
+def _index(wanted: IncidentFilter) -> str:
+    """Return which index to take, which has the order of lists: what SQLite knows of a table may
+    be from a day when there was hardly anything in it."""
+    if wanted.monitor_id is not None:
+        return ""
+    if wanted.is_open or wanted.status not in {None, IncidentStatus.RESOLVED}:
+        return "INDEXED BY incidents_open"
+    is_manual = wanted.origin is Origin.MANUAL
+    return f"INDEXED BY incidents_by_{'hand' if is_manual else 'start'}"
 
 
 def _where(org_id: Id, wanted: IncidentFilter) -> tuple[str, list[str | int]]:
@@ -151,9 +186,8 @@ def _where(org_id: Id, wanted: IncidentFilter) -> tuple[str, list[str | int]]:
 def for_monitor(conn: Conn, monitor_id: Id, start: Millis, end: Millis) -> list[Incident]:
     """Return the incidents of a monitor that touch [start, end), the oldest first."""
     rows = conn.all(
-        f"SELECT {_COLUMNS} FROM incident_monitors im JOIN incidents i ON i.id = im.incident_id"
-        " WHERE im.monitor_id = ? AND i.started_at < ?"
-        " AND (i.resolved_at IS NULL OR i.resolved_at > ?) ORDER BY i.started_at, i.id",
+        f"SELECT {_COLUMNS} FROM ({_TOUCHING}) few CROSS JOIN incidents i ON i.id = few.id"
+        " ORDER BY i.started_at, i.id",
         (monitor_id, end, start),
     )
     return [_incident(row) for row in rows]
@@ -163,13 +197,13 @@ def of_page(conn: Conn, page_id: Id, since: Millis, limit: int) -> list[Incident
     """Return what a status page may tell: the incidents of its monitors and those posted on it,
     which are open or ended after `since`, the latest beginning first."""
     rows = conn.all(
-        "WITH recent (id) AS MATERIALIZED (SELECT o.id FROM incidents o JOIN status_pages p"
-        " ON p.org_id = o.org_id WHERE p.id = ?1 AND o.resolved_at IS NULL"
-        " UNION ALL SELECT o.id FROM incidents o JOIN status_pages p"
-        " ON p.org_id = o.org_id WHERE p.id = ?1 AND o.resolved_at > ?2)"
-        f" SELECT {_COLUMNS} FROM incidents i WHERE i.id IN (SELECT i.id FROM recent r"
-        f" CROSS JOIN incidents i ON i.id = r.id WHERE {_TOLD}"
-        " ORDER BY i.resolved_at IS NOT NULL, i.started_at DESC, i.id DESC LIMIT ?3)",
+        "WITH recent (id) AS MATERIALIZED (SELECT o.id FROM status_pages p CROSS JOIN incidents o"
+        " ON o.org_id = p.org_id WHERE p.id = ?1 AND o.resolved_at IS NULL"
+        " UNION ALL SELECT o.id FROM status_pages p CROSS JOIN incidents o"
+        " ON o.org_id = p.org_id WHERE p.id = ?1 AND o.resolved_at > ?2)"
+        f" SELECT {_COLUMNS} FROM (SELECT i.id FROM recent r CROSS JOIN incidents i ON i.id = r.id"
+        f" WHERE {_TOLD} ORDER BY i.resolved_at IS NOT NULL, i.started_at DESC, i.id DESC"
+        " LIMIT ?3) few CROSS JOIN incidents i ON i.id = few.id",
         (page_id, since, limit),
     )
     return sorted(
@@ -182,11 +216,11 @@ def with_news(conn: Conn, page_id: Id, after: int) -> list[Incident]:
     story after `after` (by `seq`), the earliest beginning first."""
     # By its number: SQLite would rather look through an index of all lines of all years.
     rows = conn.all(
-        f"SELECT {_COLUMNS} FROM incidents i WHERE i.id IN ("
-        "SELECT incident_id FROM incident_updates NOT INDEXED WHERE seq > ?2"
-        " UNION SELECT o.id FROM incidents o JOIN status_pages p ON p.org_id = o.org_id"
-        " WHERE p.id = ?1 AND o.resolved_at IS NULL)"
-        f" AND {_TOLD} ORDER BY i.started_at, i.id",
+        f"SELECT {_COLUMNS} FROM ("
+        "SELECT incident_id AS id FROM incident_updates NOT INDEXED WHERE seq > ?2"
+        " UNION SELECT o.id FROM status_pages p CROSS JOIN incidents o ON o.org_id = p.org_id"
+        " WHERE p.id = ?1 AND o.resolved_at IS NULL) few CROSS JOIN incidents i ON i.id = few.id"
+        f" WHERE {_TOLD} ORDER BY i.started_at, i.id",
         (page_id, after),
     )
     return [_incident(row) for row in rows]

@@ -137,7 +137,7 @@ def _newest(conn: Conn, part: _Part, limit: int) -> list[int]:
 
 def _rows(conn: Conn, numbers: list[int]) -> list[Notice]:
     rows = conn.all(
-        f"SELECT {COLUMNS} FROM alert_events e WHERE e.seq IN (SELECT value FROM json_each(?))"
+        f"SELECT {COLUMNS} FROM json_each(?) few CROSS JOIN alert_events e ON e.seq = few.value"
         " ORDER BY e.seq DESC",
         (msgspec.json.encode(numbers).decode(),),
     )

@@ -323,9 +323,9 @@ def _announced(conn: Conn, monitor_id: Id, now: Flapping | None) -> frozenset[Id
 
 def _opened_by(conn: Conn, monitor_id: Id, incident_id: Id) -> Id | None:
     row = conn.one(
-        "SELECT id FROM transitions WHERE monitor_id = ? AND after = 'down' AND incident_id = ?"
+        "SELECT id FROM transitions WHERE incident_id = ? AND after = 'down' AND +monitor_id = ?"
         " ORDER BY seq LIMIT 1",
-        (monitor_id, incident_id),
+        (incident_id, monitor_id),
     )
     return None if row is None else str(row[0])
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+
+from msgspec.structs import replace
 
 from netpulse.model.ids import new_id
 from netpulse.model.incident import Impact, Incident, IncidentStatus, Origin
 from netpulse.model.time import DAY, HOUR
-from netpulse.storage import incidents, overview
+from netpulse.storage import incidents, overview, telling
 from netpulse.storage.conn import Conn
 from netpulse.storage.incidents import IncidentFilter
 from netpulse.storage.migrations import m0019_incidents_of_years
@@ -31,7 +34,15 @@ class Book:
         self.conn = conn
         self.org = add_org(conn)
         self.monitors = [add_monitor(conn, self.org.id) for _ in range(2)]
-        kinds = itertools.product(Origin, IncidentStatus, self.monitors, range(2))
+        kinds = [*itertools.product((Origin.MANUAL,), IncidentStatus, self.monitors, range(2))]
+        over = (IncidentStatus.RESOLVED,)
+        kinds += itertools.product((Origin.CHECK,), over, self.monitors, range(4))
+        # Of those that checks open there is one at a time.
+        still = (IncidentStatus.INVESTIGATING, IncidentStatus.MONITORING)
+        kinds += [
+            (Origin.CHECK, status, monitor, 0)
+            for status, monitor in zip(still, self.monitors, strict=True)
+        ]
         for number, (origin, status, monitor, _) in enumerate(kinds):
             at = NOW + number * HOUR
             is_over = status is IncidentStatus.RESOLVED
@@ -39,7 +50,7 @@ class Book:
         other = add_org(conn, "Other")
         self.write(other.id, IncidentStatus.INVESTIGATING, Origin.MANUAL, NOW, None, None)
         self.rows = incidents.page(conn, self.org.id, IncidentFilter(), 0, 100).rows
-        assert len(self.rows) == 32
+        assert len(self.rows) == 26
 
     def write(
         self,
@@ -62,7 +73,7 @@ class Book:
             resolved_at=end,
             created_at=at,
         )
-        incidents.insert(self.conn, incident)
+        incidents.insert(self.conn, incident, monitor_id if origin is Origin.CHECK else None)
 
 
 def fits(incident: Incident, wanted: IncidentFilter) -> bool:
@@ -96,7 +107,7 @@ async def test_every_filter_gives_what_fits_the_latest_first(tmp_path: Path) -> 
                 q=q,
             )
             fitting = [incident for incident in book.rows if fits(incident, wanted)]
-            for offset, limit in ((0, 100), (1, 3), (32, 20)):
+            for offset, limit in ((0, 100), (1, 3), (26, 20)):
                 page = incidents.page(conn, book.org.id, wanted, offset, limit)
                 assert page.total == len(fitting), wanted
                 assert page.rows == fitting[offset : offset + limit], wanted
@@ -121,20 +132,59 @@ async def test_no_list_reads_the_whole_table(tmp_path: Path) -> None:
         by_id = "SEARCH i USING PRIMARY KEY (id=?)"
         in_order = "SEARCH i USING INDEX incidents_by_start (org_id=?)"
         of_open = "SEARCH i USING INDEX incidents_open (org_id=?)"
-        assert of(IncidentFilter()) == [by_id, f"{COVERING}by_start (org_id=?)"]
-        assert of(IncidentFilter(is_open=True)) == [by_id, of_open]
-        assert of(IncidentFilter(is_open=False)) == [by_id, in_order]
+        assert of(IncidentFilter()) == [f"{COVERING}by_start (org_id=?)", by_id]
+        assert of(IncidentFilter(is_open=True)) == [of_open, by_id]
+        assert of(IncidentFilter(is_open=False)) == [in_order, by_id]
         being_looked_into = IncidentFilter(status=IncidentStatus.INVESTIGATING)
-        assert of(being_looked_into) == [by_id, of_open]
-        assert of(IncidentFilter(status=IncidentStatus.RESOLVED)) == [by_id, in_order]
+        assert of(being_looked_into) == [of_open, by_id]
+        assert of(IncidentFilter(status=IncidentStatus.RESOLVED)) == [in_order, by_id]
         manual = IncidentFilter(origin=Origin.MANUAL)
-        assert of(manual) == [by_id, f"{COVERING}by_hand (org_id=?)"]
-        assert set(of(IncidentFilter(monitor_id=book.monitors[0].id))) == {by_id}
+        assert of(manual) == [f"{COVERING}by_hand (org_id=?)", by_id]
+        shop_id = book.monitors[0].id
+        of_monitor = IncidentFilter(monitor_id=shop_id)
+        assert of(of_monitor) == [by_id]
+        assert set(of(replace(of_monitor, is_open=True))) == {by_id}
+        touching = partial(incidents.for_monitor, monitor_id=shop_id, start=NOW, end=NOW + DAY)
+        for work in (lambda on: incidents.page(on, org_id, of_monitor), touching):
+            planned = Planned(conn)
+            work(planned)
+            lines = {line.partition(" (")[0] for line in planned.plans if " o " in line}
+            assert lines == {
+                "SEARCH o USING COVERING INDEX incidents_of_monitor",
+                "SEARCH o USING COVERING INDEX incidents_by_hand",
+            }
         ended = "SEARCH incidents USING COVERING INDEX incidents_by_end (org_id=?"
         assert plans(lambda on: overview.last_end(on, org_id)) == [f"{ended})"]
         assert plans(lambda on: overview.lately(on, org_id, NOW)) == [
             f"{ended} AND resolved_at=?)",
             f"{ended} AND resolved_at>?)",
+        ]
+
+    await play(tmp_path, act)
+
+
+async def test_what_touches_a_stretch_of_a_monitor(tmp_path: Path) -> None:
+    def act(conn: Conn) -> None:
+        book = Book(conn)
+        for monitor, start, length in itertools.product(book.monitors, range(26), (1, 5)):
+            begin, end = NOW + start * HOUR, NOW + (start + length) * HOUR
+            assert incidents.for_monitor(conn, monitor.id, begin, end) == [
+                one
+                for one in reversed(book.rows)
+                if monitor.id in one.monitor_ids
+                and one.started_at < end
+                and (one.resolved_at is None or one.resolved_at > begin)
+            ]
+
+    await play(tmp_path, act)
+
+
+async def test_the_opening_of_an_incident_is_found_by_its_index(tmp_path: Path) -> None:
+    def act(conn: Conn) -> None:
+        planned = Planned(conn)
+        assert telling._opened_by(planned, "m", "i") is None
+        assert planned.plans == [
+            "SEARCH transitions USING INDEX transitions_opening (incident_id=?)"
         ]
 
     await play(tmp_path, act)

@@ -61,6 +61,8 @@ OURS = {
     ("sealed.py", "column.label"): _COLUMN,
     ("sealed.py", "column.row"): _COLUMN,
     ("incidents.py", "where"): _CONDITION,
+    ("incidents.py", "_index(wanted)"): "an index, named in the module",
+    ("incidents.py", "ids"): "a query made of the condition above, or the module's own",
     ("exposure.py", "what"): "a table with a condition of the module's own",
     ("sealed.py", "column.table"): _COLUMN,
     ("sealed.py", "org"): _COLUMN,

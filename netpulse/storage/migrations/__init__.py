@@ -30,6 +30,7 @@ from netpulse.storage.migrations import (
     m0017_recent_hours,
     m0018_notices_of_years,
     m0019_incidents_of_years,
+    m0020_incidents_of_monitors,
 )
 
 if TYPE_CHECKING:
@@ -65,6 +66,7 @@ STEPS: tuple[tuple[str, Step], ...] = (
     ("0017_recent_hours", _script(m0017_recent_hours.SQL)),
     ("0018_notices_of_years", _script(m0018_notices_of_years.SQL)),
     ("0019_incidents_of_years", _script(m0019_incidents_of_years.SQL)),
+    ("0020_incidents_of_monitors", _script(m0020_incidents_of_monitors.SQL)),
 )
 
 LATEST = len(STEPS)
