@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -62,14 +63,14 @@ async def light_check(
     begun = BEGINNINGS[type(spec)](spec, egress)
     if begun is None:
         return None
-    if begun.descriptor is not None:
-        begun.patience = min(begun.patience, deadline - loop.time())
-        over: asyncio.Future[None] = loop.create_future()
-        begun.wait(partial(over.set_result, None))
-        await over
-    well = begun.timings is not None
-    reading = await begun.go_on(deadline)
-    begun.close()
+    with closing(begun):
+        if begun.descriptor is not None:
+            begun.patience = min(begun.patience, deadline - loop.time())
+            over: asyncio.Future[None] = loop.create_future()
+            begun.wait(partial(over.set_result, None))
+            await over
+        well = begun.timings is not None
+        reading = await begun.go_on(deadline)
     took = time.perf_counter() - began
     seen = Seen(reading, judge(spec, reading, now=int(time.time() * 1000)), took)
     # Whatever was begun well is up, but for what was answered or how long it took.

@@ -7,7 +7,8 @@ import socket
 
 from netpulse.model.check import Certificate, Failure
 
-OWN_LIMITS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+OWN_LIMITS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.ENOSPC})
+"""The last of them: fs.epoll.max_user_watches, the sockets that one user may wait for."""
 OWN_PERMISSIONS = frozenset({errno.EACCES, errno.EPERM})
 RESETS = frozenset({errno.ECONNRESET, errno.ECONNABORTED, errno.EPIPE})
 NO_WAY = frozenset(

@@ -37,6 +37,9 @@ class Watch:
         """Have `told` called once, with the moment of `time.perf_counter` at which it was seen that
         there is something to read, an end or an error; or room to write, if `writing`. What it
         raises is logged.
+
+        Raises:
+            DialError: this host lets nobody wait for more sockets.
         """
         events = _WRITABLE if writing else _READABLE
         try:
@@ -44,6 +47,8 @@ class Watch:
         except FileExistsError:
             # Waited for before, and asleep since.
             self._epoll.modify(descriptor, events)
+        except OSError as error:
+            raise from_local(error) from None
         self._waiting[descriptor] = told
 
     def forget(self, descriptor: int) -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import os
+import select
 import socket
 import time
 from collections.abc import Callable, Coroutine, Iterator
@@ -14,8 +16,10 @@ import pytest
 import uvloop
 
 from netpulse.egress import watch as watching
+from netpulse.egress.connect import Egress
 from netpulse.egress.trouble import DialError
 from netpulse.egress.watch import AT_ONCE, watch
+from tests import probing
 
 Pair = tuple[socket.socket, socket.socket]
 
@@ -147,3 +151,40 @@ async def test_no_descriptor_for_it_is_our_own_limit(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(watching.select, "epoll", none_left)
     with pytest.raises(DialError, match="no file descriptor left"):
         watch()
+
+
+class Full:
+    """An epoll of a user who may wait for no more sockets."""
+
+    def __init__(self, inner: select.epoll) -> None:
+        self.inner = inner
+        self.fileno, self.poll = inner.fileno, inner.poll
+
+    def register(self, descriptor: int, events: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+
+async def test_no_room_to_wait_is_our_own_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watching._latest, "watch", None)
+    full = Full(select.epoll())
+    monkeypatch.setattr(watching.select, "epoll", lambda: full)
+    egress = Egress()
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as silent:
+        silent.bind(("127.0.0.1", 0))
+        question: dict[str, Any] = {
+            "kind": "dns",
+            "record_type": "A",
+            "nameserver": f"127.0.0.1:{silent.getsockname()[1]}",
+        }
+        try:
+            seen = await probing.check(egress, "a.example", **question)
+            assert seen.said == "inconclusive own_limit"
+            assert (
+                seen.message
+                == "this host has nothing left to connect with: No space left on device"
+            )
+            # The engine then leaves it to the probe.
+            with pytest.raises(DialError, match="nothing left to connect with"):
+                await probing.light_check(egress, "a.example", **question)
+        finally:
+            await egress.close()
