@@ -85,10 +85,17 @@ def anywhere(conn: Conn, incident_id: Id) -> Incident | None:
 
 
 def page(
-    conn: Conn, org_id: Id, wanted: IncidentFilter, offset: int = 0, limit: int = 20
+    conn: Conn,
+    org_id: Id,
+    wanted: IncidentFilter,
+    offset: int = 0,
+    limit: int = 20,
+    *,
+    total: int | None = None,
 ) -> Page[Incident]:
-    """Return incidents, the latest beginning first."""
-    total = _count(conn, org_id, wanted)
+    """Return incidents, the latest beginning first; `total` is for who has counted them already."""
+    if total is None:
+        total = _count(conn, org_id, wanted)
     if offset >= total:
         return Page([], total)
     where, params = _where(org_id, wanted)

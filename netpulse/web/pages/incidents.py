@@ -50,8 +50,9 @@ class _Listed(Struct, frozen=True):
 def _listed(conn: Conn, org_id: Id, wanted: IncidentFilter, offset: int) -> _Listed:
     named = wanted.monitor_id and monitors.get(conn, org_id, wanted.monitor_id)
     still, over = incidents.open_and_over(conn, org_id, wanted)
+    total = {None: still + over, True: still, False: over}[wanted.is_open]
     return _Listed(
-        found=incidents.page(conn, org_id, wanted, offset, LIMIT),
+        found=incidents.page(conn, org_id, wanted, offset, LIMIT, total=total),
         still=still,
         over=over,
         monitor=named.spec.name if named else None,
