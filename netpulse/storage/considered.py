@@ -30,7 +30,7 @@ def of_incident(conn: Conn, incident_id: Id) -> list[Change]:
     reader has made sure of. Changes from before this was recorded are left out."""
     rows = conn.all(
         "SELECT t.decided_at, t.monitor_id, t.before, t.after, t.considered"
-        " FROM incident_monitors im JOIN transitions t ON t.monitor_id = im.monitor_id"
+        " FROM incident_monitors im JOIN transitions t ON +t.monitor_id = im.monitor_id"
         " WHERE im.incident_id = ?1 AND t.incident_id = ?1"
         " AND t.considered IS NOT NULL ORDER BY t.seq",
         (incident_id,),

@@ -49,8 +49,8 @@ def refused(conn: Conn, channel_id: Id, why: str, now: Millis, *, disables: bool
     )
     # What waits for it would be lost without a word: the rules' fallback channels get it.
     for (notice_id,) in conn.all(
-        "SELECT id FROM alert_events WHERE channel_id = ? AND status = 'pending'"
-        " AND fallback_at IS NOT NULL ORDER BY seq",
+        "SELECT id FROM alert_events INDEXED BY alert_events_fallback"
+        " WHERE channel_id = ? AND status = 'pending' AND fallback_at IS NOT NULL ORDER BY seq",
         (channel_id,),
     ):
         fallbacks.tell(conn, notice_id, now)

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from netpulse.model.ids import new_id
 from netpulse.model.incident import Impact, Incident, IncidentStatus, Origin
 from netpulse.model.time import DAY, HOUR
-from netpulse.storage import incidents, overview, telling
+from netpulse.storage import considered, incidents, overview, telling
 from netpulse.storage.conn import Conn
 from netpulse.storage.incidents import IncidentFilter
 from netpulse.storage.migrations import m0019_incidents_of_years
@@ -179,13 +179,15 @@ async def test_what_touches_a_stretch_of_a_monitor(tmp_path: Path) -> None:
     await play(tmp_path, act)
 
 
-async def test_the_opening_of_an_incident_is_found_by_its_index(tmp_path: Path) -> None:
+async def test_the_transitions_of_an_incident_are_found_by_their_index(tmp_path: Path) -> None:
     def act(conn: Conn) -> None:
         planned = Planned(conn)
         assert telling._opened_by(planned, "m", "i") is None
-        assert planned.plans == [
-            "SEARCH transitions USING INDEX transitions_opening (incident_id=?)"
-        ]
+        index = "INDEX transitions_incident (incident_id=?)"
+        assert planned.plans == [f"SEARCH transitions USING {index}"]
+        planned.plans.clear()
+        assert considered.of_incident(planned, "i") == []
+        assert f"SEARCH t USING {index}" in planned.plans
 
     await play(tmp_path, act)
 

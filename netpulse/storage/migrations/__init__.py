@@ -31,6 +31,7 @@ from netpulse.storage.migrations import (
     m0018_notices_of_years,
     m0019_incidents_of_years,
     m0020_incidents_of_monitors,
+    m0021_transitions_of_incidents,
 )
 
 if TYPE_CHECKING:
@@ -67,6 +68,7 @@ STEPS: tuple[tuple[str, Step], ...] = (
     ("0018_notices_of_years", _script(m0018_notices_of_years.SQL)),
     ("0019_incidents_of_years", _script(m0019_incidents_of_years.SQL)),
     ("0020_incidents_of_monitors", _script(m0020_incidents_of_monitors.SQL)),
+    ("0021_transitions_of_incidents", _script(m0021_transitions_of_incidents.SQL)),
 )
 
 LATEST = len(STEPS)
