@@ -9,18 +9,13 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable
 
-from netpulse.egress.connect import Egress
-from netpulse.engine.clock import Clock
 from netpulse.engine.due import Due
-from netpulse.engine.figures import Lags
-from netpulse.engine.isolation import Isolation
 from netpulse.engine.lag import BREAK_SECONDS
-from netpulse.engine.measuring import Measured, Since, broken
+from netpulse.engine.measuring import Since, broken
 from netpulse.engine.roster import Watched
+from netpulse.engine.taskless import Parts, Taskless
 from netpulse.model.check import Check, Reading, Result, Timings
-from netpulse.model.ids import Id
 from netpulse.model.monitor import MonitorSpec
 from netpulse.model.time import SECOND
 from netpulse.probes import BEGINNINGS
@@ -46,38 +41,9 @@ def _one(said: tuple[str, ...], within: float) -> tuple[tuple[str, ...], float]:
 class LightChecks:
     """Begins such checks, and takes what comes of them."""
 
-    def __init__(
-        self,
-        *,
-        way: Callable[[Id], Egress],
-        clock: Clock,
-        isolation: Isolation,
-        lags: Lags,
-        confirms: Callable[[Watched, Check], bool],
-        go_on: Callable[[Watched, Due, Begun, Since], None],
-        conclude: Callable[[Watched, Due, Measured], None],
-        done: Callable[[Due], None],
-    ) -> None:
-        """Take the parts.
-
-        Args:
-            way: the way out of each organization.
-            clock: the time.
-            isolation: who takes note of every answer.
-            lags: how late checks began.
-            confirms: takes a check that says what is known, and returns whether it was one.
-            go_on: takes a check that is more than that, in a task.
-            conclude: takes what was measured, whatever it is.
-            done: called when a check is over.
-        """
-        self._way = way
-        self._clock = clock
-        self._isolation = isolation
-        self._lags = lags
-        self._confirms = confirms
-        self._go_on = go_on
-        self._conclude = conclude
-        self._done = done
+    def __init__(self, parts: Parts) -> None:
+        """Take whom they have to do with."""
+        self._parts = parts
 
     def begin(self, watched: Watched, due: Due) -> bool:
         """Begin the check that is due, and return True, if it is one of these and can begin."""
@@ -85,16 +51,20 @@ class LightChecks:
         beginning = BEGINNINGS.get(type(monitor.spec))
         if beginning is None or monitor.damage is not None:
             return False
-        since = (self._clock.now(), self._clock.monotonic())
+        parts = self._parts
+        since = (parts.clock.now(), parts.clock.monotonic())
         try:
-            begun = beginning(monitor.spec, self._way(monitor.org_id))
+            begun = beginning(monitor.spec, parts.way(monitor.org_id))
         except Exception:  # noqa: BLE001 - the probe meets the same, and what it says is logged
             return False
         if begun is None:
             return False
-        if begun.descriptor is not None and not _Check(self, watched, due, begun, since).waits():
+        if (
+            begun.descriptor is not None
+            and not _Check(self, parts, watched, due, begun, since).waits()
+        ):
             return False
-        self._lags.add(since[1] - due.mono, since[1])
+        parts.lags.add(since[1] - due.mono, since[1])
         if begun.descriptor is None:
             self.ended(watched, due, begun, since)
         return True
@@ -105,12 +75,12 @@ class LightChecks:
             if begun.broke is not None:
                 raise begun.broke
             if self._is_well(watched, due, begun, since):
-                self._done(due)
+                self._parts.done(due)
             else:
-                self._go_on(watched, due, begun, since)
+                self._parts.go_on(watched, due, begun, since)
         except Exception as error:  # noqa: BLE001 - logged once per edge, by the runner
             begun.close()
-            self._conclude(watched, due, broken(since[0], Reading(), error))
+            self._parts.conclude(watched, due, broken(since[0], Reading(), error))
 
     def _is_well(self, watched: Watched, due: Due, begun: Begun, since: Since) -> bool:
         """Take a check that only says once more that all is well; False: nothing of it is taken."""
@@ -133,52 +103,45 @@ class LightChecks:
             response_time_ms=round(timings.total_ms),
             timings=timings,
         )
-        return self._isolation.hears(
+        return self._parts.isolation.hears(
             watched, address, network_of(address), began=mono, ms=timings.total_ms
-        ) and self._confirms(watched, good)
-
-    def done(self, due: Due) -> None:
-        """Free the place of a check."""
-        self._done(due)
+        ) and self._parts.confirms(watched, good)
 
 
-class _Check:
+class _Check(Taskless):
     """One whose first step is waited for."""
 
-    __slots__ = ("begun", "due", "owner", "since", "watched")
+    __slots__ = ("begun", "owner", "since")
 
     def __init__(
-        self, owner: LightChecks, watched: Watched, due: Due, begun: Begun, since: Since
+        self,
+        owner: LightChecks,
+        parts: Parts,
+        watched: Watched,
+        due: Due,
+        begun: Begun,
+        since: Since,
     ) -> None:
+        super().__init__(parts, watched, due)
         self.owner = owner
-        self.watched = watched
-        self.due = due
         self.begun = begun
         self.since = since
 
     def waits(self) -> bool:
         """Begin to wait; False where this host cannot, and all is given up."""
-        self.watched.task, self.watched.probing = self, True
+        self.stand()
         try:
             self.begun.wait(self._ended)
         except Exception:  # noqa: BLE001 - the probe meets the same, and what it says is logged
-            self._over()
+            self.leave()
+            self.abandon()
             return False
         return True
 
-    def done(self) -> bool:
-        return self.watched.task is not self
-
-    def cancel(self) -> None:
-        if not self.done():
-            self._over()
-            self.owner.done(self.due)
-
-    def _over(self) -> None:
-        self.watched.task, self.watched.probing = None, False
+    def abandon(self) -> None:
         self.begun.close()
 
     def _ended(self) -> None:
         if not self.done():
-            self.watched.task, self.watched.probing = None, False
+            self.leave()
             self.owner.ended(self.watched, self.due, self.begun, self.since)

@@ -7,21 +7,17 @@ good answer that says what is known already goes the way of every other check fr
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import NamedTuple
 
 from netpulse.egress.connect import Egress
 from netpulse.egress.icmp import Pinger
 from netpulse.egress.icmp_line import Lone
 from netpulse.egress.resolver import Address
-from netpulse.engine.clock import Clock
 from netpulse.engine.due import Due
-from netpulse.engine.figures import Lags
-from netpulse.engine.isolation import Isolation
-from netpulse.engine.measuring import Measured, Measuring, broken
+from netpulse.engine.measuring import broken
 from netpulse.engine.roster import Watched
+from netpulse.engine.taskless import Parts, Taskless
 from netpulse.model.check import Check, Reading, Result, Timings, round_latency
-from netpulse.model.ids import Id
 from netpulse.model.monitor import IcmpSpec
 from netpulse.model.time import Millis
 from netpulse.probes import icmp
@@ -68,50 +64,22 @@ def plan(watched: Watched, way: Egress) -> Plan:
 class LonePings:
     """Begins such checks, and takes what comes of them."""
 
-    def __init__(
-        self,
-        *,
-        way: Callable[[Id], Egress],
-        clock: Clock,
-        measuring: Measuring,
-        isolation: Isolation,
-        lags: Lags,
-        confirms: Callable[[Watched, Check], bool],
-        conclude: Callable[[Watched, Due, Measured], None],
-        done: Callable[[Due], None],
-    ) -> None:
-        """Take the parts.
-
-        Args:
-            way: the way out of each organization.
-            clock: the time.
-            measuring: who judges what is not simply good.
-            isolation: who takes note of every answer.
-            lags: how late checks began.
-            confirms: takes a check that says what is known, and returns whether it was one.
-            conclude: takes what was measured, whatever it is.
-            done: called when a check is over.
-        """
-        self._way = way
-        self.clock = clock
-        self.measuring = measuring
-        self.isolation = isolation
-        self._lags = lags
-        self.confirms = confirms
-        self.conclude = conclude
-        self.free = done
+    def __init__(self, parts: Parts) -> None:
+        """Take whom they have to do with."""
+        self._parts = parts
 
     def begin(self, watched: Watched, due: Due) -> bool:
         """Begin the check that is due, and return True, if it is one of these and can begin."""
-        way = self._way(watched.monitor.org_id)
+        parts = self._parts
+        way = parts.way(watched.monitor.org_id)
         made = watched.plan
         if made is None or made.way is not way:
             made = watched.plan = plan(watched, way)
         if made.spec is None or made.pinger is None:
             return False
-        clock = self.clock
-        check = _Check(self, watched, due, made, clock.now(), clock.monotonic())
-        watched.task, watched.probing = check, True
+        clock = parts.clock
+        check = _Check(parts, watched, due, made, clock.now(), clock.monotonic())
+        check.stand()
         try:
             lone = made.pinger.ask(
                 made.address, seconds=made.spec.timeout_seconds, told=check.ended
@@ -119,68 +87,57 @@ class LonePings:
         except Exception:  # noqa: BLE001 - the probe meets the same, and what it says is logged
             lone = None
         if lone is None:
-            watched.task, watched.probing = None, False
+            check.leave()
             return False
         check.lone = lone
-        self._lags.add(check.mono - due.mono, check.mono)
+        parts.lags.add(check.mono - due.mono, check.mono)
         return True
 
 
-class _Check:
+class _Check(Taskless):
     """One check under way."""
 
-    __slots__ = ("due", "lone", "mono", "owner", "plan", "started_at", "watched")
+    __slots__ = ("lone", "mono", "plan", "started_at")
 
     def __init__(
         self,
-        owner: LonePings,
+        parts: Parts,
         watched: Watched,
         due: Due,
         made: Plan,
         started_at: Millis,
         mono: float,
     ) -> None:
-        self.owner = owner
-        self.watched = watched
-        self.due = due
+        super().__init__(parts, watched, due)
         self.plan = made
         self.started_at = started_at
         self.mono = mono
         self.lone: Lone | None = None
 
-    def done(self) -> bool:
-        return self.watched.task is not self
-
-    def cancel(self) -> None:
-        if self.lone is not None and not self.done():
+    def abandon(self) -> None:
+        if self.lone is not None:
             self.lone.cancel()
-            self.over()
-
-    def over(self) -> None:
-        """Nothing more is to come of it."""
-        self.watched.task, self.watched.probing = None, False
-        self.owner.free(self.due)
 
     def ended(self, lone: Lone) -> None:
         """Take what came of it."""
         if self.done():
             return
-        owner, spec = self.owner, self.plan.spec
+        parts, spec = self.parts, self.plan.spec
         assert spec is not None
         try:
             if type(lone.came) is float and self._good(round_latency(lone.came)):
                 return
-            measured = owner.measuring.judged(
+            measured = parts.measuring.judged(
                 spec, icmp.reading_of(lone, spec), started_at=self.started_at, mono=self.mono
             )
         except Exception as error:  # noqa: BLE001 - logged once per edge, by the runner
             measured = broken(self.started_at, Reading(), error)
-        owner.conclude(self.watched, self.due, measured)
+        parts.conclude(self.watched, self.due, measured)
 
     def _good(self, total: float) -> bool:
         """Take an answer that came within so many milliseconds, and return True, if it is good and
         says what is known already."""
-        made, due = self.plan, self.due
+        made, due, parts, watched = self.plan, self.due, self.parts, self.watched
         if total > made.good_within_ms:
             return False
         check = Check(
@@ -190,10 +147,10 @@ class _Check:
             response_time_ms=round(total),
             timings=Timings(0.0, None, None, None, total),
         )
-        owner, address = self.owner, made.address.text
-        if not owner.isolation.hears(
-            self.watched, address, made.where, began=self.mono, ms=total
-        ) or not owner.confirms(self.watched, check):
+        if not parts.isolation.hears(
+            watched, made.address.text, made.where, began=self.mono, ms=total
+        ) or not parts.confirms(watched, check):
             return False
-        self.over()
+        self.leave()
+        parts.done(due)
         return True

@@ -25,6 +25,7 @@ from netpulse.engine.lone import LonePings
 from netpulse.engine.measuring import Measured, Measuring, Since
 from netpulse.engine.roster import Roster, Watched
 from netpulse.engine.scheduler import Scheduler
+from netpulse.engine.taskless import Parts
 from netpulse.engine.thresholds import Thresholds
 from netpulse.model.check import Check, Failure
 from netpulse.model.edge import Outcome
@@ -97,19 +98,10 @@ class Runner:
         self.dependencies = Dependencies(
             db=db, clock=clock, scheduler=scheduler, roster=roster, on_notices=on_notices
         )
-        self._lone = LonePings(
+        parts = Parts(
             way=measuring.way,
             clock=clock,
             measuring=measuring,
-            isolation=isolation,
-            lags=figures.lags,
-            confirms=self._confirms,
-            conclude=self._conclude,
-            done=scheduler.done,
-        )
-        self._light = LightChecks(
-            way=measuring.way,
-            clock=clock,
             isolation=isolation,
             lags=figures.lags,
             confirms=self._confirms,
@@ -117,6 +109,8 @@ class Runner:
             conclude=self._conclude,
             done=scheduler.done,
         )
+        self._lone = LonePings(parts)
+        self._light = LightChecks(parts)
         self._tasks: set[asyncio.Task[None]] = set()
         self.trouble: StorageTrouble | None = None
         """Why the last edge could not be written; None once one was."""

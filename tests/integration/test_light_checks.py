@@ -118,13 +118,14 @@ def pace(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Non
 def counted(at: Home, monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """One for each check that goes on in a task."""
     tasks: list[int] = []
-    go_on = at.engine.runner._light._go_on
+    light = at.engine.runner._light
+    go_on = light._parts.go_on
 
     def count(*args: object) -> None:
         tasks.append(1)
         go_on(*args)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(at.engine.runner._light, "_go_on", count)
+    monkeypatch.setattr(light, "_parts", light._parts._replace(go_on=count))
     return tasks
 
 
@@ -430,7 +431,8 @@ async def test_an_answer_that_was_seen_after_a_break_is_dropped_with_it(
     async with NameServer({"shop.example": {"A": ["192.0.2.1"]}}) as server:
         monitor, one = await asked(at, server)
         before = one.last
-        heard, go_on = dns.Asked.heard, at.engine.runner._light._go_on
+        light = at.engine.runner._light
+        heard, go_on = dns.Asked.heard, light._parts.go_on
         dropped: list[set[str]] = []
 
         def after_a_break(self: dns.Asked, now: float) -> bool:
@@ -441,7 +443,7 @@ async def test_an_answer_that_was_seen_after_a_break_is_dropped_with_it(
             dropped.append(at.engine.runner.drop_probes())
 
         monkeypatch.setattr(dns.Asked, "heard", after_a_break)
-        monkeypatch.setattr(at.engine.runner._light, "_go_on", and_the_tick)
+        monkeypatch.setattr(light, "_parts", light._parts._replace(go_on=and_the_tick))
         at.nudge(monitor)
 
         async def over() -> bool:
