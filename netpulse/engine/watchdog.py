@@ -171,18 +171,19 @@ class Watchdog:
 
     def _call_roll(self) -> None:
         """Find the monitors that are new, and those that lost their place on the schedule."""
-        ids = self._roster.ids()
-        for monitor_id in ids - self._known.keys():
-            watched = self._roster.get(monitor_id)
-            if watched is not None:
-                self._known[monitor_id] = watched
-                self._now.append(watched)
-        for monitor_id in self._scheduler.missing(ids):
+        for one in self._roster:
+            # Whoever was changed or resumed is another one, which has an interval of its own.
+            if self._known.get(one.id) is not one:
+                self._known[one.id] = one
+                self._now.append(one)
+        for monitor_id in self._scheduler.missing(self._roster.ids()):
             watched = self._roster.get(monitor_id)
             if watched is not None and not watched.is_push:
                 self._guard(watched)
 
     def _restore(self, watched: Watched) -> None:
+        # A check of it that is under way would be pushed aside by the next one, and never end.
+        self._runner.drop(watched)
         if self._scheduler.restore(watched.id, watched.interval_ms):
             self.restored += 1
             log.error(

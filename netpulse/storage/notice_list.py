@@ -1,7 +1,7 @@
 """Lists of notices: the newest first among those of years, and how many there are.
 
-Nothing here reads more rows than it returns. What a list has is found in an index that says enough
-of each notice, and counted by `alert_tallies` unless it is of one monitor, incident or rule.
+No rows are read but those of the page. What a list has is found in an index that says enough of
+each notice, and counted by `alert_tallies` unless it is of one monitor, incident or rule.
 """
 
 from __future__ import annotations
@@ -31,6 +31,8 @@ class NoticeFilter(Struct, frozen=True, kw_only=True):
 
 
 ANY = NoticeFilter()
+MERGED = 100
+"""Parts that one query merges; SQLite takes 500."""
 
 
 class _Part(Struct, frozen=True):
@@ -51,7 +53,10 @@ def page(
     total = sum(_count(conn, part) for part in parts)
     if offset >= total:
         return Page([], total)
-    newest = [seq for part in parts for seq in _newest(conn, part, offset + limit)]
+    if len(parts) <= MERGED:
+        return Page(_rows(conn, _newest(conn, parts, limit, offset)), total)
+    few = (parts[first : first + MERGED] for first in range(0, len(parts), MERGED))
+    newest = [seq for some in few for seq in _newest(conn, some, offset + limit)]
     newest.sort(reverse=True)
     return Page(_rows(conn, newest[offset : offset + limit]), total)
 
@@ -60,11 +65,11 @@ def last(
     conn: Conn, org_id: Id, channel_id: Id, statuses: Collection[NoticeStatus]
 ) -> Notice | None:
     """Return the newest notice of a channel that has one of `statuses`, or None."""
-    newest: list[int] = []
-    for status in statuses:
-        wanted = NoticeFilter(channel_id=channel_id, status=status)
-        newest += _newest(conn, _in_list(org_id, wanted), 1)
-    return _rows(conn, [max(newest)])[0] if newest else None
+    parts = [
+        _in_list(org_id, NoticeFilter(channel_id=channel_id, status=status)) for status in statuses
+    ]
+    newest = _newest(conn, parts, 1)
+    return _rows(conn, newest)[0] if newest else None
 
 
 def _parts(conn: Conn, org_id: Id, wanted: NoticeFilter) -> list[_Part]:
@@ -125,12 +130,19 @@ def _count(conn: Conn, part: _Part) -> int:
     return int(row[0]) if row else 0
 
 
-def _newest(conn: Conn, part: _Part, limit: int) -> list[int]:
-    """Return the numbers (`seq`) of the newest, from the index alone where it says enough."""
+def _newest(conn: Conn, parts: list[_Part], limit: int, offset: int = 0) -> list[int]:
+    """Return the numbers (`seq`) of the newest, from the index alone where it says enough.
+
+    SQLite merges what comes in order from each part: no more is read than the page and what is
+    before it.
+    """
     rows = conn.all(
-        f"SELECT seq FROM alert_events INDEXED BY {part.index} WHERE {part.where}"
-        " ORDER BY seq DESC LIMIT ?",
-        (*part.params, limit),
+        " UNION ALL ".join(
+            f"SELECT seq FROM alert_events INDEXED BY {part.index} WHERE {part.where}"
+            for part in parts
+        )
+        + " ORDER BY seq DESC LIMIT ? OFFSET ?",
+        (*(value for part in parts for value in part.params), limit, offset),
     )
     return [row[0] for row in rows]
 

@@ -171,6 +171,26 @@ async def test_a_monitor_nobody_checks_is_found_and_told_once(ward: Ward) -> Non
     assert events == [Event.SYSTEM_RECOVERED, Event.SYSTEM_ISOLATED]
 
 
+async def test_a_monitor_that_was_changed_is_looked_at_by_its_new_interval(ward: Ward) -> None:
+    engine, org_id = ward.at.engine, ward.at.org.id
+    slow = await ward.on_duty(interval_seconds=86_400)
+    await engine.watchdog.scan()
+    faster = spec("http://shop.example/", interval_seconds=10, timeout_seconds=2)
+    await ward.at.db.write(
+        lambda conn: monitors.replace(conn, org_id, slow.id, faster, None, now=ward.clock.now())
+    )
+    engine.changed(slow.id)
+    await engine.settled()
+    fast = engine.roster.get(slow.id)
+    assert fast is not None
+    await ward.check(fast, Result.UP)
+    for _ in range(12):
+        ward.pass_time(2)
+        await engine.watchdog.scan()
+    assert fast.watch.status is Status.UNKNOWN
+    assert engine.stale_count() == 1
+
+
 @pytest.mark.parametrize(
     ("failure", "reason"),
     [

@@ -10,8 +10,9 @@ import apsw
 import pytest
 
 from netpulse.storage.raw import hot
-from netpulse.storage.raw.files import create, open_file
-from netpulse.storage.raw.hot_files import OpenHot
+from netpulse.storage.raw.files import SIDES, beside, create, open_file
+from netpulse.storage.raw.hot_files import HotFiles, OpenHot
+from netpulse.storage.raw.names import Places
 from netpulse.storage.raw.row import Row
 
 HOUR = 1_795_464_000_000
@@ -86,6 +87,30 @@ def test_another_file_in_its_place_is_read_through(tmp_path: Path) -> None:
     connection.close()
     file.close()
     there.close()
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_a_file_put_in_the_place_of_an_open_one_is_read_whole(tmp_path: Path, version: int) -> None:
+    places = Places(tmp_path)
+    places.hot.mkdir()
+    files = HotFiles(places)
+    files.append(HOUR, [(7, row(1)), (5, row(2))])
+    other, path = tmp_path / "other.db", places.hot_path(HOUR)
+    schema = hot.SCHEMA if version == 2 else _without_back(hot.SCHEMA)
+    create(other, schema, version, page_bytes=hot.PAGE_BYTES)
+    wanted = [row(2), row(3)] if version == 2 else []
+    if wanted:
+        there = OpenHot(other, HOUR)
+        there.append([(7, row(1)), *((5, one) for one in wanted)])
+        there.empty_log()
+        there.close()
+    for side in SIDES:
+        beside(path, side).unlink(missing_ok=True)
+    other.rename(path)
+    connection = open_file(path, hot.VERSION)
+    assert hot.rows_of(connection, path, HOUR, 5, files.newest(HOUR, 5)) == wanted
+    connection.close()
+    files.close()
 
 
 def test_an_hour_that_an_earlier_version_began_goes_on(tmp_path: Path) -> None:

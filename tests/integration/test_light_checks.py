@@ -360,6 +360,16 @@ async def test_one_that_is_dropped_comes_again(at: Home, port: Port) -> None:
     assert at.engine.figures.checks[Result.UP] > before[Result.UP]
 
 
+async def test_one_whose_place_was_lost_and_given_back_ends(at: Home, port: Port) -> None:
+    monitor, one = await watched(at, port, timeout_seconds=60)
+    await under_way(at, port, monitor, one)
+    begun = one.task.begun  # type: ignore[union-attr]
+    at.engine.scheduler.remove(monitor.id)
+    at.engine.watchdog._guard(one)
+    assert monitor.id in at.engine.scheduler
+    assert (at.engine.scheduler.running, begun.descriptor) == (0, None)
+
+
 async def test_a_change_meanwhile_ends_it(at: Home, port: Port) -> None:
     monitor, one = await watched(at, port, timeout_seconds=60)
     await under_way(at, port, monitor, one)

@@ -190,7 +190,7 @@ class HotFiles:
         """Return the number of a monitor's newest row of `hour`: 0 where it has none, None where
         that is not known."""
         file = self._open.get(hour)
-        if file is None or file.newest is None:
+        if file is None or file.newest is None or not file.is_there:
             return None
         return file.newest.get(key, 0)
 
