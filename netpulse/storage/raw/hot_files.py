@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 
 _INSERT = "INSERT INTO checks VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"
 _OPEN_AT_ONCE = 4
-_TEXTS_KNOWN = 20_000
+_TEXTS_KNOWN = 2_000
 """Texts remembered per file; past that a text may be stored twice, which costs only space."""
 _NO_TEXTS = (None, None, None)
 
