@@ -199,7 +199,7 @@ async def test_a_pause_ends_it_silently(shop: Shop) -> None:
     assert await shop.standing() == []
     shop.story.engine.changed(monitor_id)
     await shop.story.engine.settled()
-    assert monitor_id not in shop.story.engine.thresholds
+    assert not shop.story.engine.thresholds.covers(monitor_id)
     await shop.at.db.write(edges.resume, org_id, monitor_id, at)
     shop.story.engine.changed(monitor_id)
     await shop.story.engine.settled()
@@ -217,7 +217,7 @@ async def test_a_deleted_monitor_takes_it_along(shop: Shop) -> None:
     shop.story.engine.changed(shop.monitor.id)
     await shop.story.engine.settled()
     assert await shop.standing() == []
-    assert shop.monitor.id not in shop.story.engine.thresholds
+    assert not shop.story.engine.thresholds.covers(shop.monitor.id)
     left = await shop.at.db.read(lambda conn: conn.all("SELECT * FROM certificate_notices"))
     assert left == []
 
@@ -275,18 +275,18 @@ async def test_a_rule_that_nobody_spoke_of_is_noticed_when_it_matters(shop: Shop
 async def test_which_monitors_a_rule_covers(story: Story) -> None:
     tagged = await open_shop(story, tags=("web",))
     other = await open_shop(story)
-    covered = story.engine.thresholds
+    covers = story.engine.thresholds.covers
     rule = await tagged.rule("response_time_ms > 800", tag="web")
-    assert (tagged.monitor.id in covered, other.monitor.id in covered) == (True, False)
+    assert (covers(tagged.monitor.id), covers(other.monitor.id)) == (True, False)
     rule = await tagged.change(rule, tag=None, monitor_id=other.monitor.id)
-    assert (tagged.monitor.id in covered, other.monitor.id in covered) == (False, True)
+    assert (covers(tagged.monitor.id), covers(other.monitor.id)) == (False, True)
     rule = await tagged.change(rule, monitor_id=None)
-    assert len(covered) == 2
+    assert len(story.engine.thresholds) == 2
     # A monitor that comes later is covered as well.
     third = await open_shop(story)
-    assert third.monitor.id in covered
+    assert covers(third.monitor.id)
     rule = await tagged.change(rule, tag="web")
-    assert len(covered) == 1
+    assert len(story.engine.thresholds) == 1
     # One that loses its tag is not any more, and what was so is forgotten.
     await tagged.check(900)
     changed = replace(tagged.monitor.spec, tags=())
@@ -297,7 +297,7 @@ async def test_which_monitors_a_rule_covers(story: Story) -> None:
     )
     story.engine.changed(tagged.monitor.id)
     await story.engine.settled()
-    assert len(covered) == 0
+    assert len(story.engine.thresholds) == 0
     assert await tagged.standing() == []
 
 
