@@ -58,6 +58,8 @@ def look(browser: Browser, base: str, path: str, cookie: str) -> dict[str, float
         page = context.new_page()
         page.goto(base + path, wait_until="load")
         page.wait_for_function("performance.getEntriesByType('navigation')[0].loadEventEnd > 0")
+        # A page may be whole before the first of it is drawn.
+        page.wait_for_function("performance.getEntriesByType('paint').length > 1")
         found: dict[str, float] = page.evaluate(_TIMES)
         return found
     finally:
