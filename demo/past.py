@@ -32,7 +32,7 @@ from netpulse.model.time import DAY, HOUR, SECOND, Millis
 from netpulse.model.watch import Watch
 from netpulse.rules import incidents as rules
 from netpulse.rules.schedule import next_slot, phase_ms
-from netpulse.storage import acknowledging, edges, incidents, settling
+from netpulse.storage import acknowledging, edges, incident_list, incidents, settling
 from netpulse.storage.conn import Conn
 from netpulse.storage.raw import month
 from netpulse.storage.raw.block import Block
@@ -122,7 +122,7 @@ def _doings(monitor: Monitor, begun: Millis, trouble: Trouble) -> Iterator[Scene
         cause, at = trouble.cause, begun + trouble.lasted + 40 * 60 * SECOND
 
         def write_down(conn: Conn) -> None:
-            found = incidents.for_monitor(conn, monitor.id, begun, at)[-1]
+            found = incident_list.for_monitor(conn, monitor.id, begun, at)[-1]
             incidents.patch(
                 conn,
                 monitor.org_id,

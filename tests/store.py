@@ -21,7 +21,7 @@ from netpulse.storage import (
     alert_rules,
     channels,
     directory,
-    incidents,
+    incident_list,
     monitor_list,
     monitors,
     orgs,
@@ -29,7 +29,7 @@ from netpulse.storage import (
 )
 from netpulse.storage.conn import Conn
 from netpulse.storage.db import Database
-from netpulse.storage.incidents import IncidentFilter
+from netpulse.storage.incident_list import IncidentFilter
 from netpulse.storage.monitor_list import MonitorFilter
 from netpulse.storage.opening import open_database
 
@@ -158,7 +158,7 @@ __all__ = [
 
 def open_incidents(conn: Conn, org_id: Id) -> int:
     """Return how many incidents of an organization are open."""
-    return incidents.page(conn, org_id, IncidentFilter(is_open=True)).total
+    return incident_list.page(conn, org_id, IncidentFilter(is_open=True)).total
 
 
 def status_counts(conn: Conn, org_id: Id) -> dict[Status, int]:

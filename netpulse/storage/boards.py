@@ -32,8 +32,8 @@ from netpulse.rules import maintenance as maintenance_rules
 from netpulse.rules.days import clipped, days
 from netpulse.storage import (
     announcements,
+    incident_list,
     incident_story,
-    incidents,
     maintenance_spans,
     quotas,
     rollups,
@@ -202,7 +202,7 @@ def _incidents(conn: Conn, page: StatusPage, now: Millis) -> list[BoardIncident]
     names = page.public_names
     found = [
         incident
-        for incident in incidents.of_page(conn, page.id, now - HISTORY, MOST_INCIDENTS)
+        for incident in incident_list.of_page(conn, page.id, now - HISTORY, MOST_INCIDENTS)
         if not is_excused(conn, incident, now)
     ]
     stories = incident_story.timelines(conn, [incident.id for incident in found])

@@ -18,6 +18,7 @@ from netpulse.storage import (
     badges,
     channels,
     edges,
+    incident_list,
     incident_story,
     incidents,
     invitations,
@@ -29,7 +30,7 @@ from netpulse.storage import (
     users,
 )
 from netpulse.storage.conn import Conn
-from netpulse.storage.incidents import IncidentFilter
+from netpulse.storage.incident_list import IncidentFilter
 from netpulse.storage.maintenances import MaintenanceFilter
 
 AT_ONCE = 25
@@ -89,7 +90,7 @@ def close(conn: Conn, org_id: Id, now: Millis) -> None:
     `retire_some` ends its monitors afterwards.
     """
     _silence(conn, org_id, now)
-    for incident in incidents.page(conn, org_id, IncidentFilter(is_open=True), 0, MOST).rows:
+    for incident in incident_list.page(conn, org_id, IncidentFilter(is_open=True), 0, MOST).rows:
         if incident.origin is not Origin.MANUAL:
             continue  # it ends with its monitor
         incidents.close(conn, incident, now, edges.CLOSED, now)

@@ -42,12 +42,10 @@ _HEARD = (
     Event.MONITOR_FLAPPING.value,
 )
 """Events after which a channel may be told of a recovery."""
-_WENT_OUT = (
-    "channel_id = ?1 AND monitor_id = ?2"
-    " AND (status = 'sent' OR (status = 'pending' AND held_for IS NULL))"
-)
-"""What a channel (?1) was told of a monitor (?2), or is about to be: of what was sent, which is
-nearly all in years, the index says enough."""
+_GOES_OUT = "(status = 'sent' OR (status = 'pending' AND held_for IS NULL))"
+"""What was told, or is about to be: of what was sent, nearly all in years, indexes say enough."""
+_TOLD_OF = f"channel_id = ?1 AND monitor_id = ?2 AND {_GOES_OUT}"
+"""The same of a channel (?1) and a monitor (?2)."""
 _COOLING = (
     Event.MONITOR_DOWN.value,
     Event.MONITOR_DEGRADED.value,
@@ -115,8 +113,7 @@ def told_at(conn: Conn, monitor_id: Id, rule_id: Id) -> Millis | None:
     row = conn.one(
         "SELECT coalesce(sent_at, due_at) FROM alert_events"
         " WHERE monitor_id = ? AND rule_id = ? AND event IN (?, ?, ?, ?)"
-        " AND cause NOT IN ('reminder', 'recovery')"
-        " AND (status = 'sent' OR (status = 'pending' AND held_for IS NULL))"
+        f" AND cause NOT IN ('reminder', 'recovery') AND {_GOES_OUT}"
         " ORDER BY seq DESC LIMIT 1",
         (monitor_id, rule_id, *_COOLING),
     )
@@ -302,9 +299,9 @@ def _was_heard(conn: Conn, notice: Notice) -> bool:
         if rule is not None and asks and Event.MONITOR_UP in alert_rules.events(rule):
             return True
     found = conn.one(
-        f"SELECT 1 FROM alert_events WHERE {_WENT_OUT} AND event IN (?4, ?5, ?6)"
+        f"SELECT 1 FROM alert_events WHERE {_TOLD_OF} AND event IN (?4, ?5, ?6)"
         " AND +seq < (SELECT seq FROM alert_events WHERE id = ?7)"
-        f" AND +seq > coalesce((SELECT max(+seq) FROM alert_events WHERE {_WENT_OUT}"
+        f" AND +seq > coalesce((SELECT max(+seq) FROM alert_events WHERE {_TOLD_OF}"
         " AND event = ?3), 0) LIMIT 1",
         (
             notice.channel_id,

@@ -24,8 +24,8 @@ from netpulse.rules.letters import Draft
 from netpulse.storage import (
     audit,
     boards,
+    incident_list,
     incident_story,
-    incidents,
     letters,
     orgs,
     status_pages,
@@ -111,7 +111,7 @@ def _look(conn: Conn, page_id: Id, now: Millis) -> Found | None:
     marks: list[_Mark] = []
     names = {public_id(page_id, one): name for one, name in page.public_names.items()}
     last = incident_story.last_seq(conn)
-    for incident in incidents.with_news(conn, page_id, seen_seq):
+    for incident in incident_list.with_news(conn, page_id, seen_seq):
         if boards.is_excused(conn, incident, now):
             continue
         thing = public_id(page_id, incident.id)

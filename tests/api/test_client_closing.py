@@ -23,15 +23,15 @@ from netpulse.storage import (
     audit_chains,
     channels,
     closing,
+    incident_list,
     incident_story,
-    incidents,
     monitors,
     notice_list,
     orgs,
     users,
 )
 from netpulse.storage.db import Conn
-from netpulse.storage.incidents import IncidentFilter
+from netpulse.storage.incident_list import IncidentFilter
 from tests.api.test_clients import CLIENTS, inside, make_in, new_client, org_of, person_of
 from tests.api.test_monitors import fail, make, sent
 from tests.cast import PASSWORD
@@ -139,7 +139,7 @@ async def test_what_is_stored_of_it(house: Stage, alice: httpx.AsyncClient) -> N
         }
 
     assert set((await house.house.db.read(look)).values()) == {0}
-    found = (await house.house.db.read(incidents.page, made["id"], IncidentFilter())).rows
+    found = (await house.house.db.read(incident_list.page, made["id"], IncidentFilter())).rows
     assert sorted((one.title.partition(":")[0], one.resolution) for one in found) == [
         ("Announced", "organization_deleted"),
         ("Shop is down", "organization_deleted"),
@@ -250,7 +250,7 @@ async def test_a_crash_in_between(open_stage: Opener, tmp_path: Path) -> None:
     await stage.house.engine.settled()
     assert await db.read(closing.unfinished) == []
     assert await db.read(monitors.count, made["id"]) == 0
-    found = (await db.read(incidents.page, made["id"], IncidentFilter())).rows
+    found = (await db.read(incident_list.page, made["id"], IncidentFilter())).rows
     assert [one.resolution for one in found] == ["organization_deleted"]
     assert len(stage.house.engine.roster) == 1
 

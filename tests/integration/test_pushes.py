@@ -16,8 +16,8 @@ from netpulse.model.monitor import Monitor, PushSpec
 from netpulse.model.push import Ping, PingKind
 from netpulse.model.time import HOUR, SECOND
 from netpulse.model.watch import Status
-from netpulse.storage import edges, incidents, monitors, pushes, runs, spans
-from netpulse.storage.incidents import IncidentFilter
+from netpulse.storage import edges, incident_list, monitors, pushes, runs, spans
+from netpulse.storage.incident_list import IncidentFilter
 from tests.clock import FakeClock, ShiftedClock
 from tests.home import Home, home
 from tests.store import open_incidents
@@ -91,7 +91,9 @@ async def test_missed_and_back(ward: Ward) -> None:
     assert check.started_at == pinged_at + 70 * SECOND
     assert "60 s" not in (check.message or "")
     assert "10 s of grace are over" in (check.message or "")
-    (found,) = (await ward.at.db.read(incidents.page, ward.at.org.id, IncidentFilter(), 0, 9)).rows
+    (found,) = (
+        await ward.at.db.read(incident_list.page, ward.at.org.id, IncidentFilter(), 0, 9)
+    ).rows
     assert (found.failure, found.started_at) == ("missed", pinged_at + 70 * SECOND)
     await ward.passed(60)
     assert len(await ward.results(monitor)) == 3, "each further missed slot is a further check"

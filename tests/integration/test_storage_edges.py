@@ -22,6 +22,7 @@ from netpulse.storage import (
     alert_rules,
     channels,
     edges,
+    incident_list,
     incident_story,
     incidents,
     monitors,
@@ -31,7 +32,8 @@ from netpulse.storage import (
 )
 from netpulse.storage.conn import Conn
 from netpulse.storage.db import Missing
-from netpulse.storage.incidents import AlreadyOver, IncidentFilter, StillDown
+from netpulse.storage.incident_list import IncidentFilter
+from netpulse.storage.incidents import AlreadyOver, StillDown
 from tests.store import (
     MINUTE,
     NOW,
@@ -278,7 +280,7 @@ async def test_retiring_keeps_history_and_removes_the_rest(tmp_path: Path) -> No
         assert status_counts(conn, scene.org.id) == {}
         assert alert_rules.get(conn, scene.org.id, rule.id) is None
         assert monitors.names(conn, scene.org.id, [scene.monitor.id]) == {scene.monitor.id: "Shop"}
-        assert incidents.page(conn, scene.org.id, IncidentFilter()).total == 1
+        assert incident_list.page(conn, scene.org.id, IncidentFilter()).total == 1
         assert [event for event, _, _ in scene.told()] == [Event.MONITOR_DOWN]
         with pytest.raises(Missing):
             edges.retire(conn, scene.org.id, scene.monitor.id, scene.at)
@@ -318,7 +320,7 @@ async def test_unknown_time_keeps_the_incident_open(tmp_path: Path) -> None:
         assert scene.watch.status is Status.DOWN
         last = spans.between(conn, scene.monitor.id, scene.at, scene.at + 1)[-1]
         assert last.incident_id == incident.id
-        assert incidents.page(conn, scene.org.id, IncidentFilter()).total == 1
+        assert incident_list.page(conn, scene.org.id, IncidentFilter()).total == 1
         scene.lapse()
         assert len(scene.saw(UP).notice_ids) == 1
         assert open_incidents(conn, scene.org.id) == 0

@@ -12,9 +12,9 @@ from msgspec.structs import replace
 from netpulse.model.ids import new_id
 from netpulse.model.incident import Impact, Incident, IncidentStatus, Origin
 from netpulse.model.time import DAY, HOUR
-from netpulse.storage import considered, incidents, overview, telling
+from netpulse.storage import considered, incident_list, incidents, overview, telling
 from netpulse.storage.conn import Conn
-from netpulse.storage.incidents import IncidentFilter
+from netpulse.storage.incident_list import IncidentFilter
 from netpulse.storage.migrations import m0019_incidents_of_years
 from tests.plans import Planned
 from tests.store import NOW, add_monitor, add_org, play
@@ -49,7 +49,7 @@ class Book:
             self.write(self.org.id, status, origin, at, at + 1 if is_over else None, monitor.id)
         other = add_org(conn, "Other")
         self.write(other.id, IncidentStatus.INVESTIGATING, Origin.MANUAL, NOW, None, None)
-        self.rows = incidents.page(conn, self.org.id, IncidentFilter(), 0, 100).rows
+        self.rows = incident_list.page(conn, self.org.id, IncidentFilter(), 0, 100).rows
         assert len(self.rows) == 26
 
     def write(
@@ -108,7 +108,7 @@ async def test_every_filter_gives_what_fits_the_latest_first(tmp_path: Path) -> 
             )
             fitting = [incident for incident in book.rows if fits(incident, wanted)]
             for offset, limit in ((0, 100), (1, 3), (26, 20)):
-                page = incidents.page(conn, book.org.id, wanted, offset, limit)
+                page = incident_list.page(conn, book.org.id, wanted, offset, limit)
                 assert page.total == len(fitting), wanted
                 assert page.rows == fitting[offset : offset + limit], wanted
 
@@ -127,7 +127,7 @@ async def test_no_list_reads_the_whole_table(tmp_path: Path) -> None:
             return [line for line in planned.plans if " i " in line or " incidents " in line]
 
         def of(wanted: IncidentFilter) -> list[str]:
-            return plans(lambda on: incidents.page(on, org_id, wanted))
+            return plans(lambda on: incident_list.page(on, org_id, wanted))
 
         by_id = "SEARCH i USING PRIMARY KEY (id=?)"
         in_order = "SEARCH i USING INDEX incidents_by_start (org_id=?)"
@@ -144,8 +144,8 @@ async def test_no_list_reads_the_whole_table(tmp_path: Path) -> None:
         of_monitor = IncidentFilter(monitor_id=shop_id)
         assert of(of_monitor) == [by_id]
         assert set(of(replace(of_monitor, is_open=True))) == {by_id}
-        touching = partial(incidents.for_monitor, monitor_id=shop_id, start=NOW, end=NOW + DAY)
-        for work in (lambda on: incidents.page(on, org_id, of_monitor), touching):
+        touching = partial(incident_list.for_monitor, monitor_id=shop_id, start=NOW, end=NOW + DAY)
+        for work in (lambda on: incident_list.page(on, org_id, of_monitor), touching):
             planned = Planned(conn)
             work(planned)
             lines = {line.partition(" (")[0] for line in planned.plans if " o " in line}
@@ -168,7 +168,7 @@ async def test_what_touches_a_stretch_of_a_monitor(tmp_path: Path) -> None:
         book = Book(conn)
         for monitor, start, length in itertools.product(book.monitors, range(26), (1, 5)):
             begin, end = NOW + start * HOUR, NOW + (start + length) * HOUR
-            assert incidents.for_monitor(conn, monitor.id, begin, end) == [
+            assert incident_list.for_monitor(conn, monitor.id, begin, end) == [
                 one
                 for one in reversed(book.rows)
                 if monitor.id in one.monitor_ids
@@ -195,14 +195,14 @@ async def test_the_transitions_of_an_incident_are_found_by_their_index(tmp_path:
 async def test_a_status_page_reads_what_is_open_or_new(tmp_path: Path) -> None:
     def act(conn: Conn) -> None:
         planned = Planned(conn)
-        incidents.of_page(planned, "p", NOW - DAY, 50)
+        incident_list.of_page(planned, "p", NOW - DAY, 50)
         by_end = "SEARCH o USING COVERING INDEX incidents_by_end (org_id=? AND resolved_at"
         assert [line for line in planned.plans if line.startswith("SEARCH o ")] == [
             f"{by_end}=?)",
             f"{by_end}>?)",
         ]
         planned.plans.clear()
-        incidents.with_news(planned, "p", 9)
+        incident_list.with_news(planned, "p", 9)
         lines = [line for line in planned.plans if "incident_updates" in line]
         assert lines == ["SEARCH incident_updates USING INTEGER PRIMARY KEY (rowid>?)"]
 

@@ -10,12 +10,13 @@ from msgspec.structs import replace
 from netpulse.model.ids import new_id
 from netpulse.model.incident import Impact, Incident, IncidentStatus, Origin
 from netpulse.storage import (
+    incident_list,
     incident_story,
     incidents,
 )
 from netpulse.storage.conn import Conn
 from netpulse.storage.db import Missing, VersionConflict
-from netpulse.storage.incidents import IncidentFilter
+from netpulse.storage.incident_list import IncidentFilter
 from tests.store import (
     NOW,
     add_monitor,
@@ -45,8 +46,8 @@ async def test_manual_incidents_and_their_story(tmp_path: Path) -> None:
         incidents.insert_manual(conn, incident, message="We look into it", user_id=alice.id)
         assert incidents.get(conn, org.id, incident.id) == incident
         assert incidents.get(conn, other.id, incident.id) is None
-        assert incidents.for_monitor(conn, shop.id, NOW - 5, NOW + 5) == [incident]
-        assert incidents.for_monitor(conn, shop.id, NOW - 5, NOW) == []
+        assert incident_list.for_monitor(conn, shop.id, NOW - 5, NOW + 5) == [incident]
+        assert incident_list.for_monitor(conn, shop.id, NOW - 5, NOW) == []
         changed = incidents.patch(
             conn,
             org.id,
@@ -105,8 +106,8 @@ async def test_manual_incidents_and_their_story(tmp_path: Path) -> None:
             IncidentFilter(monitor_id=new_id(NOW)): 0,
         }
         for which, total in wanted.items():
-            page = incidents.page(conn, org.id, which)
+            page = incident_list.page(conn, org.id, which)
             assert (page.total, len(page.rows)) == (total, total), which
-        assert incidents.page(conn, other.id, IncidentFilter()).total == 0
+        assert incident_list.page(conn, other.id, IncidentFilter()).total == 0
 
     await play(tmp_path, act)

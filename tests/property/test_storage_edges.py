@@ -21,10 +21,11 @@ from netpulse.model.incident import IncidentStatus
 from netpulse.model.monitor import HttpSpec, Monitor
 from netpulse.model.watch import Status, UnknownReason, Watch
 from netpulse.rules import incidents as rules
-from netpulse.storage import edges, incidents, monitors, notices, spans, watches
+from netpulse.storage import edges, incident_list, incidents, monitors, notices, spans, watches
 from netpulse.storage.adapter import wrapped
 from netpulse.storage.conn import Conn
-from netpulse.storage.incidents import IncidentFilter, StillDown
+from netpulse.storage.incident_list import IncidentFilter
+from netpulse.storage.incidents import StillDown
 from netpulse.storage.migrations import migrations
 from tests.store import MASTER, NOW, SECOND, add_channel, add_monitor, add_org, add_rule, check
 
@@ -128,7 +129,9 @@ class Life:
 
     def resolve(self) -> None:
         """A person resolves the open incident, and the engine hears nothing of it."""
-        for incident in incidents.page(self.conn, self.org.id, IncidentFilter(is_open=True)).rows:
+        for incident in incident_list.page(
+            self.conn, self.org.id, IncidentFilter(is_open=True)
+        ).rows:
             with contextlib.suppress(StillDown):
                 resolved = IncidentStatus.RESOLVED
                 incidents.patch(self.conn, self.org.id, incident.id, now=self.at, status=resolved)
@@ -161,7 +164,7 @@ class Life:
             before = Status(row[1])
         assert before is watch.status
 
-        found = incidents.page(self.conn, self.org.id, IncidentFilter(), limit=100).rows
+        found = incident_list.page(self.conn, self.org.id, IncidentFilter(), limit=100).rows
         still_open = [incident for incident in found if incident.resolved_at is None]
         assert len(still_open) <= 1
         assert watch.incident_id == (still_open[0].id if still_open else None)

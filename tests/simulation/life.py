@@ -32,14 +32,14 @@ from netpulse.storage import (
     claims,
     edges,
     held,
-    incidents,
+    incident_list,
     monitors,
     notices,
     settling,
     watches,
 )
 from netpulse.storage.conn import Conn
-from netpulse.storage.incidents import IncidentFilter
+from netpulse.storage.incident_list import IncidentFilter
 from netpulse.storage.parents import Heard
 from tests.store import add_org
 
@@ -417,7 +417,7 @@ class Life:
         deed()
 
     def _acknowledge(self) -> None:
-        found = incidents.page(self.conn, self.org.id, IncidentFilter(is_open=True)).rows
+        found = incident_list.page(self.conn, self.org.id, IncidentFilter(is_open=True)).rows
         if found:
             incident = self.chance.choice(found)
             acknowledging.acknowledge(

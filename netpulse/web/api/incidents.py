@@ -11,10 +11,10 @@ from msgspec import Meta, Struct
 
 from netpulse.model.ids import Id
 from netpulse.model.incident import Incident, IncidentStatus, Origin, TimelineEntry
-from netpulse.storage import considered, incident_story, incidents
+from netpulse.storage import considered, incident_list, incident_story, incidents
 from netpulse.storage.considered import Change
 from netpulse.storage.db import Conn
-from netpulse.storage.incidents import IncidentFilter
+from netpulse.storage.incident_list import IncidentFilter
 from netpulse.storage.table import Page
 from netpulse.web import reading
 from netpulse.web.api.checks import Moment, moment
@@ -101,7 +101,7 @@ def _wanted(query: IncidentQuery) -> IncidentFilter:
 def _page(
     conn: Conn, org_id: Id, wanted: IncidentFilter, offset: int, limit: int
 ) -> Page[Incident]:
-    return incidents.page(conn, org_id, wanted, offset, limit)
+    return incident_list.page(conn, org_id, wanted, offset, limit)
 
 
 class _Story(Struct, frozen=True):

@@ -14,7 +14,7 @@ from netpulse.model.monitor import Monitor
 from netpulse.model.time import DAY, HOUR, PERIODS, SECOND, Millis, rfc3339
 from netpulse.rules import uptime as rules
 from netpulse.rules.uptime import Account
-from netpulse.storage import incidents, maintenance_spans, quotas, rollups, runs, spans
+from netpulse.storage import incident_list, maintenance_spans, quotas, rollups, runs, spans
 from netpulse.storage.db import Conn
 from netpulse.storage.rollups import Rollup
 from netpulse.web.api.checks import Moment, moment
@@ -187,7 +187,7 @@ def _facts(
             maintained,
         ),
         maintained=maintained,
-        incidents=incidents.for_monitor(conn, monitor_id, start, end),
+        incidents=incident_list.for_monitor(conn, monitor_id, start, end),
         sums=sums,
         unsummed=unsummed,
     )

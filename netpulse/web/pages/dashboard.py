@@ -13,9 +13,9 @@ from netpulse.engine.glance import Ending, Responses
 from netpulse.model.ids import Id
 from netpulse.model.time import DAY, SECOND, Millis, rfc3339
 from netpulse.model.watch import Status
-from netpulse.storage import incidents, monitor_list, monitors, overview
+from netpulse.storage import incident_list, monitor_list, monitors, overview
 from netpulse.storage.db import Conn
-from netpulse.storage.incidents import IncidentFilter
+from netpulse.storage.incident_list import IncidentFilter
 from netpulse.storage.monitor_list import MonitorFilter
 from netpulse.storage.monitor_rows import MonitorRow
 from netpulse.storage.overview import Looked
@@ -65,7 +65,7 @@ def _problems(conn: Conn, org_id: Id) -> _Seen:
 
 
 def _latest(conn: Conn, org_id: Id) -> list[Any]:
-    return incidents.page(conn, org_id, IncidentFilter(), 0, LATEST).rows
+    return incident_list.page(conn, org_id, IncidentFilter(), 0, LATEST).rows
 
 
 @page("GET", "/dashboard", access=VIEWER)

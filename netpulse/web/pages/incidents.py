@@ -12,9 +12,9 @@ from netpulse.model.ids import Id, is_id
 from netpulse.model.incident import Incident, IncidentStatus, Origin
 from netpulse.model.time import rfc3339
 from netpulse.model.user import Role
-from netpulse.storage import incidents, monitors
+from netpulse.storage import incident_list, incidents, monitors
 from netpulse.storage.db import Conn
-from netpulse.storage.incidents import IncidentFilter
+from netpulse.storage.incident_list import IncidentFilter
 from netpulse.storage.table import Page
 from netpulse.web.api import incident_acts
 from netpulse.web.api import incident_changes as api
@@ -49,10 +49,10 @@ class _Listed(Struct, frozen=True):
 
 def _listed(conn: Conn, org_id: Id, wanted: IncidentFilter, offset: int) -> _Listed:
     named = wanted.monitor_id and monitors.get(conn, org_id, wanted.monitor_id)
-    still, over = incidents.open_and_over(conn, org_id, wanted)
+    still, over = incident_list.open_and_over(conn, org_id, wanted)
     total = {None: still + over, True: still, False: over}[wanted.is_open]
     return _Listed(
-        found=incidents.page(conn, org_id, wanted, offset, LIMIT, total=total),
+        found=incident_list.page(conn, org_id, wanted, offset, LIMIT, total=total),
         still=still,
         over=over,
         monitor=named.spec.name if named else None,

@@ -20,14 +20,14 @@ from netpulse.storage import (
     alert_rules,
     badges,
     channels,
-    incidents,
+    incident_list,
     maintenances,
     monitors,
     notice_list,
     quotas,
 )
 from netpulse.storage.db import Conn
-from netpulse.storage.incidents import IncidentFilter
+from netpulse.storage.incident_list import IncidentFilter
 from netpulse.storage.maintenances import MaintenanceFilter
 from netpulse.storage.monitor_rows import MonitorRow
 from netpulse.storage.notice_list import NoticeFilter
@@ -217,7 +217,7 @@ def _maintenance(conn: Conn, org_id: Id, monitor_id: Id, now: Millis) -> list[di
 
 def _incidents(conn: Conn, org_id: Id, monitor_id: Id) -> list[Incident]:
     wanted = IncidentFilter(monitor_id=monitor_id)
-    return incidents.page(conn, org_id, wanted, 0, RECENT_INCIDENTS).rows
+    return incident_list.page(conn, org_id, wanted, 0, RECENT_INCIDENTS).rows
 
 
 def _notices(conn: Conn, org_id: Id, monitor_id: Id) -> Page[dict[str, Any]]:
