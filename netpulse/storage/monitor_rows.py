@@ -26,11 +26,15 @@ COLUMNS = (
 
 _WIDTH = 15
 
-JOINED = (
-    f"SELECT {COLUMNS}, {watches.COLUMNS}, m.maintained_from, m.maintained_until FROM monitors m"
-    f" JOIN watches w ON w.monitor_id = m.id AND w.region = '{LOCAL}'"
-)
-"""A SELECT without its WHERE that `joined` takes the rows of."""
+WATCHED = f" CROSS JOIN watches w ON w.monitor_id = m.id AND w.region = '{LOCAL}'"
+"""What follows `monitors m` in a FROM: first the monitors are found, and only then their watches,
+whatever SQLite knows of either."""
+
+SELECTED = f"SELECT {COLUMNS}, {watches.COLUMNS}, m.maintained_from, m.maintained_until"
+"""A SELECT without its FROM that `joined` takes the rows of."""
+
+JOINED = f"{SELECTED} FROM monitors m{WATCHED}"
+"""The same without its WHERE."""
 
 _spec = msgspec.json.Decoder(MonitorSpec)
 _secrets = msgspec.json.Decoder(dict[str, str])
@@ -115,7 +119,7 @@ def _remains(conn: Conn, monitor_id: Id) -> MonitorSpec:
 
 
 def joined(conn: Conn, row: Row) -> MonitorRow:
-    """Return the MonitorRow of a row selected with JOINED."""
+    """Return the MonitorRow of a row selected with SELECTED."""
     begun, until = row[_WIDTH + watches.WIDTH :]
     return MonitorRow(
         of_row(conn, row[:_WIDTH]),

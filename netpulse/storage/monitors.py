@@ -32,7 +32,7 @@ from netpulse.storage.monitor_rows import (
     put_tags,
     values,
 )
-from netpulse.storage.table import marks
+from netpulse.storage.table import listed
 
 _ON_DUTY = (
     "m.deleted_at IS NULL AND NOT EXISTS (SELECT 1 FROM organizations o WHERE o.id = m.org_id"
@@ -92,21 +92,20 @@ def load_all(conn: Conn) -> list[tuple[Monitor, Watch]]:
 
 def names(conn: Conn, org_id: Id, ids: Collection[Id]) -> dict[Id, str]:
     """Return the names of monitors by id, of deleted ones too: history keeps its names."""
-    wanted = tuple(ids)
     rows = conn.all(
-        f"SELECT id, name FROM monitors WHERE org_id = ? AND id IN ({marks(wanted)})",
-        (org_id, *wanted),
+        "SELECT m.id, m.name FROM json_each(?) few CROSS JOIN monitors m ON m.id = few.value"
+        " WHERE +m.org_id = ?",
+        (listed(ids), org_id),
     )
     return {row[0]: row[1] for row in rows}
 
 
 def present(conn: Conn, org_id: Id, ids: Collection[Id]) -> set[Id]:
     """Return those of `ids` that are monitors of the organization and not deleted."""
-    wanted = tuple(ids)
     rows = conn.all(
-        "SELECT id FROM monitors WHERE org_id = ? AND deleted_at IS NULL"
-        f" AND id IN ({marks(wanted)})",
-        (org_id, *wanted),
+        "SELECT m.id FROM json_each(?) few CROSS JOIN monitors m ON m.id = few.value"
+        " WHERE +m.org_id = ? AND m.deleted_at IS NULL",
+        (listed(ids), org_id),
     )
     return {row[0] for row in rows}
 
@@ -114,13 +113,12 @@ def present(conn: Conn, org_id: Id, ids: Collection[Id]) -> set[Id]:
 def bound_to(conn: Conn, org_id: Id, ids: Sequence[Id]) -> tuple[int, int]:
     """Return how many incidents are open because one of `ids` is down, and how many rules name one
     of them alone: what goes with them."""
-    listed = msgspec.json.encode(list(ids)).decode()
     row = conn.one(
         "SELECT (SELECT count(*) FROM watches WHERE org_id = ?1 AND incident_id IS NOT NULL"
         " AND monitor_id IN (SELECT value FROM json_each(?2))),"
         " (SELECT count(*) FROM alert_rules WHERE org_id = ?1"
         " AND monitor_id IN (SELECT value FROM json_each(?2)))",
-        (org_id, listed),
+        (org_id, listed(ids)),
     )
     assert row is not None, "counting has an answer"
     return int(row[0]), int(row[1])
@@ -241,11 +239,11 @@ def set_deleted(conn: Conn, key: int, now: Millis) -> None:
 
 def count(conn: Conn, org_id: Id | None = None) -> int:
     """Return how many monitors there are, in one organization or in all."""
-    row = conn.one(
-        "SELECT count(*) FROM monitors WHERE deleted_at IS NULL AND (?1 IS NULL OR org_id = ?1)",
-        (org_id,),
-    )
-    return int(row[0]) if row else 0
+    if org_id is None:
+        row = conn.one("SELECT sum(monitors) FROM monitor_tallies")
+    else:
+        row = conn.one("SELECT monitors FROM monitor_tallies WHERE org_id = ?", (org_id,))
+    return 0 if row is None or row[0] is None else int(row[0])
 
 
 def covered(conn: Conn, org_id: Id, monitor_ids: Collection[Id]) -> set[Id]:
@@ -253,19 +251,16 @@ def covered(conn: Conn, org_id: Id, monitor_ids: Collection[Id]) -> set[Id]:
 
     That is: an active rule on an active channel, whose condition has `down` in it, covers them.
     """
-    wanted = tuple(monitor_ids)
+    wanted = frozenset(monitor_ids)
     rules = alert_rules.telling_of_down(conn, org_id)
     if any(rule.monitor_id is None and rule.tag is None for rule in rules):
-        rows = conn.all(
-            f"SELECT id FROM monitors WHERE org_id = ? AND id IN ({marks(wanted)})",
-            (org_id, *wanted),
-        )
-        return {row[0] for row in rows}
-    found = {rule.monitor_id for rule in rules if rule.monitor_id is not None} & set(wanted)
-    tags = tuple({rule.tag for rule in rules if rule.tag is not None and rule.monitor_id is None})
+        return set(names(conn, org_id, wanted))
+    found = {rule.monitor_id for rule in rules if rule.monitor_id is not None} & wanted
+    tags = {rule.tag for rule in rules if rule.tag is not None and rule.monitor_id is None}
     rows = conn.all(
-        "SELECT DISTINCT m.id FROM monitor_tags t JOIN monitors m ON m.key = t.monitor_key"
-        f" WHERE t.org_id = ? AND t.tag IN ({marks(tags)}) AND m.id IN ({marks(wanted)})",
-        (org_id, *tags, *wanted),
+        "SELECT DISTINCT m.id FROM json_each(?) few CROSS JOIN monitors m ON m.id = few.value"
+        " CROSS JOIN monitor_tags t ON t.monitor_key = m.key"
+        " WHERE t.org_id = ? AND t.tag IN (SELECT value FROM json_each(?))",
+        (listed(wanted), org_id, listed(tags)),
     )
     return found | {row[0] for row in rows}

@@ -62,7 +62,7 @@ def lately(conn: Conn, org_id: Id, now: Millis) -> Lately:
         (org_id, now - DAY),
     )
     pace = conn.one(
-        "SELECT total(60.0 / interval_seconds) FROM monitors"
+        "SELECT total(60.0 / interval_seconds) FROM monitors INDEXED BY monitors_by_name"
         " WHERE org_id = ? AND deleted_at IS NULL AND NOT is_paused AND type <> 'push'",
         (org_id,),
     )
@@ -88,7 +88,8 @@ def uncovered(conn: Conn, org_id: Id, limit: int) -> tuple[int, list[tuple[Id, s
     alone = {rule.monitor_id for rule in rules if rule.monitor_id is not None}
     tags = {rule.tag for rule in rules if rule.tag is not None and rule.monitor_id is None}
     where = (
-        "FROM monitors m WHERE m.org_id = ?1 AND m.deleted_at IS NULL AND m.is_paused = 0"
+        "FROM monitors m INDEXED BY monitors_by_name"
+        " WHERE m.org_id = ?1 AND m.deleted_at IS NULL AND m.is_paused = 0"
         " AND m.id NOT IN (SELECT value FROM json_each(?2)) AND m.key NOT IN (SELECT t.monitor_key"
         " FROM monitor_tags t WHERE t.org_id = ?1 AND t.tag IN (SELECT value FROM json_each(?3)))"
     )

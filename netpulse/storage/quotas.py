@@ -21,7 +21,7 @@ _MEMBERS = (
 )
 """Members, the disabled ones too, and invitations that can still be accepted. People of the MSP
 who have a grant take no place."""
-_MONITORS = "(SELECT count(*) FROM monitors m WHERE m.org_id = o.id AND m.deleted_at IS NULL)"
+_MONITORS = "ifnull((SELECT m.monitors FROM monitor_tallies m WHERE m.org_id = o.id), 0)"
 _OPEN = "(o.private_targets AND (p.id IS NULL OR p.private_targets))"
 """A client may not reach further than its MSP."""
 

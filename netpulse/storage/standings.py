@@ -21,7 +21,7 @@ from netpulse.storage.conn import Conn
 
 _CUT = """
 WITH mine AS MATERIALIZED (
-    SELECT id, max(created_at, ?2) AS begun FROM monitors
+    SELECT id, max(created_at, ?2) AS begun FROM monitors INDEXED BY monitors_by_name
     WHERE org_id = ?1 AND deleted_at IS NULL
 ), cut AS (
     SELECT m.id, s.status, max(s.from_ms / 1000, m.begun / 1000) AS a,
@@ -113,8 +113,8 @@ def together(conn: Conn, org_id: Id, start: Millis, end: Millis) -> Standing:
     good, down, paused, period = (value or 0 for value in row)
     maintenance = 0
     for monitor_id, begun in conn.all(
-        "SELECT id, max(created_at, ?2) FROM monitors WHERE org_id = ?1 AND deleted_at IS NULL"
-        " AND id IN (SELECT value FROM json_each(?3))",
+        "SELECT m.id, max(m.created_at, ?2) FROM json_each(?3) few"
+        " CROSS JOIN monitors m ON m.id = few.value WHERE +m.org_id = ?1 AND m.deleted_at IS NULL",
         (org_id, start, *walked),
     ):
         one = _walked(conn, monitor_id, begun, end, gaps, maintained[monitor_id])

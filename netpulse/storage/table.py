@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Generic, TypeVar
 
+import msgspec
 from msgspec import Struct
 
 from netpulse.model.ids import Id
@@ -148,6 +149,12 @@ class Table(Generic[T]):
 def marks(values: Collection[object]) -> str:
     """Return the question marks that `IN (…)` needs for these values."""
     return ", ".join("?" * len(values))
+
+
+def listed(values: Iterable[str | int]) -> str:
+    """Return what `json_each(?)` makes rows of: so the statement is the same one, which SQLite has
+    prepared, however many values there are."""
+    return msgspec.json.encode(list(values)).decode()
 
 
 def like(text: str) -> str:

@@ -32,6 +32,7 @@ from netpulse.storage.migrations import (
     m0019_incidents_of_years,
     m0020_incidents_of_monitors,
     m0021_transitions_of_incidents,
+    m0022_monitors_in_lists,
 )
 
 if TYPE_CHECKING:
@@ -69,6 +70,7 @@ STEPS: tuple[tuple[str, Step], ...] = (
     ("0019_incidents_of_years", _script(m0019_incidents_of_years.SQL)),
     ("0020_incidents_of_monitors", _script(m0020_incidents_of_monitors.SQL)),
     ("0021_transitions_of_incidents", _script(m0021_transitions_of_incidents.SQL)),
+    ("0022_monitors_in_lists", _script(m0022_monitors_in_lists.SQL)),
 )
 
 LATEST = len(STEPS)
