@@ -72,6 +72,8 @@ MAX_BATCH = 1_000
 READERS = 2
 CHECKPOINT_PAGES = 1_000
 """From so many pages on (4 MB) the log is moved into the file, after a commit."""
+FEW = 10
+"""What SQLite notes of a table with fewer rows says nothing of the one that it may become."""
 REOPEN_SECONDS = 2.0
 MOST_REOPEN_SECONDS = 60.0
 """How soon a disk that reported an error is tried again, and how rarely at last."""
@@ -388,6 +390,11 @@ def _version(conn: Conn) -> int:
 def _close_writer(raw: apsw.Connection) -> None:
     try:
         raw.execute("PRAGMA optimize").fetchall()
+        # For a table of one row SQLite takes no index. Where thousands come later, each of them
+        # would be found by looking through all.
+        sizes = raw.execute("SELECT 1 FROM sqlite_schema WHERE name = 'sqlite_stat1'").fetchall()
+        if sizes:
+            raw.execute(f"DELETE FROM sqlite_stat1 WHERE cast(stat AS INTEGER) < {FEW}").fetchall()
         raw.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
     except apsw.Error as error:
         # Nothing is lost: the next start reads the log.

@@ -14,11 +14,11 @@ import pytest
 
 from netpulse.crypto.vault import Vault
 from netpulse.storage import directory, meta, opening
-from netpulse.storage.db import Conn, StartRefused
+from netpulse.storage.db import FEW, Conn, StartRefused
 from netpulse.storage.lock import DataLock
 from netpulse.storage.migrations import LATEST
 from netpulse.storage.opening import open_database
-from tests.store import MASTER, add_org, opened
+from tests.store import MASTER, add_monitor, add_org, opened
 
 
 async def refused(data: Path, master: bytes = MASTER) -> str:
@@ -36,6 +36,13 @@ async def made(data: Path) -> Path:
     async with opened(data) as db:
         await db.write(add_org)
     return data / directory.MAIN
+
+
+def look(path: Path, sql: str) -> list[tuple[str, ...]]:
+    connection = apsw.Connection(str(path))
+    rows = connection.execute(sql).fetchall()
+    connection.close()
+    return [tuple(map(str, row)) for row in rows]
 
 
 def raw(path: Path, *statements: str) -> None:
@@ -80,6 +87,20 @@ async def test_settings_of_the_connections(tmp_path: Path) -> None:
         assert await db.read(pragma, "query_only") == 1
         assert await db.read(pragma, "busy_timeout") == 5000
         assert await db.read(pragma, "trusted_schema") == 0
+
+
+async def test_sizes_of_tables_with_hardly_a_row_are_not_kept(tmp_path: Path) -> None:
+    main = await made(tmp_path)
+    sizes = look(main, "SELECT tbl, stat FROM sqlite_stat1")
+    assert sizes, "the migrations are more than a few"
+    assert [size for size in sizes if int(size[1].split()[0]) < FEW] == []
+    async with opened(tmp_path) as db:
+        org = await db.write(add_org)
+        for _ in range(FEW):
+            await db.write(add_monitor, org.id)
+    told = look(main, "SELECT DISTINCT tbl FROM sqlite_stat1")
+    assert ("monitors",) in told
+    assert ("organizations",) not in told
 
 
 async def test_a_loose_file_is_closed_to_others(tmp_path: Path) -> None:
