@@ -12,7 +12,7 @@ from netpulse.model.ids import Id
 from netpulse.model.time import Millis
 from netpulse.rules import condition
 from netpulse.storage.conn import Conn, Row
-from netpulse.storage.table import Page, Table, Values
+from netpulse.storage.table import Page, Table, Values, listed
 
 _log = logging.getLogger("netpulse.storage")
 
@@ -90,8 +90,8 @@ def covering(conn: Conn, org_id: Id, monitor_id: Id, tags: Collection[str]) -> l
     rows = conn.all(
         f"SELECT {_COLUMNS} FROM alert_rules WHERE org_id = ?"
         " AND (monitor_id = ? OR (monitor_id IS NULL"
-        f" AND (tag IS NULL OR tag IN ({', '.join('?' * len(tags))})))) ORDER BY id",
-        (org_id, monitor_id, *tags),
+        " AND (tag IS NULL OR tag IN (SELECT value FROM json_each(?))))) ORDER BY id",
+        (org_id, monitor_id, listed(tags)),
     )
     return [rule for rule in (_rule(conn, row) for row in rows) if _is_readable(rule)]
 

@@ -12,7 +12,7 @@ from netpulse.model.ids import Id
 from netpulse.model.time import Millis
 from netpulse.storage.conn import Conn, Row
 from netpulse.storage.sealed import CHANNEL_CONFIG
-from netpulse.storage.table import Page, Table, Values
+from netpulse.storage.table import Page, Table, Values, listed
 
 COLUMNS = (
     "id, org_id, name, type, config, is_active, retry_for_seconds, max_attempts, created_at,"
@@ -44,9 +44,9 @@ def active(conn: Conn, org_id: Id) -> list[Channel]:
 def active_ids(conn: Conn, ids: frozenset[Id]) -> frozenset[Id]:
     """Return those of `ids` that exist and are active."""
     rows = conn.all(
-        f"SELECT id FROM alert_channels WHERE id IN ({', '.join('?' * len(ids))})"
+        "SELECT id FROM alert_channels WHERE id IN (SELECT value FROM json_each(?))"
         " AND is_active AND deleted_at IS NULL",
-        tuple(ids),
+        (listed(ids),),
     )
     return frozenset(row[0] for row in rows)
 

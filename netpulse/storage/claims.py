@@ -23,6 +23,7 @@ from netpulse.rules import outbox
 from netpulse.storage import channels, fallbacks, held, settling, timers
 from netpulse.storage.conn import Conn, Row
 from netpulse.storage.notice_rows import COLUMNS, of_row
+from netpulse.storage.table import listed
 
 PER_CHANNEL = 16
 """Messages of one channel that may be on their way at once."""
@@ -422,10 +423,10 @@ def _note_damage(conn: Conn, channel: Channel, by: _Claim) -> None:
 
 
 def _unacknowledged(conn: Conn, together: Collection[Notice]) -> frozenset[Id]:
-    about = {notice.incident_id for notice in together} - {None}
+    about = {notice.incident_id for notice in together if notice.incident_id is not None}
     rows = conn.all(
-        f"SELECT id FROM incidents WHERE id IN ({', '.join('?' * len(about))})"
-        " AND resolved_at IS NULL AND acknowledged_at IS NULL",
-        tuple(about),
+        "SELECT id FROM incidents WHERE id IN (SELECT value FROM json_each(?))"
+        " AND +resolved_at IS NULL AND acknowledged_at IS NULL",
+        (listed(about),),
     )
     return frozenset(row[0] for row in rows)

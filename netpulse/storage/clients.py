@@ -12,7 +12,7 @@ from netpulse.model.user import Role
 from netpulse.storage import orgs, quotas, users
 from netpulse.storage.conn import Conn, Params
 from netpulse.storage.quotas import Used
-from netpulse.storage.table import Page, like
+from netpulse.storage.table import Page, like, listed
 
 _ROLES = {role.word: role for role in Role}
 
@@ -161,9 +161,9 @@ def _seen(conn: Conn, found: list[Org], now: Millis) -> list[Client]:
     rows = conn.all(
         "SELECT m.org_id, m.user_id, m.role FROM memberships m INDEXED BY memberships_org"
         " JOIN users u ON u.id = m.user_id"
-        f" WHERE m.org_id IN ({', '.join('?' * len(ids))}) AND m.kind = 'grant' AND u.is_active"
+        " WHERE m.org_id IN (SELECT value FROM json_each(?)) AND m.kind = 'grant' AND u.is_active"
         f" AND {users.IN_EFFECT}",
-        tuple(ids),
+        (listed(ids),),
     )
     for client_id, user_id, role in rows:
         grants[client_id][user_id] = _ROLES[role]

@@ -12,7 +12,7 @@ from netpulse.storage import notice_list
 from netpulse.storage.conn import Conn
 from netpulse.storage.notice_list import NoticeFilter
 from netpulse.storage.notice_rows import COLUMNS, of_row
-from netpulse.storage.table import Page
+from netpulse.storage.table import Page, listed
 
 
 class Logged(Struct, frozen=True):
@@ -47,8 +47,8 @@ def attempts(conn: Conn, notice_ids: Sequence[Id]) -> dict[Id, list[Attempt]]:
     found: dict[Id, list[Attempt]] = {}
     for row in conn.all(
         "SELECT notice_id, at, ok, status_code, answer, latency_ms FROM alert_attempts"
-        f" WHERE notice_id IN ({', '.join('?' * len(notice_ids))}) ORDER BY id",
-        tuple(notice_ids),
+        " WHERE notice_id IN (SELECT value FROM json_each(?)) ORDER BY id",
+        (listed(notice_ids),),
     ):
         found.setdefault(row[0], []).append(
             Attempt(

@@ -31,6 +31,7 @@ from netpulse.storage import (
 from netpulse.storage.conn import Conn, Row
 from netpulse.storage.notice_rows import COLUMNS, of_row
 from netpulse.storage.parents import NOTHING_HEARD, Heard
+from netpulse.storage.table import listed
 
 AT_ONCE = 250
 """Held notices that are looked at in one transaction."""
@@ -99,9 +100,9 @@ def holds_of(
 def channels_of(conn: Conn, ids: frozenset[Id]) -> Channels:
     """Return those of `ids` that exist and are active."""
     rows = conn.all(
-        f"SELECT id, type FROM alert_channels WHERE id IN ({', '.join('?' * len(ids))})"
+        "SELECT id, type FROM alert_channels WHERE id IN (SELECT value FROM json_each(?))"
         " AND is_active AND deleted_at IS NULL",
-        tuple(ids),
+        (listed(ids),),
     )
     return Channels(
         frozenset(row[0] for row in rows), frozenset(row[0] for row in rows if row[1] in MACHINES)
@@ -133,8 +134,8 @@ def mute(conn: Conn, monitor_id: Id, channel_ids: Collection[Id]) -> None:
     one that they do ask for."""
     for (notice_id,) in conn.all(
         "SELECT id FROM alert_events WHERE monitor_id = ? AND status = 'pending' AND held_for = ?"
-        f" AND channel_id IN ({', '.join('?' * len(channel_ids))})",
-        (monitor_id, Suppressed.FLAPPING.value, *channel_ids),
+        " AND channel_id IN (SELECT value FROM json_each(?))",
+        (monitor_id, Suppressed.FLAPPING.value, listed(channel_ids)),
     ):
         settling.suppress(conn, notice_id, Suppressed.FLAPPING)
 

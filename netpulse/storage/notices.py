@@ -25,6 +25,7 @@ from netpulse.storage.disabling import refused
 from netpulse.storage.errors import Missing
 from netpulse.storage.notice_rows import COLUMNS, of_row, write
 from netpulse.storage.settling import failed, retry, sent, suppress
+from netpulse.storage.table import listed
 
 __all__ = [
     "PER_CHANNEL",
@@ -129,7 +130,8 @@ def attempts(conn: Conn, notice_id: Id) -> list[Attempt]:
 def are_stored(conn: Conn, ids: Collection[Id]) -> bool:
     """Tell whether there are notices with all of these ids."""
     row = conn.one(
-        f"SELECT count(*) FROM alert_events WHERE id IN ({', '.join('?' * len(ids))})", tuple(ids)
+        "SELECT count(*) FROM alert_events WHERE id IN (SELECT value FROM json_each(?))",
+        (listed(ids),),
     )
     return row is not None and row[0] == len(ids)
 

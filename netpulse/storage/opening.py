@@ -29,8 +29,9 @@ _LOG_LIMIT = 4 * 1024 * 1024
 _CACHE_KB = 4_000
 """Each connection fills a cache of its own with what it reads; the system keeps the file once for
 all of them, and to read a page from there takes a microsecond."""
-_READER_CACHE_KB = 16_000
-"""The dashboard looks through all monitors: 10,000 of them are 10 MB."""
+_STATEMENTS = 512
+"""How many executions ago a statement may have run to be prepared still (apsw keeps the last ones
+in a ring, of this size at most): eight pages that are read in turns run three hundred."""
 
 _PRAGMAS = (
     "PRAGMA trusted_schema = OFF",
@@ -98,7 +99,7 @@ def reopened(path: Path, vfs: str | None = None) -> apsw.Connection:
     raw = None
     try:
         raw = apsw.Connection(
-            str(path), flags=apsw.SQLITE_OPEN_READWRITE, vfs=vfs, statementcachesize=400
+            str(path), flags=apsw.SQLITE_OPEN_READWRITE, vfs=vfs, statementcachesize=_STATEMENTS
         )
         tune(raw)
         end = time.monotonic() + _CHECK_SECONDS
@@ -148,7 +149,9 @@ def _existing(path: Path, vault: Vault, steps: tuple[tuple[str, Step], ...]) -> 
     raw = None
     try:
         # Without CREATE: a file that vanishes meanwhile must not come back empty.
-        raw = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE, statementcachesize=400)
+        raw = apsw.Connection(
+            str(path), flags=apsw.SQLITE_OPEN_READWRITE, statementcachesize=_STATEMENTS
+        )
         tune(raw)
         version = _version(raw)
         if version > len(steps):
@@ -247,9 +250,10 @@ def tune(raw: apsw.Connection) -> None:
 
 
 def _reader(path: Path) -> apsw.Connection:
-    raw = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY, statementcachesize=200)
+    raw = apsw.Connection(
+        str(path), flags=apsw.SQLITE_OPEN_READONLY, statementcachesize=_STATEMENTS
+    )
     tune(raw)
-    raw.execute(f"PRAGMA cache_size = -{_READER_CACHE_KB}").fetchall()
     raw.execute("PRAGMA query_only = ON").fetchall()
     return raw
 

@@ -13,6 +13,7 @@ from netpulse.model.time import Millis
 from netpulse.rules import quotas as rules
 from netpulse.storage.conn import Conn
 from netpulse.storage.errors import QuotaReached
+from netpulse.storage.table import listed
 
 _MEMBERS = (
     "(SELECT count(*) FROM memberships m WHERE m.org_id = o.id AND m.kind = 'member')"
@@ -52,8 +53,8 @@ def used(conn: Conn, org_ids: list[Id], now: Millis) -> dict[Id, Used]:
     """Return how much each of the organizations uses."""
     rows = conn.all(
         f"SELECT o.id, {_MONITORS}, {_MEMBERS} FROM organizations o"
-        f" WHERE o.id IN ({', '.join('?' * len(org_ids))})",
-        (now, *org_ids),
+        " WHERE o.id IN (SELECT value FROM json_each(?))",
+        (now, listed(org_ids)),
     )
     found = {row[0]: Used(monitors=row[1], users=row[2]) for row in rows}
     return {org_id: found.get(org_id, Used()) for org_id in org_ids}

@@ -25,6 +25,7 @@ from netpulse.storage import alert_rules, flaps, held, incidents, notice_rows, o
 from netpulse.storage.conn import Conn, Row
 from netpulse.storage.flaps import Flapping
 from netpulse.storage.parents import Heard
+from netpulse.storage.table import listed
 
 _PROBLEM = "e.id, e.event, e.rule_id, e.channel_id, e.status, e.reason, e.held_for, e.cause"
 _OF_INCIDENTS = frozenset({Event.MONITOR_DOWN, Event.MONITOR_UP})
@@ -261,8 +262,8 @@ def _standing_in(conn: Conn, rules: Sequence[Rule]) -> list[Rule]:
         " JOIN alert_channels c ON c.id = r.channel_id AND NOT c.is_active"
         " AND c.disabled_at IS NOT NULL AND c.deleted_at IS NULL"
         " JOIN alert_channels f ON f.id = r.fallback_channel_id AND f.is_active"
-        f" AND f.deleted_at IS NULL WHERE r.id IN ({', '.join('?' * len(rules))})",
-        tuple(rule.id for rule in rules),
+        " AND f.deleted_at IS NULL WHERE r.id IN (SELECT value FROM json_each(?))",
+        (listed(rule.id for rule in rules),),
     )
     instead = {row[0]: row[1] for row in rows}
     return [
