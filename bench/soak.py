@@ -7,6 +7,9 @@ use the API, the pages and the event stream meanwhile. Measured from outside (me
 threads, missed checks, CPU) and by a thread inside (bench/sampled.py: tasks, allocators). At the
 end all becomes calm, the process is stopped, and its data is held against what must be true of it.
 
+The minutes come after a warm-up, which lasts until a full hour has been sealed: what happens once
+an hour has happened once then, and happens no more while it is measured how memory grows.
+
 The exit status is 0 if nothing was broken: figures that were missed are printed, not failed.
 """
 
@@ -54,6 +57,9 @@ from bench.truths import examine  # noqa: E402
 
 RESTLESS = str(ROOT / "bench" / "restless.py")
 CALM_SECONDS = 180.0
+LEAST_WARM_UP = 15.0
+SEALED_MINUTE = 7.0
+"""The hour before is sealed five minutes after its end, within seconds."""
 ABOUT = 60
 """Monitors whose time is added up at the end, of each half."""
 MOST_SLOPE = 1.0
@@ -227,6 +233,12 @@ def _seconds(at: str) -> float:
     return datetime.datetime.fromisoformat(at).timestamp()
 
 
+def warm_up(now: float) -> float:
+    """Return how many minutes from `now` (Unix seconds) the warm-up lasts."""
+    until_sealed = (SEALED_MINUTE - now / 60) % 60
+    return until_sealed if until_sealed >= LEAST_WARM_UP else until_sealed + 60
+
+
 async def run(chosen: argparse.Namespace) -> dict[str, Any]:
     """Live through it and return the figures and what was wrong."""
     count, steady = chosen.monitors, chosen.monitors // 2
@@ -262,7 +274,8 @@ async def run(chosen: argparse.Namespace) -> dict[str, Any]:
                 ]
                 await asyncio.sleep(INTERVAL + 2)
                 began, cpu = time.time(), cpu_seconds(server.pid)
-                samples = await watch(server.pid, chosen.minutes * 60)
+                warm = warm_up(began) if chosen.warm_up is None else chosen.warm_up
+                samples = await watch(server.pid, (warm + chosen.minutes) * 60)
                 ended, used = time.time(), cpu_seconds(server.pid) - cpu
                 far.calm()
                 for task in tasks:
@@ -305,6 +318,7 @@ async def run(chosen: argparse.Namespace) -> dict[str, Any]:
         return {
             "monitors": count,
             "minutes": chosen.minutes,
+            "warm_up_minutes": round(warm, 1),
             "seed": chosen.seed,
             "checks_asked": came["asked"],
             "faults_given": came["given"],
@@ -323,7 +337,10 @@ async def run(chosen: argparse.Namespace) -> dict[str, Any]:
             "reads_ms_p99": round(percentile(took, 0.99), 1),
             "events_heard": readers.events,
             "stopped_in_seconds": stopped,
-            "after_warm_up": figures(joined(samples, inside), chosen.minutes * 30),
+            "most_rss_mb_in_warm_up": max(
+                one["rss_mb"] for one in samples if one["at"] < began + warm * 60
+            ),
+            "after_warm_up": figures(joined(samples, inside), warm * 60),
             "wrong": wrong,
         }
 
@@ -332,7 +349,10 @@ def main() -> int:
     """Live through it, print the figures and keep them."""
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--monitors", type=int, default=2000)
-    options.add_argument("--minutes", type=float, default=30.0)
+    options.add_argument("--minutes", type=float, default=30.0, help="after the warm-up")
+    options.add_argument(
+        "--warm-up", type=float, metavar="MINUTES", help="instead of until a full hour is sealed"
+    )
     options.add_argument("--seed", type=int, default=1)
     options.add_argument(
         "--faulty", type=float, default=0.06, help="part of the restless half in trouble"

@@ -81,7 +81,7 @@ class Changes:
                 else:
                     self._runner.drop(old)
                     # An edge that is being written is finished first; what is read includes it.
-                    async with old.lock:
+                    async with old.alone():
                         done = await self._replace(monitor_id, old)
             except StorageTrouble as trouble:
                 if not told:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterator, Set
+from collections.abc import AsyncIterator, Iterator, Set
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Protocol
 
 from msgspec.structs import replace
@@ -37,9 +38,11 @@ class Underway(Protocol):
 
 
 class Watched:
-    """A monitor on duty. `watch` is what is on disk; only who holds `lock` may replace it."""
+    """A monitor on duty. `watch` is what is on disk; only who is `alone` may replace it."""
 
     __slots__ = (
+        "_turns",
+        "busy",
         "certificate",
         "finished_at",
         "fresh_seconds",
@@ -51,7 +54,6 @@ class Watched:
         "interval_ms",
         "lapsed",
         "last",
-        "lock",
         "maintained",
         "monitor",
         "owed",
@@ -82,8 +84,9 @@ class Watched:
         """The maintenance it is in; `Roster.maintain` sets it."""
         self.certificate: Certificate | None = None
         """The one that was seen last."""
-        self.lock = asyncio.Lock()
-        """Held while an edge is written, so that the edges of one monitor keep their order."""
+        self.busy = 0
+        """How many are `alone` with it, or wait to be."""
+        self._turns: asyncio.Lock | None = None
         self.plan: Plan | None = None
         """What is known of its checks beforehand; `LonePings` sets it."""
         self.good: tuple[tuple[str, ...], float] | None = None
@@ -144,6 +147,21 @@ class Watched:
         One whose schedule cannot be read does not: its checks say what is wrong with it.
         """
         return isinstance(self.monitor.spec, PushSpec) and self.monitor.damage is None
+
+    @asynccontextmanager
+    async def alone(self) -> AsyncIterator[None]:
+        """Wait for one's turn, and keep others out: the edges of one monitor keep their order."""
+        # Not for good: of most monitors there is nothing to wait for, and a lock that was waited
+        # for once keeps its queue, which is as large as all else that is known of a monitor.
+        turns = self._turns = self._turns or asyncio.Lock()
+        self.busy += 1
+        try:
+            async with turns:
+                yield
+        finally:
+            self.busy -= 1
+            if not self.busy:
+                self._turns = None
 
     def owe(self, watch: Watch, flip: Flip | None, parent_good_at: Millis | None = None) -> None:
         """Note an edge that is to be written; of the steps within a streak the last one counts."""

@@ -216,7 +216,7 @@ class Runner:
         return True: what `take` does, without what it needs where something changes."""
         watch, monitor = watched.watch, watched.monitor
         if (
-            watched.lock.locked()
+            watched.busy
             or watched.owed
             or watched.gone
             or monitor.spec.is_paused
@@ -244,7 +244,7 @@ class Runner:
 
         Returns False if what follows could not be written: the check has to come again.
         """
-        async with watched.lock:
+        async with watched.alone():
             if watched.gone or watched.paused:
                 return True
             self._figures.checks[check.result] += 1
@@ -271,7 +271,7 @@ class Runner:
 
     async def lapse(self, watched: Watched, reason: UnknownReason, at: Millis) -> bool:
         """Turn a monitor unknown from `at` on (Unix milliseconds); return whether it is now."""
-        async with watched.lock:
+        async with watched.alone():
             if watched.gone or watched.paused:
                 return False
             watch, flip = incidents.lapse(watched.latest, at, reason, now=self._clock.now())

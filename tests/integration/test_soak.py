@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parents[2]
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 async def test_a_short_soak(tmp_path: Path) -> None:
-    options = "--monitors 60 --minutes 0.4 --faulty 0.5 --seed 2".split()
+    options = "--monitors 60 --warm-up 0.2 --minutes 0.2 --faulty 0.5 --seed 2".split()
     soak = await asyncio.create_subprocess_exec(
         sys.executable,
         str(ROOT / "bench" / "soak.py"),

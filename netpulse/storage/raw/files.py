@@ -17,6 +17,9 @@ from typing import NamedTuple
 import apsw
 
 _BUSY_MS = 5_000
+_CACHE_KB = 500
+"""Rows are appended, and read once: what is kept of a file beyond the way to its end is hardly
+asked for again, and would grow in each connection for half an hour after each full one."""
 _IDLE_SECONDS = 60.0
 SIDES = ("-wal", "-shm")
 _NEW = ".new"
@@ -90,7 +93,12 @@ def create(path: Path, schema: str, version: int, *, page_bytes: int) -> None:
 
 
 def open_file(
-    path: Path, version: int, *, synchronous: str = "normal", query_only: bool = False
+    path: Path,
+    version: int,
+    *,
+    synchronous: str = "normal",
+    query_only: bool = False,
+    cache_kb: int = _CACHE_KB,
 ) -> apsw.Connection:
     """Open the existing file at `path`.
 
@@ -106,6 +114,7 @@ def open_file(
             found = connection.pragma("user_version")
             connection.pragma("synchronous", synchronous)
             connection.pragma("temp_store", "memory")
+            connection.pragma("cache_size", -cache_kb)
             if query_only:
                 connection.pragma("query_only", True)
         if found == 0:

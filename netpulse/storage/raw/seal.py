@@ -46,6 +46,8 @@ from netpulse.storage.raw.row import Row, unite
 SEAL_AFTER = 5 * MINUTE
 """How long an hour stays open after its end, for checks that are still running."""
 _MONITORS_AT_ONCE = 50
+_CACHE_KB = 2_000
+"""Of the month that is written: hours are merged into days among those of all other monitors."""
 _BREATH_SECONDS = 0.001
 """Between transactions, so that neither the disk nor the interpreter is taken for long."""
 
@@ -240,7 +242,7 @@ class Sealer:
         if not path.exists():
             create(path, month.SCHEMA, month.VERSION, page_bytes=month.PAGE_BYTES)
             self._checkpoint("month made")
-        connection = open_file(path, month.VERSION, synchronous="full")
+        connection = open_file(path, month.VERSION, synchronous="full", cache_kb=_CACHE_KB)
         try:
             yield connection
             # While somebody reads it stays: whoever closes the file last empties it.
