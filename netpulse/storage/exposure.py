@@ -76,7 +76,8 @@ def look(conn: Conn, org_id: Id, now: Millis) -> Exposure:
         failures_total=failed.total,
         badges=_count(
             conn,
-            "FROM monitor_badges b JOIN monitors m ON m.id = b.monitor_id WHERE m.org_id = ?",
+            "FROM monitor_badges b CROSS JOIN monitors m ON m.id = b.monitor_id"
+            " WHERE +m.org_id = ?",
             (org_id,),
         ),
         pages=_count(conn, "FROM status_pages WHERE org_id = ?", (org_id,)),

@@ -127,6 +127,16 @@ def matching(conn: Conn, org_id: Id, wanted: MonitorFilter) -> list[Id]:
     return [row[0] for row in rows]
 
 
+def choices(conn: Conn, org_id: Id, limit: int) -> dict[Id, str]:
+    """Return the first `limit` monitors (id and name) by name, for people to choose among."""
+    rows = conn.all(
+        "SELECT m.id, m.name FROM monitors m INDEXED BY monitors_by_name WHERE m.org_id = ?"
+        f" AND m.deleted_at IS NULL ORDER BY {_NAME} LIMIT ?",
+        (org_id, limit),
+    )
+    return {row[0]: row[1] for row in rows}
+
+
 def tags(conn: Conn, org_id: Id) -> list[str]:
     """Return the tags that monitors of the organization have, by name."""
     rows = conn.all("SELECT DISTINCT tag FROM monitor_tags WHERE org_id = ?", (org_id,))

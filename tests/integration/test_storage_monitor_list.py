@@ -12,7 +12,7 @@ from netpulse.model.ids import new_id
 from netpulse.model.monitor import TcpSpec
 from netpulse.model.time import DAY
 from netpulse.model.watch import Status
-from netpulse.storage import monitor_list, monitors, overview, parents, quotas, standings
+from netpulse.storage import exposure, monitor_list, monitors, overview, parents, quotas, standings
 from netpulse.storage.conn import Conn
 from netpulse.storage.migrations import m0022_monitors_in_lists
 from netpulse.storage.monitor_list import SORTS, MonitorFilter
@@ -67,6 +67,10 @@ async def test_no_list_reads_the_rows_of_others(tmp_path: Path, is_known: bool) 
                 assert lines <= {by_age if is_by_age else every}, (wanted, sort)
         assert plans(lambda on: overview.uncovered(on, org.id, 3)) == {every}
         alone = every.replace(" m ", " monitors ")
+        assert plans(lambda on: monitor_list.choices(on, org.id, 5)) == {every}
+        assert monitor_list.choices(conn, org.id, 2) == dict.fromkeys(
+            [made[0].id, made[1].id], "Shop"
+        )
         assert plans(lambda on: overview.lately(on, org.id, NOW)) == {alone}
         assert plans(lambda on: monitor_list.groups(on, org.id)) == {alone}
         assert plans(lambda on: standings.of_all(on, org.id, NOW, NOW + DAY)) >= {alone}
@@ -75,6 +79,7 @@ async def test_no_list_reads_the_rows_of_others(tmp_path: Path, is_known: bool) 
             alone,
             f"SEARCH m USING {by_id}",
         }
+        assert plans(lambda on: exposure.look(on, org.id, NOW)) >= {f"SEARCH m USING {by_id}"}
         some = [each.id for each in made[:2]]
         assert plans(lambda on: monitor_list.rows_of(on, org.id, some)) == {
             f"SEARCH m USING {by_id}"

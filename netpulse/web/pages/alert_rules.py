@@ -14,7 +14,6 @@ from netpulse.model.org import Org
 from netpulse.rules import templates
 from netpulse.storage import channels, monitor_list, monitors, orgs
 from netpulse.storage.db import Conn
-from netpulse.storage.monitor_list import MonitorFilter
 from netpulse.web import resource
 from netpulse.web.api import alert_rules as api
 from netpulse.web.api.alert_rules import DAYS
@@ -162,8 +161,7 @@ class _Choices(Struct, frozen=True):
 
 def _choices(conn: Conn, org_id: Id, chosen: Id) -> _Choices:
     ways = channels.page(conn, org_id, limit=MOST_CHANNELS).rows
-    found = monitor_list.page(conn, org_id, MonitorFilter(), 0, MOST_MONITORS)
-    listed = {row.monitor.id: row.monitor.spec.name for row in found.rows}
+    listed = monitor_list.choices(conn, org_id, MOST_MONITORS)
     if chosen:
         listed |= monitors.names(conn, org_id, [chosen])
     return _Choices(
@@ -173,7 +171,7 @@ def _choices(conn: Conn, org_id: Id, chosen: Id) -> _Choices:
             for one in sorted(ways, key=lambda one: not one.is_active)
         ],
         monitors=[{"value": id_, "label": name} for id_, name in listed.items()],
-        truncated=found.total > MOST_MONITORS,
+        truncated=monitors.count(conn, org_id) > MOST_MONITORS,
         tags=monitor_list.tags(conn, org_id),
     )
 

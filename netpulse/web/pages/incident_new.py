@@ -9,9 +9,8 @@ from msgspec import Struct
 
 from netpulse.model.ids import Id
 from netpulse.model.incident import Impact, IncidentStatus
-from netpulse.storage import monitor_list, status_pages
+from netpulse.storage import monitor_list, monitors, status_pages
 from netpulse.storage.db import Conn
-from netpulse.storage.monitor_list import MonitorFilter
 from netpulse.web import reading
 from netpulse.web.api import incident_changes as api
 from netpulse.web.call import Call
@@ -48,11 +47,11 @@ class _Choices(Struct, frozen=True):
 
 
 def _choices(conn: Conn, org_id: Id) -> _Choices:
-    found = monitor_list.page(conn, org_id, MonitorFilter(), offset=0, limit=MOST)
+    found = monitor_list.choices(conn, org_id, MOST)
     pages = status_pages.page(conn, org_id, limit=MOST_PAGES).rows
     return _Choices(
-        [{"value": row.monitor.id, "label": row.monitor.spec.name} for row in found.rows],
-        found.total <= len(found.rows),
+        [{"value": id_, "label": name} for id_, name in found.items()],
+        monitors.count(conn, org_id) <= MOST,
         [{"value": item.id, "label": item.title} for item in pages],
     )
 

@@ -14,7 +14,6 @@ from netpulse.rules import maintenance as rules
 from netpulse.storage import maintenances, monitor_list, monitors
 from netpulse.storage.db import Conn
 from netpulse.storage.maintenances import MaintenanceFilter
-from netpulse.storage.monitor_list import MonitorFilter
 from netpulse.web import reading, resource
 from netpulse.web.api import maintenance as api
 from netpulse.web.call import Call
@@ -210,13 +209,12 @@ class _Choices(Struct, frozen=True):
 
 
 def _choices(conn: Conn, org_id: Id, chosen: frozenset[Id]) -> _Choices:
-    found = monitor_list.page(conn, org_id, MonitorFilter(), 0, MOST_MONITORS)
-    listed = {row.monitor.id: row.monitor.spec.name for row in found.rows}
+    listed = monitor_list.choices(conn, org_id, MOST_MONITORS)
     there = monitors.present(conn, org_id, chosen)
     listed |= monitors.names(conn, org_id, there)
     return _Choices(
         monitors=[{"value": id_, "label": name} for id_, name in listed.items()],
-        truncated=found.total > MOST_MONITORS,
+        truncated=monitors.count(conn, org_id) > MOST_MONITORS,
         tags=monitor_list.tags(conn, org_id),
     )
 
