@@ -160,7 +160,7 @@ class Changes:
             watched.last = old.last
             watched.maintained = old.maintained
             if watch.status is old.watch.status:
-                watched.watch = replace(watch, vouched_until=old.watch.vouched_until)
+                watched.watch = replace(watch, vouched_until=old.vouched.vouched_until)
         self._roster.add(watched)
         await self._thresholds.take_over(watched)
         if not watched.paused and not watched.is_push:

@@ -177,7 +177,7 @@ def _reach_ms(watched: Watched) -> Millis:
 
 
 def _vouched(watched: Watched, now: Millis) -> bool:
-    watch = watched.watch
+    watch = watched.vouched
     if watch.status in {Status.PENDING, Status.UNKNOWN}:
         return False
     return watch.vouched_until is not None and watch.vouched_until > now

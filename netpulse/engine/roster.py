@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Protocol
 
 from msgspec.structs import replace
 
-from netpulse.model.check import Certificate, Check, Failure
+from netpulse.model.check import Certificate, Check, Failure, Result
 from netpulse.model.edge import Edge
 from netpulse.model.ids import Id
 from netpulse.model.maintenance import Window, shown
-from netpulse.model.monitor import Monitor, PushSpec
+from netpulse.model.monitor import IcmpSpec, Monitor, PushSpec
 from netpulse.model.time import SECOND, Millis
 from netpulse.model.watch import Flip, Status, Watch
-from netpulse.rules import push
+from netpulse.rules import incidents, push
 from netpulse.rules.schedule import phase_ms, vouched_until
 
 if TYPE_CHECKING:
@@ -38,10 +38,12 @@ class Underway(Protocol):
 
 
 class Watched:
-    """A monitor on duty. `watch` is what is on disk; only who is `alone` may replace it."""
+    """A monitor on duty."""
 
     __slots__ = (
         "_turns",
+        "_vouching",
+        "_watch",
         "busy",
         "certificate",
         "finished_at",
@@ -52,12 +54,15 @@ class Watched:
         "held",
         "internal",
         "interval_ms",
+        "is_ping",
+        "known",
         "lapsed",
         "last",
         "maintained",
         "monitor",
         "owed",
         "own_failure",
+        "paused",
         "phase",
         "plan",
         "probing",
@@ -65,13 +70,16 @@ class Watched:
         "silent_from",
         "task",
         "unsaved",
-        "watch",
     )
 
     def __init__(self, monitor: Monitor, watch: Watch, mono: float) -> None:
         """Take the stored monitor and memory; `mono` is the monotonic present."""
         self.monitor = monitor
-        self.watch = watch
+        self.is_ping = type(monitor.spec) is IcmpSpec
+        self._watch = watch
+        self._vouching: Check | None = None
+        """A check that said what `_watch` says, and for which that does not vouch yet."""
+        self._note(watch)
         self.interval_ms = monitor.spec.interval_seconds * SECOND
         """Milliseconds between two slots."""
         self.phase = phase_ms(monitor.id, self.interval_ms)
@@ -126,19 +134,44 @@ class Watched:
         return self.monitor.id
 
     @property
+    def watch(self) -> Watch:
+        """What is on disk; only who is `alone` may replace it. How long it vouches is said by
+        `vouched` alone."""
+        return self._watch
+
+    @watch.setter
+    def watch(self, watch: Watch) -> None:
+        self._watch, self._vouching = watch, None
+        self._note(watch)
+
+    def _note(self, watch: Watch) -> None:
+        """Keep what every check asks about `watch` at hand."""
+        self.paused = watch.status is Status.PAUSED or self.monitor.spec.is_paused
+        """It is not to be checked."""
+        self.known: Result | None = None if self.paused else incidents.known(watch)
+        """What a check says that says no more than is certain; None: each is to be looked at."""
+
+    def vouch(self, check: Check) -> None:
+        """Note that a check said what `watch` says."""
+        self._vouching = check
+
+    @property
+    def vouched(self) -> Watch:
+        """`watch`, and until when it vouches: computed when somebody asks, which after nearly all
+        checks nobody does before the next."""
+        if self._vouching is None:
+            return self._watch
+        return replace(self._watch, vouched_until=self.vouched_until(self._vouching))
+
+    @property
     def latest(self) -> Watch:
         """What is known, whether it is on disk or not: what the next check is held against."""
-        return self.owed[-1].watch if self.owed else self.watch
+        return self.owed[-1].watch if self.owed else self.vouched
 
     @property
     def shown(self) -> Watch:
         """What people see of it: `watch`, or maintenance over it."""
         return shown(self.watch, self.maintained)
-
-    @property
-    def paused(self) -> bool:
-        """Tell whether it is not to be checked."""
-        return self.watch.status is Status.PAUSED or self.monitor.spec.is_paused
 
     @property
     def is_push(self) -> bool:

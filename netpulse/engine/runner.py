@@ -31,7 +31,6 @@ from netpulse.model.check import Check, Failure
 from netpulse.model.edge import Outcome
 from netpulse.model.ids import Id
 from netpulse.model.incident import Incident
-from netpulse.model.monitor import IcmpSpec
 from netpulse.model.time import Millis, rfc3339
 from netpulse.model.watch import Flip, UnknownReason, Watch
 from netpulse.probes.begun import Begun
@@ -123,8 +122,7 @@ class Runner:
         if watched is None or watched.paused:
             self._scheduler.done(due)
             return
-        is_ping = type(watched.monitor.spec) is IcmpSpec
-        if not (self._lone if is_ping else self._light).begin(watched, due):
+        if not (self._lone if watched.is_ping else self._light).begin(watched, due):
             self._go(watched, due, self._run(watched, due))
 
     def _go(
@@ -214,14 +212,13 @@ class Runner:
     def _confirms(self, watched: Watched, check: Check) -> bool:
         """Take a check that only says once more what is on disk and waited for by nobody, and
         return True: what `take` does, without what it needs where something changes."""
-        watch, monitor = watched.watch, watched.monitor
+        monitor = watched.monitor
         if (
-            watched.busy
+            check.result is not watched.known
+            or watched.busy
             or watched.owed
             or watched.gone
-            or monitor.spec.is_paused
             or self._thresholds.covers(monitor.id)
-            or not incidents.confirms(watch, check)
             or self.dependencies.listens(watched, check)
         ):
             return False
@@ -233,7 +230,7 @@ class Runner:
         watched.silent_from = watched.own_failure = None
         watched.lapsed = False
         watched.last = check
-        watched.watch = replace(watch, vouched_until=watched.vouched_until(check))
+        watched.vouch(check)
         watched.retries = 0
         if self._hub.hears(monitor.org_id):
             self._hub.steady(monitor, watched.shown, check)

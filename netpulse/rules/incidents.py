@@ -18,6 +18,7 @@ _STATUS: dict[Result, Status] = {
     Result.DEGRADED: Status.DEGRADED,
     Result.DOWN: Status.DOWN,
 }
+_RESULT = {status: result for result, status in _STATUS.items()}
 
 
 def step(
@@ -29,7 +30,7 @@ def step(
     `vouched_until` are left as they were: storage sets the one, the engine the other. An
     inconclusive check only marks since when nothing is known. A paused monitor changes nothing.
     """
-    if watch.status is Status.PAUSED or confirms(watch, check):
+    if watch.status is Status.PAUSED or check.result is known(watch):
         return watch, None
     if not check.conclusive:
         if watch.silent_since is None:
@@ -60,15 +61,16 @@ def step(
     return replace(settled, slows=0, first_slow_at=None), flip
 
 
-def confirms(watch: Watch, check: Check) -> bool:
-    """Tell whether a check says what is certain already, so that nothing is to be remembered of
-    it: nearly every check of nearly every monitor."""
-    return (
-        _STATUS.get(check.result) is watch.status
-        and watch.status is watch.settled
+def known(watch: Watch) -> Result | None:
+    """Return the result of the checks that say what is certain already, so that nothing is to be
+    remembered of them: nearly every check of nearly every monitor. None where there is none."""
+    if (
+        watch.status is watch.settled
         and watch.silent_since is None
         and not (watch.downs or watch.slows or watch.goods)
-    )
+    ):
+        return _RESULT.get(watch.status)
+    return None
 
 
 def lapse(

@@ -141,7 +141,7 @@ async def test_a_monitor_nobody_checks_is_found_and_told_once(ward: Ward) -> Non
     channel = await at.channel("http://127.0.0.1:1/")
     await at.rule(channel, condition="system")
     lost, kept = await ward.on_duty(name="Lost"), await ward.on_duty(name="Kept")
-    vouched = lost.watch.vouched_until
+    vouched = lost.vouched.vouched_until
     assert vouched is not None
     at.engine.scheduler.remove(lost.id)
     await watchdog.scan()
@@ -205,7 +205,7 @@ async def test_three_intervals_of_inconclusive_are_unknown(
     ward: Ward, failure: Failure, reason: UnknownReason
 ) -> None:
     watched = await ward.on_duty()
-    vouched = watched.watch.vouched_until
+    vouched = watched.vouched.vouched_until
     for _ in range(3):
         ward.pass_time(10)
         await ward.check(watched, Result.INCONCLUSIVE, failure)
