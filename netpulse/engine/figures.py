@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from bisect import bisect_left
-from itertools import accumulate
+from bisect import bisect_left, bisect_right
+from itertools import accumulate, pairwise
 
 from msgspec import Struct
 
@@ -75,42 +75,85 @@ def _bin(ms: float) -> int:
     return found if found < _BINS else _BINS - 1
 
 
+_BOUNDS = [
+    *(_LOWEST_MS * 2 ** (number / _STEPS) / 1000 for number in range(_BINS - 1)),
+    math.inf,
+]
+"""The seconds up to which each bin reaches."""
+
+
 class Lags:
-    """A minute of scheduling lags in 60 one-second histograms, and a histogram since the start."""
+    """A minute of scheduling lags in 60 one-second histograms, and a histogram since the start.
+
+    Those of a second are counted together when it is over, or somebody asks: one by one that
+    would be a fiftieth of a ping.
+    """
 
     def __init__(self, clock: Clock) -> None:
         """Start empty."""
         self._clock = clock
         self._ring = [_Second() for _ in range(WINDOW_SECONDS)]
-        self.buckets = [0] * (len(BUCKETS_SECONDS) + 1)
-        """Counts per bucket since the start, not cumulative."""
-        self.total_seconds = 0.0
-        self.count = 0
+        self._buckets = [0] * (len(BUCKETS_SECONDS) + 1)
+        self._total_seconds = 0.0
+        self._count = 0
+        self._second = -1
+        self._fresh: list[float] = []
+        """Those of `_second` that are not counted yet."""
 
     def add(self, seconds: float, now: float | None = None) -> None:
         """Record that a probe started `seconds` after its slot; `now` is the monotonic present,
         where the caller has it."""
-        if seconds < 0.0:
-            seconds = 0.0
-        ms = seconds * 1000
-        now = int(self._clock.monotonic() if now is None else now)
-        second = self._ring[now % WINDOW_SECONDS]
-        if second.second != now:
-            second.clear(now)
-        second.bins[_bin(ms)] += 1
-        second.count += 1
-        if ms > second.largest:
-            second.largest = ms
-        self.count += 1
-        self.total_seconds += seconds
-        self.buckets[bisect_left(BUCKETS_SECONDS, seconds)] += 1
+        second = int(self._clock.monotonic() if now is None else now)
+        if second != self._second:
+            self._settle()
+            self._second = second
+        self._fresh.append(max(0.0, seconds))
+
+    def _settle(self) -> None:
+        """Count what is not counted yet."""
+        late = self._fresh
+        if not late:
+            return
+        self._fresh = []
+        late.sort()
+        second = self._ring[self._second % WINDOW_SECONDS]
+        if second.second != self._second:
+            second.clear(self._second)
+        second.count += len(late)
+        second.largest = max(second.largest, late[-1] * 1000)
+        self._count += len(late)
+        self._total_seconds += math.fsum(late)
+        start = 0
+        while start < len(late):
+            number = _bin(late[start] * 1000)
+            # One at least: a bound may seem a hair lower than what lies in front of it.
+            end = max(start + 1, bisect_left(late, _BOUNDS[number], start))
+            second.bins[number] += end - start
+            start = end
+        counted = [bisect_right(late, bound) for bound in BUCKETS_SECONDS]
+        for number, (start, end) in enumerate(pairwise((0, *counted, len(late)))):
+            self._buckets[number] += end - start
+
+    @property
+    def total_seconds(self) -> float:
+        """The sum of all since the start."""
+        self._settle()
+        return self._total_seconds
+
+    @property
+    def count(self) -> int:
+        """How many there were since the start."""
+        self._settle()
+        return self._count
 
     def cumulative(self) -> list[tuple[float, int]]:
         """Return (upper bound in seconds, count up to it), the last bound infinite."""
-        return list(zip((*BUCKETS_SECONDS, math.inf), accumulate(self.buckets), strict=True))
+        self._settle()
+        return list(zip((*BUCKETS_SECONDS, math.inf), accumulate(self._buckets), strict=True))
 
     def stats(self) -> LagStats:
         """Return count, median, 99th percentile and maximum of the last 60 s."""
+        self._settle()
         now = int(self._clock.monotonic())
         recent = [s for s in self._ring if s.count and now - WINDOW_SECONDS < s.second <= now]
         count = sum(s.count for s in recent)
