@@ -77,15 +77,9 @@ class Request(ABC):
         self.came: float | Trouble | None = None
         """Milliseconds of its way there and back, or what was said instead."""
 
-    def settle(self, result: float | Trouble) -> None:
-        """Note what came of it; the first word counts."""
-        if self.came is None:
-            self.came = result
-            self.ended()
-
     @abstractmethod
-    def ended(self) -> None:
-        """Tell whoever waits."""
+    def settle(self, result: float | Trouble) -> None:
+        """Note what came of it, and tell whoever waits; the first word counts."""
 
 
 class OneOfSome(Request):
@@ -100,9 +94,10 @@ class OneOfSome(Request):
         self._round = whose
         whose.begun()
 
-    def ended(self) -> None:
-        """Tell the round."""
-        self._round.ended()
+    def settle(self, result: float | Trouble) -> None:
+        if self.came is None:
+            self.came = result
+            self._round.ended()
 
 
 class Lone(Request):
@@ -132,11 +127,12 @@ class Lone(Request):
         read for a mistake of ours."""
         return self._line.dropped != self._dropped
 
-    def ended(self) -> None:
-        """Tell of it, unless nobody waits any more."""
+    def settle(self, result: float | Trouble | None) -> None:
+        """Tell of it, unless nobody waits any more. None: nothing came."""
         told = self._told
         if told is not None:
             self._told = None
+            self.came = result
             self._line.wheel.drop(self, self._grain)
             told(self)
 
@@ -158,7 +154,7 @@ class Lone(Request):
             # Nothing else would ever end it.
             if self._told is not None:
                 self._line.forget(self)
-                self.ended()
+                self.settle(None)
 
 
 class Line:
@@ -307,7 +303,7 @@ class Line:
         that there must be something."""
         packets = self._unread = 0
         erred = False
-        at, usual = self._reply_at, self._usual_bytes
+        at, usual, waiting = self._reply_at, self._usual_bytes, self.waiting
         for _ in range(_AT_ONCE):
             try:
                 packet, control, _, source = self._sock.recvmsg(1024, 256)
@@ -328,7 +324,7 @@ class Line:
             if len(packet) == usual:
                 # Nearly every packet is to its last byte what is awaited, and needs no reading.
                 key: Any = _KEY.unpack_from(packet, at + 4)
-                one = self.waiting.get(key)
+                one = waiting.get(key)
                 if one is not None and packet[at:] == one.reply and source[0] == one.address:
                     self._came(one, now, age)
                     continue

@@ -36,7 +36,8 @@ _SO_RXQ_OVFL = 40
 _IP_RECVERR, _IPV6_RECVERR = 11, 25
 _ICMP_FILTER, _ICMP6_FILTER, _SOL_RAW = 1, 1, 255
 _TIMESPEC = struct.Struct("@ll")
-_STAMPED = (socket.SOL_SOCKET, _SO_TIMESTAMPNS)
+_TIMESPEC_BYTES = _TIMESPEC.size
+_SOL_SOCKET = socket.SOL_SOCKET
 
 PERMISSION = (
     "this host does not let NetPulse ping; as root, run: "
@@ -154,9 +155,11 @@ def offender(data: bytes) -> str:
 def told(control: Control) -> tuple[int, float]:
     """Return how many packets the kernel threw away so far because we had not read others, and when
     it received this one (Unix seconds); 0 where it does not say."""
-    if len(control) == 1 and control[0][:2] == _STAMPED and len(control[0][2]) == _TIMESPEC.size:
-        seconds, nanoseconds = _TIMESPEC.unpack(control[0][2])  # as nearly always
-        return 0, seconds + nanoseconds / 1e9
+    if len(control) == 1:
+        level, kind, data = control[0]
+        if kind == _SO_TIMESTAMPNS and level == _SOL_SOCKET and len(data) == _TIMESPEC_BYTES:
+            seconds, nanoseconds = _TIMESPEC.unpack(data)  # as nearly always
+            return 0, seconds + nanoseconds / 1e9
     lost, stamp = 0, 0.0
     for level, kind, data in control:
         if level != socket.SOL_SOCKET:

@@ -131,8 +131,13 @@ class Evidence:
         target, sign = sighting.target, sighting.sign
         before = self._seen.get(target)
         self._seen[target] = sighting
-        if sign is Sign.LOCAL and before is not None and before.sign is sign:
-            return  # as nearly every one on this host: it is where it belongs already
+        if before is not None and before.sign is sign:
+            # As nearly every one: it is where it belongs already.
+            if sign is Sign.LOCAL:
+                return
+            if sign is Sign.ALIVE and not (self._mute or self._excused):
+                self.hear(sighting.at)
+                return
         self._suspects.pop(target, None)
         self._local.discard(target)
         if sign in SUSPECT:

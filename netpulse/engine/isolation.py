@@ -145,9 +145,10 @@ class Isolation:
         if self._held or self._record.since is not None:
             return False
         sighting = self.evidence.answered(watched, address, where, began, ms)
-        if sighting.sign is Sign.ALIVE or self._asked:
+        if self._until or self._asked:
             self._note(sighting)
         else:
+            # Nobody is held or asked, and nothing is to be ended by it.
             self.evidence.note(sighting)
         return True
 

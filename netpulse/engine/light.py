@@ -122,7 +122,9 @@ class _Check(Taskless):
         begun: Begun,
         since: Since,
     ) -> None:
-        super().__init__(parts, watched, due)
+        self.parts = parts
+        self.watched = watched
+        self.due = due
         self.owner = owner
         self.begun = begun
         self.since = since

@@ -7,7 +7,7 @@ good answer that says what is known already goes the way of every other check fr
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from msgspec import Struct
 
 from netpulse.egress.connect import Egress
 from netpulse.egress.icmp import Pinger
@@ -25,7 +25,7 @@ from netpulse.rules.isolation import network_of
 from netpulse.rules.verdict import good_ping_within
 
 
-class Plan(NamedTuple):
+class Plan(Struct, frozen=True, gc=False):
     """What stays the same from one check of a monitor to the next."""
 
     way: Egress
@@ -78,8 +78,9 @@ class LonePings:
         if made.spec is None or made.pinger is None:
             return False
         clock = parts.clock
-        check = _Check(parts, watched, due, made, clock.now(), clock.monotonic())
-        check.stand()
+        # It stands from here on: what is sent may come to its end at once.
+        watched.task = check = _Check(parts, watched, due, made, clock.now(), clock.monotonic())
+        watched.probing = True
         try:
             lone = made.pinger.ask(
                 made.address, seconds=made.spec.timeout_seconds, told=check.ended
@@ -108,7 +109,9 @@ class _Check(Taskless):
         started_at: Millis,
         mono: float,
     ) -> None:
-        super().__init__(parts, watched, due)
+        self.parts = parts
+        self.watched = watched
+        self.due = due
         self.plan = made
         self.started_at = started_at
         self.mono = mono
@@ -120,13 +123,14 @@ class _Check(Taskless):
 
     def ended(self, lone: Lone) -> None:
         """Take what came of it."""
-        if self.done():
+        if self.watched.task is not self:
             return
-        parts, spec = self.parts, self.plan.spec
-        assert spec is not None
+        parts = self.parts
         try:
             if type(lone.came) is float and self._good(round_latency(lone.came)):
                 return
+            spec = self.plan.spec
+            assert spec is not None
             measured = parts.measuring.judged(
                 spec, icmp.reading_of(lone, spec), started_at=self.started_at, mono=self.mono
             )
@@ -151,6 +155,6 @@ class _Check(Taskless):
             watched, made.address.text, made.where, began=self.mono, ms=total
         ) or not parts.confirms(watched, check):
             return False
-        self.leave()
+        watched.task, watched.probing = None, False
         parts.done(due)
         return True

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import NamedTuple
+
+from msgspec import Struct
 
 from netpulse.egress.connect import Egress
 from netpulse.engine.clock import Clock
@@ -18,7 +19,7 @@ from netpulse.model.ids import Id
 from netpulse.probes.begun import Begun
 
 
-class Parts(NamedTuple):
+class Parts(Struct, frozen=True):
     """Whom such checks have to do with."""
 
     way: Callable[[Id], Egress]
@@ -41,15 +42,14 @@ class Parts(NamedTuple):
 
 
 class Taskless(ABC):
-    """One check on its way, in the place of its monitor's task."""
+    """One check on its way, in the place of its monitor's task. Whoever makes one says whose it is,
+    for which time."""
 
     __slots__ = ("due", "parts", "watched")
 
-    def __init__(self, parts: Parts, watched: Watched, due: Due) -> None:
-        """Take whose check it is, for which time."""
-        self.parts = parts
-        self.watched = watched
-        self.due = due
+    parts: Parts
+    watched: Watched
+    due: Due
 
     def stand(self) -> None:
         """Be the check of the monitor from now on."""

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from dns import message, rrset
+from msgspec.structs import replace
 
 from netpulse.egress import attempt
 from netpulse.egress.connect import Egress
@@ -125,7 +126,7 @@ def counted(at: Home, monkeypatch: pytest.MonkeyPatch) -> list[int]:
         tasks.append(1)
         go_on(*args)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(light, "_parts", light._parts._replace(go_on=count))
+    monkeypatch.setattr(light, "_parts", replace(light._parts, go_on=count))
     return tasks
 
 
@@ -453,7 +454,7 @@ async def test_an_answer_that_was_seen_after_a_break_is_dropped_with_it(
             dropped.append(at.engine.runner.drop_probes())
 
         monkeypatch.setattr(dns.Asked, "heard", after_a_break)
-        monkeypatch.setattr(light, "_parts", light._parts._replace(go_on=and_the_tick))
+        monkeypatch.setattr(light, "_parts", replace(light._parts, go_on=and_the_tick))
         at.nudge(monitor)
 
         async def over() -> bool:
