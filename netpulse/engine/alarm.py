@@ -7,11 +7,10 @@ import logging
 from collections.abc import Callable
 
 from netpulse.engine.clock import Clock
+from netpulse.engine.marks import MARK_SECONDS, mark_after
 
 log = logging.getLogger(__name__)
 
-COALESCE_SECONDS = 0.02
-"""The shortest timer: due times nearer together than this share a wake-up."""
 STUMBLE_SECONDS = 1.0
 
 
@@ -56,9 +55,13 @@ class Alarm:
             self._at = self._clock.monotonic()
             self._timer = loop.call_soon(self._fire)
         else:
-            delay = max(delay, COALESCE_SECONDS)
-            self._at = self._clock.monotonic() + delay
-            self._timer = loop.call_later(delay, self._fire)
+            now = self._clock.monotonic()
+            self._at = now + delay
+            if delay < MARK_SECONDS:
+                # Due times nearer together than this share a wake-up. A timer may ring a hair too
+                # early, so a mark that is nearly there may be the one that has just rung.
+                self._at = mark_after(now + max(delay, MARK_SECONDS / 2))
+            self._timer = loop.call_later(self._at - now, self._fire)
 
     def _fire(self) -> None:
         loop = self._loop

@@ -15,11 +15,13 @@ from itertools import islice
 from msgspec import Struct
 
 from netpulse.engine.clock import Clock
+from netpulse.engine.marks import MARK_SECONDS, mark_after
 from netpulse.model.watch import Gap, UnknownReason
 
 TICK_SECONDS = 0.1
 BREAK_SECONDS = 2.0
 """From this lateness on, a stretch is a break: nobody was watched."""
+_MARKS_PER_TICK = round(TICK_SECONDS / MARK_SECONDS)
 HORIZON_SECONDS = 86_400.0 + 60
 """How far back a probe may have started: the longest timeout, and a bit."""
 NOISE_MS = 1.0
@@ -88,7 +90,10 @@ class LoopLag:
             self._handle = None
 
     def _arm(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._handle = loop.call_later(TICK_SECONDS, self._fire, loop)
+        now = self._clock.monotonic()
+        # With the schedule's own timer, where that rings fifty times a second.
+        self._due = mark_after(now + TICK_SECONDS / 2, _MARKS_PER_TICK)
+        self._handle = loop.call_later(self._due - now, self._fire, loop)
 
     def _fire(self, loop: asyncio.AbstractEventLoop) -> None:
         try:
