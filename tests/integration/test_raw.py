@@ -104,8 +104,8 @@ async def test_a_check_is_on_disk_after_about_a_second(raw: Raw, tmp_path: Path)
     assert await raw.range(1, 0, FOREVER) == [check()]
 
 
-async def test_five_hundred_checks_do_not_wait_for_the_second(raw: Raw) -> None:
-    raw.append([(key, check()) for key in range(500)])
+async def test_a_thousand_checks_do_not_wait_for_the_second(raw: Raw) -> None:
+    raw.append([(key, check()) for key in range(1_000)])
     assert await until(lambda: raw.waiting == 0) < 0.9
 
 

@@ -1,7 +1,7 @@
 """The thread `bulk`: it alone appends checks to the hot files, many at a time.
 
-Each second's checks are on disk when it is over: five hundred and more in the hot files at once,
-fewer in the spool, until half a minute of them is written together. While the disk takes nothing,
+Each second's checks are on disk when it is over: five hundred and more in the hot files at once, a
+thousand sooner, fewer in the spool, until half a minute of them is written together. While the disk takes nothing,
 the newest checks wait in memory; when it does again, they are written. The process may be killed at
 any moment: what had waited for over a second is on disk.
 """
@@ -32,12 +32,13 @@ log = logging.getLogger(__name__)
 
 COMMIT_SECONDS = 1.0
 COMMIT_ROWS = 500
+"""So many, and more, are not worth a stay in the spool."""
 HOLD_SECONDS = 30.0
 """How long checks lie in the spool at most, where fewer than COMMIT_ROWS come together."""
 RETRY_SECONDS = 1.0
 _FULL = (errno.ENOSPC, errno.EDQUOT)
-_MOST_AT_ONCE = 1_000
-"""A longer transaction would be felt on the event loop."""
+MOST_AT_ONCE = 1_000
+"""A longer transaction would be felt on the event loop. So many do not wait for the second."""
 
 
 Waiting = tuple[int, Check]
@@ -73,6 +74,9 @@ class Bulk:
         self._flushes: list[Future[bool]] = []
         self._keeps: list[Future[bool]] = []
         self._closing = False
+        self._idle = False
+        """The thread waits for a first check, and has to be told of it. While checks keep coming it
+        looks by itself each second: to be woken is a hundred times what a check is to it."""
         self._dropping = False
         self.dropped = 0
         """Checks that were lost: the oldest when too many waited, and what no check can be."""
@@ -97,7 +101,8 @@ class Bulk:
             self._waiting.extend(rows)
             if was >= self._keep - len(rows):
                 self._drop_oldest()
-            if was == self._spooled or was < COMMIT_ROWS <= len(self._waiting):
+            if self._idle or was < MOST_AT_ONCE <= len(self._waiting):
+                self._idle = False
                 self._changed.notify_all()
 
     def add(self, key: int, check: Check) -> None:
@@ -113,7 +118,8 @@ class Bulk:
             count = len(self._waiting)
             if count > self._keep:
                 self._drop_oldest()
-            if count - 1 == self._spooled or count == COMMIT_ROWS:
+            if self._idle or count == MOST_AT_ONCE:
+                self._idle = False
                 self._changed.notify_all()
 
     def _drop_oldest(self) -> None:
@@ -187,9 +193,13 @@ class Bulk:
             )
 
     def _run(self) -> None:
+        came = False
         while True:
             with self._changed:
-                self._changed.wait_for(self._something, self._rest())
+                if not came:
+                    self._idle = True
+                    self._changed.wait_for(self._something, self._rest())
+                    self._idle = False
                 if self.trouble is None:
                     self._changed.wait_for(self._at_once, COMMIT_SECONDS)
                 else:
@@ -197,6 +207,7 @@ class Bulk:
                 flushes, self._flushes[:] = [*self._flushes], ()
                 keeps, self._keeps[:] = [*self._keeps], ()
                 closing = self._closing
+                came = len(self._waiting) > self._spooled
                 may_wait = not flushes and not closing and self._may_wait()
             kept = may_wait and self._to_spool()
             written = kept or self._drain()
@@ -215,7 +226,7 @@ class Bulk:
         return max(0.0, self._hold_until - self._monotonic()) if self._spooled else None
 
     def _at_once(self) -> bool:
-        return len(self._waiting) >= COMMIT_ROWS or self._asked() or self._rest() == 0.0
+        return len(self._waiting) >= MOST_AT_ONCE or self._asked() or self._rest() == 0.0
 
     def _asked(self) -> bool:
         return bool(self._flushes or self._keeps) or self._closing
@@ -255,7 +266,7 @@ class Bulk:
         while True:
             with self._changed:
                 batch = [
-                    self._waiting.popleft() for _ in range(min(_MOST_AT_ONCE, len(self._waiting)))
+                    self._waiting.popleft() for _ in range(min(MOST_AT_ONCE, len(self._waiting)))
                 ]
                 self._writing = batch
             if not batch:
