@@ -33,6 +33,8 @@ class Plan(Struct, frozen=True, gc=False):
     pinger: Pinger | None
     spec: IcmpSpec | None
     """None: its checks are no lone pings."""
+    seconds: float
+    """Until when an answer is waited for."""
     address: Address
     where: str | None
     """The network of the address, as `network_of` has it."""
@@ -54,11 +56,12 @@ def plan(watched: Watched, way: Egress) -> Plan:
                 way,
                 way.pinger,
                 spec,
+                spec.timeout_seconds,
                 address,
                 network_of(address.text),
                 -1.0 if within is None else within,
             )
-    return Plan(way, None, None, _NONE, None, -1.0)
+    return Plan(way, None, None, 0.0, _NONE, None, -1.0)
 
 
 class LonePings:
@@ -75,16 +78,14 @@ class LonePings:
         made = watched.plan
         if made is None or made.way is not way:
             made = watched.plan = plan(watched, way)
-        if made.spec is None or made.pinger is None:
+        if made.pinger is None:
             return False
         clock = parts.clock
         # It stands from here on: what is sent may come to its end at once.
         watched.task = check = _Check(parts, watched, due, made, clock.now(), clock.monotonic())
         watched.probing = True
         try:
-            lone = made.pinger.ask(
-                made.address, seconds=made.spec.timeout_seconds, told=check.ended
-            )
+            lone = made.pinger.ask(made.address, seconds=made.seconds, told=check.ended)
         except Exception:  # noqa: BLE001 - the probe meets the same, and what it says is logged
             lone = None
         if lone is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator, Set
 from contextlib import asynccontextmanager
@@ -48,7 +49,6 @@ class Watched:
         "certificate",
         "finished_at",
         "fresh_seconds",
-        "fresh_until",
         "gone",
         "good",
         "held",
@@ -76,16 +76,18 @@ class Watched:
         """Take the stored monitor and memory; `mono` is the monotonic present."""
         self.monitor = monitor
         self.is_ping = type(monitor.spec) is IcmpSpec
-        self._watch = watch
-        self._vouching: Check | None = None
-        """A check that said what `_watch` says, and for which that does not vouch yet."""
-        self._note(watch)
-        self.interval_ms = monitor.spec.interval_seconds * SECOND
+        self.interval_ms = _in_millis(monitor.spec.interval_seconds)
         """Milliseconds between two slots."""
         self.phase = phase_ms(monitor.id, self.interval_ms)
         self.owed: list[Edge] = []
         """Edges that the disk has not taken yet, the oldest first: they are written together with
         the next one, so that an outage during a full disk is neither lost nor counted as up."""
+        self.gone = False
+        """Deleted or replaced: nothing of it may be written any more."""
+        self._watch = watch
+        self._vouching: Check | None = None
+        """A check that said what `_watch` says, and for which that does not vouch yet."""
+        self._note(watch)
         self.last: Check | None = None
         """The last counted check, conclusive or not."""
         self.maintained: Window | None = None
@@ -103,8 +105,6 @@ class Watched:
         self.task: Underway | None = None
         self.probing = False
         """The task measures still: it can be cancelled without losing an edge."""
-        self.gone = False
-        """Deleted or replaced: nothing of it may be written any more."""
         self.held = False
         """Its last check waits for a decision on our own network."""
         self.finished_at = mono
@@ -113,8 +113,6 @@ class Watched:
             0 if isinstance(monitor.spec, PushSpec) else monitor.spec.interval_seconds
         )
         """For so long a check is news; a push monitor's deadlines are looked at elsewhere."""
-        self.fresh_until = mono
-        """Until then (monotonic) there is nothing to look into: the last check said something."""
         self.silent_from: float | None = None
         """Monotonic start of the first of the inconclusive checks since the last conclusive one."""
         self.own_failure: Failure | None = None
@@ -145,11 +143,24 @@ class Watched:
         self._note(watch)
 
     def _note(self, watch: Watch) -> None:
-        """Keep what every check asks about `watch` at hand."""
+        """Keep what every check asks at hand."""
         self.paused = watch.status is Status.PAUSED or self.monitor.spec.is_paused
         """It is not to be checked."""
-        self.known: Result | None = None if self.paused else incidents.known(watch)
-        """What a check says that says no more than is certain; None: each is to be looked at."""
+        self.known: Result | None = None
+        """What a check says that says no more than is certain and on disk; None: each is to
+        be looked at."""
+        if not (self.paused or self.gone or self.owed):
+            self.known = incidents.known(watch)
+
+    def leave(self) -> None:
+        """Let nothing of it be written any more: it was deleted or replaced."""
+        self.gone = True
+        self.known = None
+
+    @property
+    def fresh_until(self) -> float:
+        """Until then (monotonic) there is nothing to look into: the last check said something."""
+        return self.finished_at + (self.fresh_seconds if self.silent_from is None else 0)
 
     def vouch(self, check: Check) -> None:
         """Note that a check said what `watch` says."""
@@ -205,6 +216,7 @@ class Watched:
         )
         # One that flaps for days on a full disk: the latest of it must do.
         del self.owed[:-MOST_OWED]
+        self.known = None
 
     def owe_still(self, watch: Watch) -> None:
         """Note how long the last owed state is vouched for: nothing else has changed."""
@@ -217,6 +229,13 @@ class Watched:
             return push.vouched_until(spec, check.started_at)
         timeout_ms = spec.timeout_seconds * SECOND
         return vouched_until(check.due_at, self.interval_ms, self.phase, timeout_ms)
+
+
+@functools.lru_cache(maxsize=1024)
+def _in_millis(seconds: int) -> Millis:
+    """Return one and the same number for all monitors that have it: it is asked for in each check,
+    and a place in memory of its own would have been left alone since the last."""
+    return seconds * SECOND
 
 
 class Roster:
@@ -250,7 +269,7 @@ class Roster:
         """Take a monitor off duty."""
         watched = self._all.pop(monitor_id, None)
         if watched is not None:
-            watched.gone = True
+            watched.leave()
             self._counter(watched)[watched.shown.status] -= 1
         return watched
 

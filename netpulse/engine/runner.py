@@ -216,8 +216,6 @@ class Runner:
         if (
             check.result is not watched.known
             or watched.busy
-            or watched.owed
-            or watched.gone
             or self._thresholds.covers(monitor.id)
             or self.dependencies.listens(watched, check)
         ):
@@ -225,8 +223,7 @@ class Runner:
         self._figures.checks[check.result] += 1
         self._raw.add(monitor.key, check)
         # As `_note_freshness` has it of a conclusive check.
-        now = watched.finished_at = self._clock.monotonic()
-        watched.fresh_until = now + watched.fresh_seconds
+        watched.finished_at = self._clock.monotonic()
         watched.silent_from = watched.own_failure = None
         watched.lapsed = False
         watched.last = check
@@ -302,7 +299,7 @@ class Runner:
         written, watched.owed = watched.owed, []
         self._note_written(watched)
         if outcomes[-1].dropped:
-            watched.gone = True
+            watched.leave()
             self._on_dropped(watched.id)
             return True
         saved = outcomes[-1].watch or watch
@@ -356,11 +353,10 @@ class Runner:
             self._scheduler.soon(watched.id, wait)
 
     def _note_freshness(self, watched: Watched, check: Check) -> None:
-        watched.finished_at = watched.fresh_until = self._clock.monotonic()
+        watched.finished_at = self._clock.monotonic()
         if check.conclusive:
             watched.silent_from = watched.own_failure = None
             watched.lapsed = False
-            watched.fresh_until += watched.fresh_seconds
         else:
             watched.own_failure = check.failure
             if watched.silent_from is None:

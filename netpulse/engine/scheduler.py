@@ -303,10 +303,9 @@ class Scheduler:
     def _take_slot(self, entry: Entry, slot: Millis, now: float, wall: Millis) -> Millis:
         """Put the next slot on the agenda first, then return the one that is to be checked now."""
         interval_ms = entry.interval_ms
-        latest = wall - (wall - entry.phase) % interval_ms
-        if latest == slot:
+        if 0 <= wall - slot < interval_ms:
             # In time, as nearly always: no slot has passed since, and the next one is ahead.
-            following = slot + interval_ms
+            latest, following = slot, slot + interval_ms
         else:
             latest = self._latest(entry, slot, now, wall)
             following = next_slot(max(wall, latest), interval_ms, entry.phase)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import msgspec
 from msgspec import Struct
 from msgspec.structs import replace as changed
@@ -82,7 +84,8 @@ def of_row(conn: Conn, row: Row) -> Monitor:
     return Monitor(
         id=row[0],
         key=row[1],
-        org_id=row[2],
+        # One and the same text for all monitors of an organization: each check asks for it.
+        org_id=sys.intern(row[2]),
         spec=spec,
         created_by=row[6],
         created_at=row[7],

@@ -1,9 +1,9 @@
 """The thread `bulk`: it alone appends checks to the hot files, many at a time.
 
 Each second's checks are on disk when it is over: five hundred and more in the hot files at once, a
-thousand sooner, fewer in the spool, until half a minute of them is written together. While the disk takes nothing,
-the newest checks wait in memory; when it does again, they are written. The process may be killed at
-any moment: what had waited for over a second is on disk.
+thousand sooner, fewer in the spool, until half a minute of them is written together. While the disk
+takes nothing, the newest checks wait in memory; when it does again, they are written. The process
+may be killed at any moment: what had waited for over a second is on disk.
 """
 
 from __future__ import annotations
