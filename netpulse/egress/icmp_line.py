@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import math
 import secrets
 import socket
 import struct
@@ -115,7 +116,13 @@ class Lone(Request):
         told: Callable[[Lone], None],
     ) -> None:
         """Wait from now until the loop's moment `at` at most."""
-        super().__init__(line.family, key, token, address)
+        # All that `Request` has: a thousand of these are made in a second.
+        self.key = key
+        self.address = address
+        self.token = token
+        self.packet, self.reply = echo.exchange(line.family, key, token)
+        self.sent_at = 0.0
+        self.came = None
         self._line = line
         self._told: Callable[[Lone], None] | None = told
         self._dropped = line.dropped
@@ -170,7 +177,6 @@ class Line:
         self.waiting: dict[tuple[int, int], Request] = {}
         self._loop = asyncio.get_running_loop()
         self.wheel = deadlines.wheel_of(self._loop)
-        self._opened_at = self._loop.time()
         self._opened, self.raw = icmp_socket.opened(family)
         self._sock: socket.socket = self._opened.sock
         icmp_socket.prepare(self._sock, raw=self.raw)
@@ -184,14 +190,13 @@ class Line:
         """Packets that the kernel threw away because we had not read the earlier ones."""
         self._reply_at = _IP_HEADER_BYTES if self.raw and family == socket.AF_INET else 0
         self._usual_bytes = self._reply_at + echo.PACKET_BYTES
+        self._worn_at = math.inf if self.raw else time.monotonic() + RENEWED_AFTER
         self._loop.add_reader(self._sock.fileno(), self._hear)
 
     @property
     def is_worn(self) -> bool:
         """Tell whether new pings should go through a new socket."""
-        if len(self.waiting) >= MOST_WAITING:
-            return True
-        return not self.raw and self._loop.time() - self._opened_at > RENEWED_AFTER
+        return len(self.waiting) >= MOST_WAITING or time.monotonic() > self._worn_at
 
     def fresh(self) -> tuple[int, int]:
         """Return an identifier and a first sequence number for one host's pings."""

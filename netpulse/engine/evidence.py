@@ -107,12 +107,29 @@ class Evidence:
     def answered(
         self, watched: Watched, address: str, where: str | None, began: float, ms: float
     ) -> Sighting:
-        """Return what a check says that was answered from `address`, of the network `where`, `ms`
-        milliseconds after it began."""
-        at = self._clock.monotonic()
+        """Keep what a check says that was answered from `address`, of the network `where`, `ms`
+        milliseconds after it began, and return it."""
+        at, target = self._clock.monotonic(), watched.monitor.id
+        before = self._seen.get(target)
         if where is None or self.is_here(address):
-            return Sighting(watched.monitor.id, Sign.LOCAL, where, began, at)
-        return Sighting(watched.monitor.id, Sign.ALIVE, where, began, min(at, began + ms / 1000))
+            sighting = Sighting(target, Sign.LOCAL, where, began, at)
+            if before is not None and before.sign is Sign.LOCAL:
+                # As nearly every one on this host: it is where it belongs already.
+                self._seen[target] = sighting
+                return sighting
+        else:
+            sighting = Sighting(target, Sign.ALIVE, where, began, min(at, began + ms / 1000))
+            if before is not None and before.sign is Sign.ALIVE and not self._apart:
+                self._seen[target] = sighting
+                self.hear(sighting.at)
+                return sighting
+        self.note(sighting)
+        return sighting
+
+    @property
+    def _apart(self) -> bool:
+        """Tell whether any target's silence is to be told from others'."""
+        return bool(self._mute or self._excused)
 
     def is_here(self, address: str) -> bool:
         """Tell whether an address never leaves this host."""
@@ -131,13 +148,8 @@ class Evidence:
         target, sign = sighting.target, sighting.sign
         before = self._seen.get(target)
         self._seen[target] = sighting
-        if before is not None and before.sign is sign:
-            # As nearly every one: it is where it belongs already.
-            if sign is Sign.LOCAL:
-                return
-            if sign is Sign.ALIVE and not (self._mute or self._excused):
-                self.hear(sighting.at)
-                return
+        if sign is Sign.LOCAL and before is not None and before.sign is sign:
+            return
         self._suspects.pop(target, None)
         self._local.discard(target)
         if sign in SUSPECT:

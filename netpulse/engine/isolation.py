@@ -147,9 +147,6 @@ class Isolation:
         sighting = self.evidence.answered(watched, address, where, began, ms)
         if self._until or self._asked:
             self._note(sighting)
-        else:
-            # Nobody is held or asked, and nothing is to be ended by it.
-            self.evidence.note(sighting)
         return True
 
     async def weigh(self, watched: Watched, measured: Measured) -> Measured:

@@ -43,7 +43,6 @@ class Watched:
 
     __slots__ = (
         "_turns",
-        "_vouching",
         "_watch",
         "busy",
         "certificate",
@@ -70,6 +69,7 @@ class Watched:
         "silent_from",
         "task",
         "unsaved",
+        "vouching",
     )
 
     def __init__(self, monitor: Monitor, watch: Watch, mono: float) -> None:
@@ -85,8 +85,8 @@ class Watched:
         self.gone = False
         """Deleted or replaced: nothing of it may be written any more."""
         self._watch = watch
-        self._vouching: Check | None = None
-        """A check that said what `_watch` says, and for which that does not vouch yet."""
+        self.vouching: Check | None = None
+        """The last check, where it said what `watch` says already: it vouches for that too."""
         self._note(watch)
         self.last: Check | None = None
         """The last counted check, conclusive or not."""
@@ -139,7 +139,7 @@ class Watched:
 
     @watch.setter
     def watch(self, watch: Watch) -> None:
-        self._watch, self._vouching = watch, None
+        self._watch, self.vouching = watch, None
         self._note(watch)
 
     def _note(self, watch: Watch) -> None:
@@ -162,17 +162,13 @@ class Watched:
         """Until then (monotonic) there is nothing to look into: the last check said something."""
         return self.finished_at + (self.fresh_seconds if self.silent_from is None else 0)
 
-    def vouch(self, check: Check) -> None:
-        """Note that a check said what `watch` says."""
-        self._vouching = check
-
     @property
     def vouched(self) -> Watch:
         """`watch`, and until when it vouches: computed when somebody asks, which after nearly all
         checks nobody does before the next."""
-        if self._vouching is None:
+        if self.vouching is None:
             return self._watch
-        return replace(self._watch, vouched_until=self.vouched_until(self._vouching))
+        return replace(self._watch, vouched_until=self.vouched_until(self.vouching))
 
     @property
     def latest(self) -> Watch:

@@ -226,8 +226,7 @@ class Runner:
         watched.finished_at = self._clock.monotonic()
         watched.silent_from = watched.own_failure = None
         watched.lapsed = False
-        watched.last = check
-        watched.vouch(check)
+        watched.last = watched.vouching = check
         watched.retries = 0
         if self._hub.hears(monitor.org_id):
             self._hub.steady(monitor, watched.shown, check)
