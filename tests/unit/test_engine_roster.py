@@ -6,8 +6,10 @@ import asyncio
 import tracemalloc
 
 import pytest
+from msgspec.structs import replace
 
 from netpulse.engine.roster import Watched
+from netpulse.model.check import Check, Result
 from netpulse.model.ids import new_id
 from netpulse.model.monitor import HttpSpec, Monitor
 from netpulse.model.watch import Status, Watch
@@ -94,3 +96,35 @@ async def test_who_waited_leaves_nothing_behind() -> None:
     finally:
         tracemalloc.stop()
     assert after - before < 60_000, "a queue that is kept takes 700 bytes a monitor"
+
+
+async def test_what_a_check_may_say_that_is_not_looked_at() -> None:
+    """Nothing more is asked of nearly every check than whether it says that."""
+    one = watched()
+    up = one.watch
+    assert one.known is Result.UP
+    one.owe(replace(up, downs=1), None)
+    assert one.known is None, "what the disk did not take yet"
+    one.watch = up
+    assert one.known is None
+    one.owed.clear()
+    one.watch = up
+    assert one.known is Result.UP
+    one.watch = replace(up, silent_since=START)
+    assert one.known is None
+    one.watch = replace(up, status=Status.PAUSED)
+    assert (one.known, one.paused) == (None, True)
+    one.leave()
+    one.watch = up
+    assert (one.known, one.paused) == (None, False), "nothing of it is written any more"
+
+
+def test_a_check_vouches_for_what_it_confirms() -> None:
+    one = watched()
+    assert one.latest.vouched_until is None
+    one.vouching = Check(due_at=START, started_at=START, result=Result.UP)
+    until = one.vouched_until(one.vouching)
+    assert until > START
+    assert one.latest == replace(one.watch, vouched_until=until)
+    one.watch = one.latest
+    assert (one.vouching, one.vouched.vouched_until) == (None, until)
