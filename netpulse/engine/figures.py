@@ -107,7 +107,7 @@ class Lags:
         if second != self._second:
             self._settle()
             self._second = second
-        self._fresh.append(max(0.0, seconds))
+        self._fresh.append(seconds)
 
     def _settle(self) -> None:
         """Count what is not counted yet."""
@@ -116,6 +116,8 @@ class Lags:
             return
         self._fresh = []
         late.sort()
+        early = bisect_left(late, 0.0)
+        late[:early] = [0.0] * early
         second = self._ring[self._second % WINDOW_SECONDS]
         if second.second != self._second:
             second.clear(self._second)

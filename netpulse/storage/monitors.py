@@ -10,8 +10,9 @@ from msgspec.structs import replace as changed
 
 from netpulse.model.ids import Id
 from netpulse.model.monitor import Monitor, MonitorSpec, PushSpec
-from netpulse.model.time import Millis
+from netpulse.model.time import SECOND, Millis
 from netpulse.model.watch import Span, Status, Watch
+from netpulse.rules.schedule import phase_ms
 from netpulse.storage import (
     alert_rules,
     maintenance_spans,
@@ -21,7 +22,7 @@ from netpulse.storage import (
     spans,
     watches,
 )
-from netpulse.storage.conn import Conn
+from netpulse.storage.conn import Conn, Row
 from netpulse.storage.errors import Missing, VersionConflict
 from netpulse.storage.monitor_rows import (
     COLUMNS,
@@ -74,13 +75,22 @@ def load_one(conn: Conn, monitor_id: Id) -> tuple[Monitor, Watch] | None:
 
 
 def load_all(conn: Conn) -> list[tuple[Monitor, Watch]]:
-    """Return every monitor that is not deleted, nor its organization, with its watch, the oldest
-    first.
+    """Return every monitor that is not deleted, nor its organization, with its watch, in the order
+    in which they come due.
+
+    So those that are checked together are made one after another, and lie side by side in memory:
+    each check finds half of what it touches brought along by the one before.
 
     A row that cannot be read is left out and logged: it must not stop the others.
     """
+    intervals: dict[Id, int] = dict(conn.all("SELECT id, max(1, interval_seconds) FROM monitors"))
+
+    def place(row: Row) -> tuple[Millis, Millis]:
+        interval_ms: Millis = intervals[row[0]] * SECOND
+        return interval_ms, phase_ms(row[0], interval_ms)
+
     loaded: list[tuple[Monitor, Watch]] = []
-    for row in conn.all(f"{JOINED} WHERE {_ON_DUTY} ORDER BY m.key"):
+    for row in sorted(conn.all(f"{JOINED} WHERE {_ON_DUTY}"), key=place):
         try:
             found = joined(conn, row)
         except (msgspec.MsgspecError, ValueError) as error:
