@@ -171,7 +171,8 @@ async def run(count: int, data: Path) -> dict[str, Any]:
     raw = Raw(data)
     try:
         await fill_rollups(db, count, today, max(today, until))
-        watched = [monitor for monitor, _ in await db.read(monitors.load_all)]
+        loaded = await db.read(monitors.load_all)
+        watched = sorted((monitor for monitor, _ in loaded), key=lambda each: each.key)
         targets = [Target(number, INTERVAL) for number in range(count)]
         for monitor, target in zip(watched, targets, strict=True):
             recent = target.checks(max(today, until), now)

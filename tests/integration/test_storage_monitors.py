@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from netpulse.model.ids import new_id
 from netpulse.model.monitor import BasicAuth, HttpSpec, MonitorSpec, TcpSpec
 from netpulse.model.watch import Span, Status, Watch
+from netpulse.rules.schedule import phase_ms
 from netpulse.storage import (
     alert_rules,
     edges,
@@ -125,10 +126,30 @@ async def test_a_broken_seal_or_row_costs_one_monitor(tmp_path: Path) -> None:
         assert unread.damage.startswith("its configuration cannot be read; enter it again (")
         assert (unread.spec.name, unread.spec.target) == (poison.spec.name, poison.spec.target)
         loaded = monitors.load_all(conn)
-        assert [one.id for one, _ in loaded] == [broken.id, fine.id, poison.id]
-        assert [one.damage is None for one, _ in loaded] == [False, True, False]
+        assert {one.id: one.damage is None for one, _ in loaded} == {
+            broken.id: False,
+            fine.id: True,
+            poison.id: False,
+        }
         listed = monitor_list.page(conn, org.id, MonitorFilter())
         assert (listed.total, len(listed.rows)) == (3, 3)
+
+    await play(tmp_path, act)
+
+
+async def test_all_are_loaded_in_the_order_in_which_they_come_due(tmp_path: Path) -> None:
+    def act(conn: Conn) -> None:
+        org = add_org(conn)
+        for number in range(30):
+            add_monitor(conn, org.id, replace(SECRET, interval_seconds=60 if number % 3 else 10))
+        loaded = [one for one, _ in monitors.load_all(conn)]
+        places = [
+            (one.spec.interval_seconds, phase_ms(one.id, one.spec.interval_seconds * 1000))
+            for one in loaded
+        ]
+        assert len(places) == 30
+        assert places == sorted(places)
+        assert len({id(one.org_id) for one in loaded}) == 1, "one text for all of them"
 
     await play(tmp_path, act)
 
