@@ -28,9 +28,8 @@ def rfc3339(at: Millis) -> str:
     Milliseconds appear only where they are not zero.
     """
     moment = _EPOCH + timedelta(milliseconds=at)
-    text = moment.strftime("%Y-%m-%dT%H:%M:%S")
-    rest = at % SECOND
-    return f"{text}.{rest:03d}Z" if rest else f"{text}Z"
+    text = moment.isoformat(timespec="milliseconds" if at % SECOND else "seconds")
+    return text.removesuffix("+00:00") + "Z"
 
 
 def parse_rfc3339(text: str) -> Millis:
