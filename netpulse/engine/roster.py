@@ -160,7 +160,9 @@ class Watched:
     @property
     def fresh_until(self) -> float:
         """Until then (monotonic) there is nothing to look into: the last check said something."""
-        return self.finished_at + (self.fresh_seconds if self.silent_from is None else 0)
+        # One that lapsed in a process before this one has no check yet: nobody vouches for it.
+        is_news = self.silent_from is None and not self.lapsed
+        return self.finished_at + (self.fresh_seconds if is_news else 0)
 
     @property
     def vouched(self) -> Watch:

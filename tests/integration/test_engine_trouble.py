@@ -171,6 +171,38 @@ async def test_a_monitor_nobody_checks_is_found_and_told_once(ward: Ward) -> Non
     assert events == [Event.SYSTEM_RECOVERED, Event.SYSTEM_ISOLATED]
 
 
+async def test_a_trouble_that_was_open_is_not_over_by_a_restart(ward: Ward) -> None:
+    at, watchdog = ward.at, ward.at.engine.watchdog
+    channel = await at.channel("http://127.0.0.1:1/")
+    await at.rule(channel, condition="system")
+    lost = await ward.on_duty(interval_seconds=60)
+    ward.pass_time(140)
+    await watchdog.scan()
+    assert lost.watch.status is Status.UNKNOWN
+    at.engine.roster.remove(lost.id)
+    # A process that starts knows of it what is on disk.
+    loaded = await at.db.read(monitors.load_one, lost.id)
+    assert loaded is not None
+    again = Watched(*loaded, ward.clock.monotonic())
+    at.engine.roster.add(again)
+    at.engine.scheduler.put(again.id, again.interval_ms)
+    await watchdog.start()
+    await watchdog.stop()
+    assert at.engine.stale_count() == 1
+    ward.pass_time(12)
+    await watchdog.scan()
+    (trouble,) = await at.db.read(troubles.open)
+    assert trouble.monitor_count == 1
+    (notice,) = await at.db.read(notices.recent, at.org.id, 10)
+    assert notice.event is Event.SYSTEM_ISOLATED
+
+    await ward.check(again, Result.UP)
+    await watchdog.scan()
+    assert await at.db.read(troubles.open) == []
+    events = [one.event for one in await at.db.read(notices.recent, at.org.id, 10)]
+    assert events == [Event.SYSTEM_RECOVERED, Event.SYSTEM_ISOLATED]
+
+
 async def test_a_monitor_that_was_changed_is_looked_at_by_its_new_interval(ward: Ward) -> None:
     engine, org_id = ward.at.engine, ward.at.org.id
     slow = await ward.on_duty(interval_seconds=86_400)
