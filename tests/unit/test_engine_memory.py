@@ -20,6 +20,19 @@ print(before - psutil.Process().memory_info().rss)
 assert len(kept) == 400
 """
 
+LARGE = """
+import psutil
+from netpulse.engine import memory
+assert memory.few_heaps()
+memory.give_back()
+before = psutil.Process().memory_info().rss
+for _ in range(3):
+    held = bytearray(20_000_000)
+    behind = [bytes(600) for _ in range(10)]
+    del held
+print(psutil.Process().memory_info().rss - before)
+"""
+
 
 @pytest.mark.skipif(
     sys.platform != "linux", reason="the GNU C library is told, on Linux: run on Linux"
@@ -29,3 +42,13 @@ def test_what_is_free_between_things_that_live_on_is_given_back() -> None:
         [sys.executable, "-c", GROW], check=True, capture_output=True, text=True, timeout=60
     )
     assert int(grown.stdout) > 50_000_000
+
+
+@pytest.mark.skipif(
+    sys.platform != "linux", reason="the GNU C library is told, on Linux: run on Linux"
+)
+def test_a_large_block_is_gone_when_it_is_freed_whatever_came_behind_it() -> None:
+    kept = subprocess.run(
+        [sys.executable, "-c", LARGE], check=True, capture_output=True, text=True, timeout=60
+    )
+    assert int(kept.stdout) < 5_000_000
