@@ -353,12 +353,11 @@ async def test_an_unknown_user_costs_the_same_work() -> None:
     stored = await passwords.hash_password("correct horse")
 
     async def cost(hash_text: str | None) -> float:
-        best = float("inf")
-        for _ in range(5):
-            start = time.perf_counter()
-            assert not await passwords.verify_password(hash_text, "wrong")
-            best = min(best, time.perf_counter() - start)
-        return best
+        start = time.perf_counter()
+        assert not await passwords.verify_password(hash_text, "wrong")
+        return time.perf_counter() - start
 
-    known, unknown = await cost(stored), await cost(None)
+    # In turns: a busy machine is not the same from one moment to the next.
+    pairs = [(await cost(stored), await cost(None)) for _ in range(8)]
+    known, unknown = map(min, zip(*pairs, strict=True))
     assert known / 3 < unknown < known * 3

@@ -197,9 +197,10 @@ def test_past_capacity_all_come_as_often_and_what_is_left_out_is_counted() -> No
     # A round takes twenty seconds now, and nobody waits for more than one: it does not grow.
     assert 10 < min(lags) < max(lags) < 25
     assert 450 < sum(made.values()) <= 600
-    told = sum(made.values()) + bench.schedule.waiting - waiting
-    assert bench.schedule.skipped - skipped == pytest.approx(1_200 - told, abs=2)
-    assert bench.schedule.left_out.total == pytest.approx(1_200 - told, abs=40)
+    left_out = 1_200 - (sum(made.values()) + bench.schedule.waiting - waiting)
+    assert bench.schedule.skipped - skipped == pytest.approx(left_out, abs=2)
+    # The last minute there is counted by whole seconds: of sixty, one to four are over.
+    assert 0.9 * left_out <= bench.schedule.left_out.total <= left_out
     assert len(bench.running) <= 2
 
 
