@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections.abc import Callable
 
 from netpulse.engine.clock import Clock
@@ -52,7 +53,8 @@ class Alarm:
 
     def _arm(self, loop: asyncio.AbstractEventLoop, delay: float) -> None:
         if delay <= 0:
-            self._at = self._clock.monotonic()
+            # Nothing is before it: who asks again does not send it to the end of the queue.
+            self._at = -math.inf
             self._timer = loop.call_soon(self._fire)
         else:
             now = self._clock.monotonic()

@@ -73,3 +73,13 @@ async def test_the_tick_rings_with_the_schedule_and_is_not_late_for_that(
     lag._fire(asyncio.get_running_loop())
     assert lag.worst_since(clock.monotonic()) == 0
     assert lag.worst_since(1000.4) == pytest.approx(0, abs=0.01)
+
+
+async def test_asking_once_more_does_not_put_off_a_ring_that_is_due() -> None:
+    clock, story = FakeClock(), list[str]()
+    alarm = Alarm(clock, lambda: story.append("ring"))
+    alarm.start()
+    asyncio.get_running_loop().call_soon(story.append, "other work")
+    alarm.set(clock.monotonic() - 5)
+    await asyncio.sleep(0)
+    assert story == ["ring", "other work"]
