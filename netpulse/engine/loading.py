@@ -66,8 +66,9 @@ class Arrears:
         await self._recall(often, self._started_at - reach)
         await self._recall(pushed)
         self._lapsed = self._part(often) + self._part(pushed)
-        # Who waits for pings is judged from the start on.
-        self._lapsed.sort(key=lambda one: not one.is_push)
+        # Who waits for pings is judged from the start on. The others come as they were made, which
+        # has nothing to do with when they are due: of the first few, one is due at once.
+        self._lapsed.sort(key=lambda one: (not one.is_push, one.monitor.key))
         await self._lapse(max(LAPSES_AT_ONCE, len(pushed)))
 
     async def settle(self) -> None:
