@@ -11,7 +11,7 @@ from netpulse.engine.loading import LAPSES_AT_ONCE, RECENT_MS, Arrears, load
 from netpulse.model.check import Check, Result
 from netpulse.model.edge import Edge
 from netpulse.model.monitor import Monitor
-from netpulse.model.time import DAY, HOUR, SECOND, Millis
+from netpulse.model.time import DAY, HOUR, MINUTE, SECOND, Millis
 from netpulse.model.watch import Status, UnknownReason, Watch
 from netpulse.rules import incidents as rules
 from netpulse.rules.schedule import next_slot, phase_ms
@@ -89,6 +89,17 @@ async def test_what_lapsed_waits_its_turn_and_nobody_is_forgotten(at: Home) -> N
             UnknownReason.STOPPED,
         )
         assert at.engine.last_check(some[place].id) == old[place]
+
+
+async def test_of_the_first_that_lapsed_some_are_due_at_once(at: Home) -> None:
+    some = await at.db.write(live, at.org.id, 4 * LAPSES_AT_ONCE, 60, "often")
+    await checked(at, some, HOUR)
+    await begun(at)
+    first = [one for one in some if one.id in at.engine.scheduler]
+    assert len(first) == LAPSES_AT_ONCE
+    waits = [next_slot(START, MINUTE, phase_ms(one.id, MINUTE)) - START for one in first]
+    assert min(waits) < 5 * SECOND, "the first check of a start waits for all to be looked at"
+    assert max(waits) > 45 * SECOND
 
 
 async def test_a_fresh_verdict_still_vouches_and_is_not_checked_first(at: Home) -> None:
