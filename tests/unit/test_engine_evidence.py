@@ -10,26 +10,13 @@ import pytest
 from netpulse.egress.routes import Way
 from netpulse.engine.evidence import MOST_COUNTED, Evidence
 from netpulse.engine.roster import Roster, Watched
-from netpulse.model.ids import new_id
-from netpulse.model.monitor import HttpSpec, Monitor, PushSpec
-from netpulse.model.watch import Status, Watch
+from netpulse.model.watch import Status
 from netpulse.rules.isolation import Sighting, Sign
-from tests.clock import START, FakeClock
+from tests.clock import FakeClock
+from tests.watched import watched
 
 MONITORS = 10_000
 MOST_MS = 5.0
-
-
-def watched(number: int, status: Status = Status.UP, *, push: bool = False) -> Watched:
-    kind = PushSpec if push else HttpSpec
-    monitor = Monitor(
-        id=new_id(START + number),
-        key=number,
-        org_id="org",
-        spec=kind(name="Shop", target="http://192.0.2.1/"),
-        created_at=START,
-    )
-    return Watched(monitor, Watch(status=status, settled=status, since=START), 0.0)
 
 
 class Crowd:

@@ -10,21 +10,9 @@ from msgspec.structs import replace
 
 from netpulse.engine.roster import Watched
 from netpulse.model.check import Check, Result
-from netpulse.model.ids import new_id
-from netpulse.model.monitor import HttpSpec, Monitor
-from netpulse.model.watch import Status, Watch
+from netpulse.model.watch import Status
 from tests.clock import START
-
-
-def watched(number: int = 0) -> Watched:
-    monitor = Monitor(
-        id=new_id(START + number),
-        key=number,
-        org_id="org",
-        spec=HttpSpec(name="Shop", target="http://192.0.2.1/"),
-        created_at=START,
-    )
-    return Watched(monitor, Watch(status=Status.UP, settled=Status.UP, since=START), 0.0)
+from tests.watched import watched
 
 
 async def test_one_at_a_time_in_the_order_in_which_they_came() -> None:
