@@ -27,8 +27,11 @@ _BUSY_MS = 5_000
 _CHECK_SECONDS = 2.0
 _LOG_LIMIT = 4 * 1024 * 1024
 _CACHE_KB = 4_000
-"""Each connection fills a cache of its own with what it reads; the system keeps the file once for
-all of them, and to read a page from there takes a microsecond."""
+"""What the connection that writes keeps of the file."""
+_READERS_CACHE_KB = 512
+"""Each commit empties what a reader keeps, and what it fills anew with lies among things that live
+on: the more that is, the more of the heap stays torn. The system keeps the file once for all of
+them, and to read a page from there takes a microsecond."""
 _STATEMENTS = 512
 """How many executions ago a statement may have run to be prepared still (apsw keeps the last ones
 in a ring, of this size at most): eight pages that are read in turns run three hundred."""
@@ -254,6 +257,7 @@ def _reader(path: Path) -> apsw.Connection:
         str(path), flags=apsw.SQLITE_OPEN_READONLY, statementcachesize=_STATEMENTS
     )
     tune(raw)
+    raw.pragma("cache_size", -_READERS_CACHE_KB)
     raw.execute("PRAGMA query_only = ON").fetchall()
     return raw
 

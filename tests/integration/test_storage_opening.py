@@ -84,8 +84,9 @@ async def test_settings_of_the_connections(tmp_path: Path) -> None:
             "mmap_size": 0,
         }.items():
             assert await db.write(pragma, name) == value, name
+        assert await db.write(pragma, "cache_size") == -4_000
         assert await db.read(pragma, "query_only") == 1
-        assert await db.read(pragma, "cache_size") == -4_000
+        assert await db.read(pragma, "cache_size") == -512
         assert await db.read(lambda conn: conn._raw.cache_stats()["size"]) == 512
         assert await db.read(pragma, "busy_timeout") == 5000
         assert await db.read(pragma, "trusted_schema") == 0
