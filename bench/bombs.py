@@ -12,12 +12,25 @@ import asyncio
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from bench.measure import keep  # noqa: E402  # the checkout, not an installed copy
+from bench.measure import beside, keep  # noqa: E402  # the checkout, not an installed copy
 from tests.bombs import both  # noqa: E402
+
+DELAY_MS, GROWN_MB = 50, 50
+"""By how much the bombs may delay others, and how much memory they may take."""
+
+
+def added(quiet: dict[str, Any], loud: dict[str, Any]) -> dict[str, Any]:
+    """Return by how much the bombs made it worse, in milliseconds at the 99th percentile."""
+    grown = {
+        f"{figure}_p99": round(loud[figure]["p99"] - quiet[figure]["p99"], 2)
+        for figure in ("healthy_late_ms", "healthy_took_ms", "loop_late_ms")
+    }
+    return beside(grown, dict.fromkeys(grown, DELAY_MS))
 
 
 def main() -> None:
@@ -35,7 +48,8 @@ def main() -> None:
             f"{row['loop_late_ms']['p99']} ms (p99) and {row['loop_late_ms']['max']} ms at most, "
             f"RSS grows by {row['rss_grown_mb']} MB"
         )
-    keep(chosen.out, "bombs", {"without": quiet, "with": loud})
+    loud = beside(loud, {"rss_grown_mb": GROWN_MB})
+    keep(chosen.out, "bombs", {"without": quiet, "with": loud, "added": added(quiet, loud)})
 
 
 if __name__ == "__main__":

@@ -25,7 +25,7 @@ sys.path.insert(0, str(ROOT))
 from playwright.sync_api import Browser  # noqa: E402  # the checkout, not an installed copy
 
 from bench import crowd  # noqa: E402
-from bench.measure import cpu_seconds, free_port, keep  # noqa: E402
+from bench.measure import beside, cpu_seconds, free_port, keep  # noqa: E402
 from bench.pages import connect, serving  # noqa: E402
 from tests.browser import chrome  # noqa: E402
 
@@ -97,15 +97,17 @@ def run(count: int, rounds: int, folder: Path) -> dict[str, Any]:
         target.wait(30)
     arrivals = len(json.loads(ledger.read_text()))
     rows = {
-        name: {kind: round(statistics.median(each[kind] for each in looks), 1) for kind in looks[0]}
-        | {"load_ms_max": round(max(each["load_ms"] for each in looks), 1)}
+        name: beside(
+            {kind: round(statistics.median(each[kind] for each in looks), 1) for kind in looks[0]}
+            | {"load_ms_max": round(max(each["load_ms"] for each in looks), 1)},
+            {"load_ms": TARGET_MS},
+        )
         for name, looks in taken.items()
     }
     return {
         "monitors": count,
         "interval_seconds": INTERVAL,
         "rounds": rounds,
-        "target_load_ms": TARGET_MS,
         "checks_arrived": arrivals,
         "cores_used_by_netpulse": round(used / seconds, 3),
         "pages": rows,

@@ -8,6 +8,7 @@ import json
 import os
 import platform
 import socket
+import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
@@ -20,39 +21,78 @@ from netpulse.rules.schedule import phase_ms
 
 INTERVAL = 10
 EMAIL, PASSWORD = "bench@example.com", "a long bench passphrase"
+LOAD_BEFORE = os.getloadavg()
+"""Of the last 1, 5 and 15 minutes when this was imported: before anything of ours ran."""
 
 
-def machine() -> dict[str, Any]:
-    """Return what the figures were measured on."""
-    model = ""
-    with contextlib.suppress(OSError):
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        model = next((each.partition(":")[2].strip() for each in lines if "model name" in each), "")
+def machine(data: Path | None = None) -> dict[str, Any]:
+    """Return what the figures were measured on; `data` is where the data lay, a temporary
+    directory by default."""
     return {
         "system": f"{platform.system()} {platform.machine()}",
+        "kernel": platform.release(),
         "python": platform.python_version(),
         "cores": os.cpu_count(),
-        "processor": model,
+        "processor": _said_of("/proc/cpuinfo", "model name"),
+        "memory_mb": round(int(_said_of("/proc/meminfo", "MemTotal").split()[0]) * 1024 / 1e6),
+        "file_system": file_system(data or Path(tempfile.gettempdir())),
+        "load_before": [round(each, 2) for each in LOAD_BEFORE],
     }
 
 
-def report(command: str = "make bench") -> dict[str, Any]:
+def _said_of(file: str, word: str) -> str:
+    """Return what a file of /proc says after a word and a colon."""
+    lines = Path(file).read_text().splitlines()
+    return next((each.partition(":")[2].strip() for each in lines if each.startswith(word)), "")
+
+
+def file_system(place: Path) -> str:
+    """Return the type of the file system that holds a path (proc(5), mountinfo)."""
+    place = place.resolve()
+    found = (0, "")
+    for line in Path("/proc/self/mountinfo").read_text().splitlines():
+        before, _, after = line.partition(" - ")
+        point = Path(before.split()[4].replace("\\040", " "))
+        # Of two at the same place the later one is on top.
+        if place.is_relative_to(point) and len(point.parts) >= found[0]:
+            found = (len(point.parts), after.split()[0])
+    return found[1]
+
+
+def report(command: str = "make bench", data: Path | None = None) -> dict[str, Any]:
     """Return the head of a file of results."""
     return {
         "measured_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "command": command,
-        "machine": machine(),
+        "machine": machine(data),
     }
 
 
+def beside(figures: Mapping[str, Any], targets: Mapping[str, float]) -> dict[str, Any]:
+    """Return figures with their targets: `targets` says under a figure's own key what it is to be
+    at most.
+
+    Raises:
+        KeyError: a target without a figure.
+    """
+    missing = [key for key in targets if key not in figures]
+    if missing:
+        raise KeyError(f"no figure for the target of {', '.join(missing)}")
+    return dict(figures) | {"targets": dict(targets)}
+
+
 def keep(
-    folder: Path | None, name: str, found: Mapping[str, Any], command: str = "make bench"
+    folder: Path | None,
+    name: str,
+    found: Mapping[str, Any],
+    command: str = "make bench",
+    data: Path | None = None,
 ) -> None:
-    """Write what was found into `name`.json; nowhere without a folder."""
+    """Write what was found into `name`.json; nowhere without a folder. `data` as of `machine`."""
     if folder is None:
         return
     folder.mkdir(parents=True, exist_ok=True)
-    told = report(command) | dict(found)
+    told = report(command, data) | dict(found)
     (folder / f"{name}.json").write_text(json.dumps(told, indent=2) + "\n")
 
 
@@ -183,7 +223,7 @@ def hold(
     ended: float,
     interval: int,
 ) -> dict[str, Any]:
-    """Return due, done, seen, and the lag behind the slots in milliseconds."""
+    """Return due, done, missed, seen, and the lag behind the slots in milliseconds."""
     seen: dict[str, list[float]] = defaultdict(list)
     within = 0
     for key, at in arrivals:
@@ -206,6 +246,7 @@ def hold(
     return {
         "checks_due": due,
         "checks_done": done,
+        "checks_missed": due - done,
         "checks_seen": within,
         "lag_ms_median": round(percentile(lags, 0.5), 2) if lags else None,
         "lag_ms_p99": round(percentile(lags, 0.99), 2) if lags else None,

@@ -29,9 +29,11 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from bench import crowd  # noqa: E402  # the checkout, not an installed copy
-from bench.measure import cpu_seconds, free_port, keep, percentile  # noqa: E402
+from bench.measure import beside, cpu_seconds, free_port, keep, percentile  # noqa: E402
 
 RESTING = 86_400
+PAGE_MS = 50
+"""Server time of each page."""
 """Seconds between the checks of a monitor: while pages are measured, hardly any is made."""
 WARM = 3
 
@@ -147,7 +149,7 @@ def measure(
         fetch(connection, path, headers)
         took.append((time.perf_counter() - began) * 1000)
     used = (cpu_seconds(pid) - cpu) * 1000 / rounds
-    return {
+    figures = {
         "path": path,
         "first_ms": round(first, 1),
         "ms_median": round(statistics.median(took), 1),
@@ -155,6 +157,7 @@ def measure(
         "cpu_ms": round(used, 1),
         "bytes": size,
     }
+    return beside(figures, {"ms_p95": PAGE_MS})
 
 
 def run(count: int, rounds: int, data: Path, names: list[str]) -> dict[str, Any]:
@@ -175,7 +178,8 @@ def run(count: int, rounds: int, data: Path, names: list[str]) -> dict[str, Any]
                 continue
             row = rows[name] = measure(connection, path, headers, rounds, pid)
             sys.stdout.write(
-                f"{name:<40} median {row['ms_median']:>7} ms, p95 {row['ms_p95']:>7} ms, "
+                f"{name:<40} median {row['ms_median']:>7} ms, p95 {row['ms_p95']:>7} ms "
+                f"(target {PAGE_MS}), "
                 f"CPU {row['cpu_ms']:>6} ms, first {row['first_ms']:>7} ms, {row['bytes']} bytes\n"
             )
             sys.stdout.flush()
@@ -194,7 +198,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         data = chosen.data or Path(name) / "data"
         found = run(chosen.monitors, chosen.rounds, data, chosen.only)
-    keep(chosen.out, "pages", found)
+    keep(chosen.out, "pages", found, data=chosen.data)
 
 
 if __name__ == "__main__":

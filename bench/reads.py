@@ -27,7 +27,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from bench import crowd  # noqa: E402  # the checkout, not an installed copy
-from bench.measure import free_port, keep, percentile  # noqa: E402
+from bench.measure import beside, free_port, keep, percentile  # noqa: E402
 from bench.months import Target  # noqa: E402
 from netpulse.app import SWITCH_SECONDS  # noqa: E402
 from netpulse.crypto import keys  # noqa: E402
@@ -228,7 +228,7 @@ async def measure(db: Database, raw: Raw, watched: list[Monitor]) -> dict[str, A
         raise SystemExit("the last 100 checks are not there")
     kinds = {"uptime": uptime, "bars": bars, "last 100 checks": last}
     return {
-        name: {"target_ms_p99": TARGETS[name], **await timed(read, ROUNDS[name])}
+        name: beside(await timed(read, ROUNDS[name]), {"ms_p99": TARGETS[name]})
         for name, read in kinds.items()
     }
 
@@ -249,7 +249,7 @@ def main() -> None:
     for name, row in found["reads"].items():
         sys.stdout.write(
             f"{name:<16} median {row['ms_median']:>7} ms, p99 {row['ms_p99']:>7} ms "
-            f"(target {row['target_ms_p99']}), CPU {row['cpu_ms']} ms\n"
+            f"(target {row['targets']['ms_p99']}), CPU {row['cpu_ms']} ms\n"
         )
     keep(chosen.out, "reads", found)
 

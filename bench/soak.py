@@ -41,6 +41,7 @@ from bench.measure import (  # noqa: E402  # the checkout, not an installed copy
     EMAIL,
     INTERVAL,
     PASSWORD,
+    beside,
     cpu_seconds,
     family,
     free_port,
@@ -66,6 +67,14 @@ ABOUT = 60
 """Monitors whose time is added up at the end, of each half."""
 MOST_SLOPE = 1.0
 """MB an hour, after the warm-up."""
+FLAT = ("descriptors", "threads", "tasks")
+"""What must not grow by as much as one an hour."""
+
+
+def held(after: dict[str, Any]) -> dict[str, Any]:
+    """Return the figures after the warm-up with what they are to be at most."""
+    most = {"rss_mb": MOST_SLOPE} | dict.fromkeys(FLAT, 1.0)
+    return after | {name: beside(after[name], {"per_hour": each}) for name, each in most.items()}
 
 
 class Far:
@@ -342,8 +351,9 @@ async def run(chosen: argparse.Namespace) -> dict[str, Any]:
             "most_rss_mb_in_warm_up": max(
                 one["rss_mb"] for one in samples if one["at"] < began + warm * 60
             ),
-            "after_warm_up": figures(joined(samples, inside), warm * 60),
+            "after_warm_up": held(figures(joined(samples, inside), warm * 60)),
             "wrong": wrong,
+            "targets": {"steady_checks_missed": 0},
         }
 
 
