@@ -4,7 +4,7 @@
 # one found. Everything is installed into .venv, pinned and checked by hash.
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test check binary bench soak screenshots translations lock clean
+.PHONY: help run demo test check binary bench figures soak screenshots translations lock clean
 .DELETE_ON_ERROR:
 SHELL := /bin/sh
 
@@ -63,6 +63,11 @@ bench: ## Measure checks, lag, CPU, memory and storage; results go to bench/resu
 	$(VENV)/python bench/disk.py --out bench/results
 	$(VENV)/python bench/reads.py --out bench/results
 	$(VENV)/python bench/status.py --out bench/results
+	$(VENV)/python bench/figures.py
+
+figures: ## Write docs/measured.md anew from bench/results; nothing is measured
+	@sh packaging/venv.sh dev
+	$(VENV)/python bench/figures.py
 
 soak: ## Test for hours: 2,000 monitors in trouble, simulated lives, hundreds of kills, fuzzing
 	@sh packaging/venv.sh dev

@@ -1,0 +1,147 @@
+"""Write docs/measured.md: every figure that benches have kept, beside its target.
+
+    python bench/figures.py
+
+Nothing is measured: the page is made of bench/results alone, and the same results give the same
+page.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from bench import chapters, volumes  # noqa: E402  # the checkout, not an installed copy
+from bench.kept import MET, MISSED, NOT_MEASURED, Kept, Page, amount, linked, wrapped  # noqa: E402
+
+RESULTS = ROOT / "bench" / "results"
+PAGE = ROOT / "docs" / "measured.md"
+FILES = (
+    "checks",
+    "checks-binary",
+    "probes",
+    "alerts",
+    "overload",
+    "disk",
+    "peak",
+    "reads",
+    "pages",
+    "first_load",
+    "status",
+    "bombs",
+    "start",
+    "start-binary",
+    "soak",
+)
+TERMS = (
+    (
+        "CPU, processor time",
+        "user and system time of the whole process by the operating system's count",
+    ),
+    ("µs, ms", "a millionth and a thousandth of a second"),
+    (
+        "RSS",
+        "resident memory: what the process has of the machine's, shared libraries included",
+    ),
+    ("median, p95, p99", "of all values, half, 95 % and 99 % are not above it"),
+    ("lag", "how much later than planned a check arrived at its target"),
+    ("event loop", "the one thread in which checks begin and end, and requests are answered"),
+    ("of a core", "100 % is one processor core, all the time"),
+    ("MB, GB", "1,000,000 and 1,000,000,000 bytes"),
+    (MET, "within its target"),
+    (f"**{MISSED}**", "outside of its target"),
+    (NOT_MEASURED, "no bench has kept it"),
+)
+
+
+def machines(page: Page, kept: dict[str, Kept]) -> None:
+    """Say what the figures were measured on, and when."""
+    page.chapter(
+        "The machine",
+        "Each bench keeps what it ran on. The load is that of the minute before, by processes of",
+        "others: where it is much above 0, figures of time say less.",
+    )
+    rows = []
+    for name in FILES:
+        found, on = kept[name], kept[name].at("machine")
+        load = on.at("load_before").all()
+        rows.append(
+            (
+                f"`{name}.json`",
+                found.text("measured_at").replace("T", " ").removesuffix("Z") or NOT_MEASURED,
+                f"`{found.text('command')}`" if found else "",
+                f"{amount(on.number('cores'))} x {on.text('processor')}" if on else "",
+                amount(on.number("memory_mb"), "MB") if on.number("memory_mb") else "",
+                " ".join(
+                    each
+                    for each in (on.text("system"), on.text("kernel"), on.text("file_system"))
+                    if each
+                ),
+                on.text("python"),
+                amount(load[0].number()) if load else "",
+            )
+        )
+    head = ("", "measured (UTC)", "by", "processor", "memory", "system", "Python", "load")
+    page.table(head, rows)
+
+
+def made(results: Path = RESULTS) -> str:
+    """Return the page that is made of a directory of results."""
+    kept = {name: Kept.read(results / f"{name}.json") for name in FILES}
+    page = Page()
+    chapters.cost(page, kept["checks"])
+    chapters.lateness(page, kept["checks"])
+    chapters.meanwhile(page, kept["checks"])
+    chapters.peers(page, kept["checks"], kept["disk"])
+    chapters.probes(page, kept["probes"])
+    chapters.alerts(page, kept["alerts"])
+    volumes.disk(page, kept["disk"])
+    volumes.reads(page, kept["reads"])
+    volumes.pages(page, kept["pages"], kept["first_load"])
+    volumes.status_page(page, kept["status"])
+    volumes.bombs(page, kept["bombs"])
+    volumes.start(page, kept["start"], kept["start-binary"])
+    volumes.soak(page, kept["soak"])
+    machines(page, kept)
+    return "\n".join([*head(page), *page.lines]).rstrip("\n") + "\n"
+
+
+def head(page: Page) -> list[str]:
+    """Return the page's beginning: what it is, its terms, and how figures and targets compare."""
+    lines = [
+        "# What was measured",
+        "",
+        "<!-- Written by `make figures` from bench/results: change bench/figures.py, not this. -->",
+        "",
+        *wrapped(
+            "Every figure that `make bench` and `make soak` have kept in `bench/results`,",
+            "beside its target. `make figures` writes this page anew; `make bench` does at its end.",
+            "[Benchmarks](../bench/README.md) says how each is measured,",
+            "[Performance](performance.md) why it is so.",
+        ),
+        "",
+        " ·\n".join(linked(each) for each in page.chapters),
+        "",
+        f"Of {page.met + len(page.missed)} figures with a target, {page.met} are within it.",
+    ]
+    for words, some in (("These miss it:", page.missed), ("These are not measured:", page.missing)):
+        if some:
+            lines += ["", words, "", *(f"- {each}" for each in some)]
+    lines += ["", "| word | what it means here |", "|---|---|"]
+    lines += [f"| {word} | {meaning} |" for word, meaning in TERMS]
+    return [*lines, ""]
+
+
+def main() -> None:
+    """Write the page, and say what is on it."""
+    text = made()
+    PAGE.write_text(text, "utf-8")
+    summary = next(line for line in text.splitlines() if line.startswith("Of "))
+    sys.stdout.write(f"{PAGE.relative_to(ROOT)}: {summary}\n")
+
+
+if __name__ == "__main__":
+    main()
