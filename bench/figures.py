@@ -117,8 +117,8 @@ def head(page: Page) -> list[str]:
         "<!-- Written by `make figures` from bench/results: change bench/figures.py, not this. -->",
         "",
         *wrapped(
-            "Every figure that `make bench` and `make soak` have kept in `bench/results`,",
-            "beside its target. `make figures` writes this page anew; `make bench` does at its end.",
+            "Every figure that `make bench` and `make soak` have kept in `bench/results`, beside",
+            "its target. `make figures` writes this page anew, as `make bench` does at its end.",
             "[Benchmarks](../bench/README.md) says how each is measured,",
             "[Performance](performance.md) why it is so.",
         ),
