@@ -14,7 +14,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from bench import chapters, volumes  # noqa: E402  # the checkout, not an installed copy
+from bench import costs, strains, volumes  # noqa: E402  # the checkout, not an installed copy
 from bench.kept import MET, MISSED, NOT_MEASURED, Kept, Page, amount, linked, wrapped  # noqa: E402
 
 RESULTS = ROOT / "bench" / "results"
@@ -92,18 +92,22 @@ def made(results: Path = RESULTS) -> str:
     """Return the page that is made of a directory of results."""
     kept = {name: Kept.read(results / f"{name}.json") for name in FILES}
     page = Page()
-    chapters.cost(page, kept["checks"])
-    chapters.lateness(page, kept["checks"])
-    chapters.meanwhile(page, kept["checks"])
-    chapters.peers(page, kept["checks"], kept["disk"])
-    chapters.probes(page, kept["probes"])
-    chapters.alerts(page, kept["alerts"])
+    costs.cost(page, kept["checks"])
+    costs.lateness(page, kept["checks"])
+    costs.meanwhile(page, kept["checks"])
+    costs.peers(page, kept["checks"], kept["disk"])
+    costs.probes(page, kept["probes"])
+    strains.second_core(page, kept["checks"])
+    strains.alerts(page, kept["alerts"])
+    strains.overload(page, kept["overload"])
     volumes.disk(page, kept["disk"])
+    strains.peak(page, kept["peak"])
     volumes.reads(page, kept["reads"])
     volumes.pages(page, kept["pages"], kept["first_load"])
     volumes.status_page(page, kept["status"])
     volumes.bombs(page, kept["bombs"])
     volumes.start(page, kept["start"], kept["start-binary"])
+    strains.executable(page, kept["checks-binary"])
     volumes.soak(page, kept["soak"])
     machines(page, kept)
     return "\n".join([*head(page), *page.lines]).rstrip("\n") + "\n"

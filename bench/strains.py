@@ -1,0 +1,233 @@
+"""The chapters of docs/measured.md about much at once: handshakes, alerts, overload, the night."""
+
+from __future__ import annotations
+
+from bench.kept import FIGURES, NOT_MEASURED, Kept, Page, amount, several, written
+
+WIRE_MS = 1000
+"""From the confirming failure to the notice."""
+API_MS, OVERLOADED_API_MS = 50, 200
+MORE_LATE_MS = 100
+"""By which keeping house may delay a check."""
+MORE_RSS_MB = 30
+"""By which the executable may take more than the source."""
+SIZES = (1_000, 10_000)
+JOBS = {
+    "quiet before": "nothing, before",
+    "retention": "old months are deleted",
+    "seal": "an hour is packed",
+    "rollups": "the sums of the hour",
+    "unlink": "the hour's file is deleted",
+    "merge": "a day is merged",
+    "fold": "the sums of a day",
+    "quiet after": "nothing, afterwards",
+}
+
+
+def second_core(page: Page, checks: Kept) -> None:
+    """More handshakes than one core can do."""
+    page.chapter(
+        "More handshakes than one core can do",
+        "An https check is a TLS handshake and little else. Past what the event loop can do alone,",
+        "threads shake hands on the other core, of which the far side needs its own share here.",
+        command="python bench/checks.py",
+    )
+    rows = [row for row in checks.all("rows") if row.number("at_least", "cpu_percent_of_a_core")]
+    row = rows[0] if rows else Kept()
+    used = "cpu_percent_of_a_core"
+    least = row.number("at_least", used) or 100
+    table = [
+        page.line("processor time, of a core", row.number(used), least, "%", least=True),
+        ("processor time a check", amount(row.number("cpu_us_per_check"), "µs"), ""),
+        ("the far side, of a core", amount(row.number("far_side_percent_of_a_core"), "%"), ""),
+        ("the machine, idle", amount(row.number("machine_idle_percent"), "%"), ""),
+        ("checks due", amount(row.number("checks_due")), ""),
+        page.figure("checks missed", row, "checks_missed", "", 0),
+        ("lag: median, p99, most", _lag(row), ""),
+        ("RSS", amount(row.number("rss_mb"), "MB"), ""),
+    ]
+    if row:
+        size = f"{amount(row.number('monitors'))} at {amount(row.number('interval_seconds'))} s"
+        table.insert(0, ("https monitors", size, ""))
+    page.table(FIGURES, table)
+    threads = [
+        f"{name} {written(share.number() or 0)} %"
+        for name, share in row.items("threads_percent_of_a_core")
+    ]
+    if threads:
+        page.text(f"By thread, of a core: {'; '.join(threads)}.")
+
+
+def _lag(row: Kept) -> str:
+    return several("ms", *(row.number(f"lag_ms_{part}") for part in ("median", "p99", "max")))
+
+
+def alerts(page: Page, found: Kept) -> None:
+    """From the failing answer to the notice."""
+    page.chapter(
+        "Alerts",
+        "All monitors of one target change at once, each is confirmed by a second check, and",
+        "everybody is told. Measured from the failing answer that confirms to the arrival of the",
+        "whole notice at the receiver.",
+        command="python bench/alerts.py",
+    )
+    rows: list[tuple[str, str, str]] = []
+    late = "confirming_answer_to_wire_ms"
+    for row in found.all("rows"):
+        name = f"{amount(row.number('monitors'))} monitors, {amount(row.number('notices'))} notices"
+        usual = several("ms", row.number(f"{late}_median"), row.number(f"{late}_p99"))
+        rows += [
+            (f"{name}: median, p99", usual, ""),
+            page.figure(f"{name}: the last", row, f"{late}_max", "ms", WIRE_MS),
+            page.figure(f"{name}: told twice", row, "repeated", "", 0),
+        ]
+    page.table(FIGURES, rows or [page.line("the last notice", None, WIRE_MS, "ms")])
+
+
+def overload(page: Page, found: Kept) -> None:
+    """More than the process can do."""
+    size = f"{amount(found.number('monitors'))} monitors" if found else "Monitors"
+    page.chapter(
+        "More than it can do",
+        f"{size} fetch 64 KiB every 10 s and look for a word at the end of it, which is more than",
+        "one core can do. A check is late by the time since it was due, as seen at its target.",
+        "Nothing may be stacked (two checks of a monitor at once), and nobody called down for our",
+        "own lateness.",
+        command="python bench/overload.py",
+    )
+    failing = found.number("failing")
+    down = found.number("states", "down")
+    wrong = None if down is None or failing is None else max(0.0, down - failing)
+    times = [found.number(f"checks_of_a_monitor_{part}") for part in ("fewest", "median", "most")]
+    late = [found.number(f"late_seconds_{part}") for part in ("median", "p99", "max")]
+    means = [found.number(f"mean_late_seconds_of_a_monitor_{part}") for part in ("p10", "p90")]
+    grown = [found.number(f"rss_mb_{part}") for part in ("first", "last")]
+    board = [found.number(f"dashboard_ms_{part}") for part in ("median", "max")]
+    page.table(
+        FIGURES,
+        [
+            ("checks asked for a second", amount(found.number("asked_per_second")), ""),
+            ("checks made a second", amount(found.number("done_per_second")), ""),
+            ("processor time, of a core", amount(found.number("cpu_percent_of_a_core"), "%"), ""),
+            ("late: median, p99, most", several("s", *late), ""),
+            ("mean of a monitor: p10, p90", several("s", *means), ""),
+            ("checks of a monitor: fewest, median, most", several("", *times), ""),
+            page.figure("stacked", found, "stacked", "", 0),
+            page.line(
+                "found down, of those that fail", found.number("found_down"), failing, least=True
+            ),
+            page.line("called down though they answer", wrong, 0),
+            page.line("called degraded though they answer", found.number("states", "degraded"), 0),
+            page.figure(
+                "accounts of time that do not add up",
+                found.at("time_of_steady"),
+                "do_not_add_up",
+                "",
+                0,
+            ),
+            page.figure("API, p99", found, "api_ms_p99", "ms", OVERLOADED_API_MS),
+            ("dashboard: median, slowest", several("ms", *board), ""),
+            ("RSS: first, last", several("MB", *grown), ""),
+        ],
+    )
+    said = found.all("said")
+    last = said[-1] if said else Kept()
+    page.text("What the product says of its last minute, beside what came to the targets in it:")
+    page.table(
+        ("", "measured", "`/readyz`", "the dashboard"),
+        [
+            (
+                "usually late by",
+                amount(last.number("measured_p50_seconds"), "s"),
+                amount(last.number("readyz_p50_seconds"), "s"),
+                amount(last.number("page_usual_seconds"), "s"),
+            ),
+            (
+                "99 % less than",
+                amount(last.number("measured_p99_seconds"), "s"),
+                amount(last.number("readyz_p99_seconds"), "s"),
+                amount(last.number("page_most_seconds"), "s"),
+            ),
+            (
+                "checks left out",
+                amount(last.number("measured_left_out")),
+                amount(last.number("readyz_left_out")),
+                amount(last.number("page_left_out")),
+            ),
+        ],
+    )
+
+
+def peak(page: Page, found: Kept) -> None:
+    """Keeping house while checks run."""
+    page.chapter(
+        "Keeping house at peak",
+        "1,000 checks a second, while an hour of 3.6 million of them is packed, its sums are made,",
+        "a finished day is merged and months older than what is kept are deleted. Compared is the",
+        "latest check of the time in which any of it goes on with the latest of the quiet before",
+        "and after.",
+        command="python bench/peak.py",
+    )
+    page.table(
+        FIGURES,
+        [
+            page.figure(
+                "the latest check is later by", found, "more_late_ms_max", "ms", MORE_LATE_MS
+            ),
+            page.figure("99 % of checks are later by at most", found, "more_late_ms_p99", "ms"),
+            page.figure("checks missed", found, "checks_missed", "", 0),
+            ("RSS, most", amount(found.number("rss_mb_max"), "MB"), ""),
+        ],
+    )
+    rows = []
+    for row in found.all("stretches"):
+        what = row.text("what")
+        rows.append(
+            (
+                JOBS.get(what, what),
+                amount(row.number("seconds"), "s"),
+                amount(row.number("checks_due")),
+                _lag(row),
+                several("ms", row.number("loop_late_ms_p99"), row.number("loop_late_ms_max")),
+                amount(row.number("api_ms_p99"), "ms"),
+                amount(row.number("rss_mb"), "MB"),
+            )
+        )
+    head = (
+        "meanwhile",
+        "took",
+        "checks due",
+        "lag: median, p99, most",
+        "loop late: p99, most",
+        "API p99",
+        "RSS",
+    )
+    page.table(head, rows or [(NOT_MEASURED,) + ("",) * 6])
+
+
+def executable(page: Page, found: Kept) -> None:
+    """The executable beside the source."""
+    page.chapter(
+        "The executable beside the source",
+        "The same monitors, one right after the other in one run. The executable is two processes:",
+        "one unpacked the other.",
+        command="python bench/checks.py --binary dist/netpulse",
+    )
+    rows: list[tuple[str, ...]] = []
+    for monitors in SIZES:
+        row = found.row("rows", type="http", monitors=monitors, interval_seconds=10)
+        goal = row.target("more_rss_mb", MORE_RSS_MB)
+        name = f"http, {monitors:,} at 10 s"
+        rows.append(
+            (
+                name,
+                amount(row.number("source", "rss_mb"), "MB"),
+                amount(row.number("executable", "rss_mb"), "MB"),
+                page.held(f"{name}, RSS more", row.number("more_rss_mb"), goal, "MB"),
+                amount(goal, "MB"),
+                amount(row.number("source", "cpu_us_per_check"), "µs"),
+                amount(row.number("executable", "cpu_us_per_check"), "µs"),
+            )
+        )
+    head = ("", "RSS, source", "executable", "more", "target", "a check, source", "executable")
+    page.table(head, rows)
