@@ -113,10 +113,15 @@ def several(unit: str, *values: float | None) -> str:
     return f"{', '.join('?' if each is None else written(each) for each in values)} {unit}".strip()
 
 
-def bar(value: float, most: float, width: int = 30) -> str:
+def bar(value: float, most: float, width: int = 20) -> str:
     """Return a bar of blocks as long as `value` is of `most`, an eighth of a block exact."""
     eighths = max(1, round(value / most * width * 8))
     return "█" * (eighths // 8) + " ▏▎▍▌▋▊▉"[eighths % 8].strip()
+
+
+def _is_of_figures(column: Sequence[str]) -> bool:
+    cells = [cell for cell in column if cell and cell != NOT_MEASURED]
+    return bool(cells) and all(re.match(r"[*]*(at least )?-?[0-9]", cell) for cell in cells)
 
 
 @dataclass
@@ -145,8 +150,10 @@ class Page:
         self.lines += [*wrapped(*words), ""]
 
     def table(self, head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-        """Add a table."""
-        self.lines += [f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
+        """Add a table; columns of figures are set to the right."""
+        columns = list(zip(*rows, strict=True))[1:]
+        rules = ["---", *("---:" if _is_of_figures(each) else "---" for each in columns)]
+        self.lines += [f"| {' | '.join(head)} |", f"|{'|'.join(rules)}|"]
         self.lines += [f"| {' | '.join(row)} |" for row in rows]
         self.lines.append("")
 
