@@ -177,7 +177,7 @@ def peers(page: Page, checks: Kept, disk: Kept) -> None:
     page.table(head, rows)
     said = [each.text() for each in checks.all("peers_versions")]
     if said:
-        page.text("; ".join(each.partition(" (")[0] for each in said) + ".")
+        page.text("Versions: " + "; ".join(each.partition(" (")[0] for each in said) + ".")
     page.text("Measured once, on another machine of the same kind:")
     page.table(
         ("once", *head[1:]),
@@ -194,10 +194,17 @@ def peers(page: Page, checks: Kept, disk: Kept) -> None:
             for peer in PEERS
         ],
     )
-    page.table(
-        ("of other types", "", "a check"),
-        [(kind, name, amount(round(ms * 1000), "µs")) for kind, name, ms in OF_OTHER_KINDS],
-    )
+    others: list[tuple[str, str, str]] = []
+    for kind in KINDS[1:]:
+        ours = checks.row("rows", type=kind, monitors=BUSY[kind], interval_seconds=10)
+        size = f"**NetPulse**, {BUSY[kind]:,} at 10 s"
+        others.append((kind, size, amount(ours.number("cpu_us_per_check"), "µs")))
+        others += [
+            (kind, name, amount(round(ms * 1000), "µs"))
+            for of, name, ms in OF_OTHER_KINDS
+            if of == kind
+        ]
+    page.table(("of other types", "", "a check"), others)
     page.text(*READING)
 
 

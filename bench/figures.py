@@ -14,7 +14,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from bench import costs, strains, volumes  # noqa: E402  # the checkout, not an installed copy
+from bench import costs, screens, strains, volumes  # noqa: E402  # the checkout, not an installed copy
 from bench.kept import MET, MISSED, NOT_MEASURED, Kept, Page, amount, linked, wrapped  # noqa: E402
 
 RESULTS = ROOT / "bench" / "results"
@@ -103,9 +103,9 @@ def made(results: Path = RESULTS) -> str:
     volumes.disk(page, kept["disk"])
     strains.peak(page, kept["peak"])
     volumes.reads(page, kept["reads"])
-    volumes.pages(page, kept["pages"], kept["first_load"])
-    volumes.status_page(page, kept["status"])
-    volumes.bombs(page, kept["bombs"])
+    screens.pages(page, kept["pages"], kept["first_load"])
+    screens.status_page(page, kept["status"])
+    strains.bombs(page, kept["bombs"])
     volumes.start(page, kept["start"], kept["start-binary"])
     strains.executable(page, kept["checks-binary"])
     volumes.soak(page, kept["soak"])

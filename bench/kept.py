@@ -51,6 +51,11 @@ class Kept:
             return None
         return found if math.isfinite(found) else None
 
+    def truth(self, *keys: str) -> str:
+        """Return whether something is so, in a word."""
+        found = self.at(*keys)._found
+        return ("yes" if found else "no") if isinstance(found, bool) else NOT_MEASURED
+
     def text(self, *keys: str) -> str:
         """Return a text, and "" where there is none."""
         found = self.at(*keys)._found

@@ -1,4 +1,4 @@
-"""The chapters of docs/measured.md about much at once: handshakes, alerts, overload, the night."""
+"""The chapters of docs/measured.md about much at once: handshakes, alerts, overload, bombs."""
 
 from __future__ import annotations
 
@@ -203,6 +203,32 @@ def peak(page: Page, found: Kept) -> None:
         "RSS",
     )
     page.table(head, rows or [(NOT_MEASURED,) + ("",) * 6])
+
+
+def bombs(page: Page, found: Kept) -> None:
+    """What hostile targets cost the others."""
+    page.chapter(
+        "Hostile targets",
+        "20 monitors at endless bodies, bombs of gzip, deflate and brotli, and chunks of one byte,",
+        "beside 20 healthy ones: by how much it is worse with them than without, at the 99th",
+        "percentile.",
+        command="python bench/bombs.py",
+    )
+    names = {
+        "healthy_late_ms": "healthy checks begin later by",
+        "healthy_took_ms": "they take longer by",
+        "loop_late_ms": "the event loop is later by",
+    }
+    added = found.at("added")
+    rows = []
+    for key, words in names.items():
+        value = added.number(f"{key}_p99")
+        before, after = found.number("without", key, "p99"), found.number("with", key, "p99")
+        if value is None and before is not None and after is not None:
+            value = round(after - before, 2)
+        rows.append(page.line(words, value, added.target(f"{key}_p99"), "ms"))
+    rows.append(page.figure("memory grows by at most", found.at("with"), "rss_grown_mb", "MB"))
+    page.table(FIGURES, rows)
 
 
 def executable(page: Page, found: Kept) -> None:

@@ -1,4 +1,4 @@
-"""The chapters of docs/measured.md about the disk, reads, pages, starts and endurance."""
+"""The chapters of docs/measured.md about the disk, reads, starts and endurance."""
 
 from __future__ import annotations
 
@@ -61,6 +61,8 @@ def disk(page: Page, found: Kept) -> None:
             page.line(f"{name}: by day, with the file's pages", whole, goal("day_bytes")),
         ]
     page.table(("stored", *FIGURES[1:]), stored or [("", NOT_MEASURED, "")])
+    same = {each.truth("checked") for each in found.all("days")} or {NOT_MEASURED}
+    page.text(f"Read back exactly as they were written: {', '.join(sorted(same))}.")
     wrote = []
     for each in found.all("rates"):
         name = _rate(each)
@@ -76,6 +78,21 @@ def disk(page: Page, found: Kept) -> None:
     page.table(head, wrote or [("", NOT_MEASURED, "", "", "", "")])
     page.text(
         f"The target of all that is written is {amount(goal('written_bytes'))} bytes a check."
+    )
+    page.text("A timer of 5 ms on the event loop, beside what is done with no checks at work:")
+    late = [
+        (f"{_rate(each)}: an hour is packed", each.number("loop_late_ms_max"))
+        for each in found.all("rates")
+    ]
+    late += [
+        (f"every {amount(each.number('interval_seconds'))} s: a day is merged", most)
+        for each in found.all("days")
+        if (most := each.number("loop_late_ms_max")) is not None
+    ]
+    page.table(
+        ("event loop late, most", *FIGURES[1:]),
+        [page.line(words, most, goal("loop_late_ms_max"), "ms") for words, most in late]
+        or [("", NOT_MEASURED, "")],
     )
     year, days = found.at("year"), found.all("days")
     raw, sums = goal("year_raw_gb"), goal("year_rollups_gb")
@@ -125,106 +142,6 @@ def reads(page: Page, found: Kept) -> None:
             (f"{words}: median", amount(row.number("ms_median"), "ms"), ""),
             page.figure(f"{words}: p99", row, "ms_p99", "ms", READS_MS[name]),
         ]
-    page.table(FIGURES, rows)
-
-
-def pages(page: Page, found: Kept, first: Kept) -> None:
-    """How long pages take."""
-    page.chapter(
-        "Pages",
-        "10,000 monitors with 90 days behind them; the time from a request to the end of its",
-        "answer, over one connection of somebody who is signed in.",
-        command="python bench/pages.py",
-    )
-    rows = [
-        (
-            name,
-            amount(row.number("first_ms"), "ms"),
-            amount(row.number("ms_median"), "ms"),
-            page.held(f"{name}, p95", row.number("ms_p95"), row.target("ms_p95"), "ms"),
-            amount(row.number("bytes")),
-        )
-        for name, row in found.items("pages")
-    ]
-    head = ("", "first time", "median", "p95", "bytes")
-    page.table(head, rows or [(NOT_MEASURED, "", "", "", "")])
-    goals = {row.target("ms_p95") for _, row in found.items("pages")} - {None}
-    if goals:
-        page.text(f"The target is {amount(max(goals), 'ms')} (p95).")
-    page.text(
-        "In a browser with an empty cache, while 10,000 monitors are checked every minute (`python",
-        "bench/first_load.py`):",
-    )
-    rows = [
-        (
-            name,
-            amount(row.number("paint_ms"), "ms"),
-            *page.figure(f"{name}, loaded", row, "load_ms", "ms", first.number("target_load_ms"))[
-                1:
-            ],
-            amount(row.number("load_ms_max"), "ms"),
-            amount(row.number("wire_kb"), "kB"),
-        )
-        for name, row in first.items("pages")
-    ]
-    head = ("", "first paint", "loaded", "target", "slowest", "fetched")
-    page.table(head, rows or [(NOT_MEASURED, "", "", "", "", "")])
-
-
-def status_page(page: Page, found: Kept) -> None:
-    """Readers of a public status page."""
-    asked = amount(found.number("readers", "requests_per_second"))
-    page.chapter(
-        "Readers of a status page",
-        f"A public page with 50 services is asked for {asked} times a second, while 1,000",
-        "monitors are checked every 10 s.",
-        command="python bench/status.py",
-    )
-    quiet, busy = found.at("without_readers"), found.at("with_readers")
-    readers = found.at("readers")
-    page.table(
-        FIGURES,
-        [
-            ("processor time a request", amount(found.number("cpu_ms_per_request"), "ms"), ""),
-            (
-                "an answer: median, p99, most",
-                several(
-                    "ms",
-                    *(readers.number(f"answer_ms_{part}") for part in ("median", "p99", "max")),
-                ),
-                "",
-            ),
-            page.figure("checks late without readers, p99", quiet, "lag_ms_p99", "ms"),
-            page.figure("checks late with readers, p99", busy, "lag_ms_p99", "ms"),
-            page.figure("checks missed with readers", busy, "checks_missed"),
-            page.figure("until the page says what changed, most", busy, "said_ms_max", "ms"),
-        ],
-    )
-
-
-def bombs(page: Page, found: Kept) -> None:
-    """What hostile targets cost the others."""
-    page.chapter(
-        "Hostile targets",
-        "20 monitors at endless bodies, bombs of gzip, deflate and brotli, and chunks of one byte,",
-        "beside 20 healthy ones: by how much it is worse with them than without, at the 99th",
-        "percentile.",
-        command="python bench/bombs.py",
-    )
-    names = {
-        "healthy_late_ms": "healthy checks begin later by",
-        "healthy_took_ms": "they take longer by",
-        "loop_late_ms": "the event loop is later by",
-    }
-    added = found.at("added")
-    rows = []
-    for key, words in names.items():
-        value = added.number(f"{key}_p99")
-        before, after = found.number("without", key, "p99"), found.number("with", key, "p99")
-        if value is None and before is not None and after is not None:
-            value = round(after - before, 2)
-        rows.append(page.line(words, value, added.target(f"{key}_p99"), "ms"))
-    rows.append(page.figure("memory grows by at most", found.at("with"), "rss_grown_mb", "MB"))
     page.table(FIGURES, rows)
 
 
