@@ -45,6 +45,8 @@ class Far:
     ledger: Path
     pem: str = ""
     program: str = "python"
+    pid: int = 0
+    """Of the process, whose descendants do the work where it has any."""
 
     def arrivals(self) -> list[tuple[str, float]]:
         """Return (key, Unix seconds) of everything that came."""
@@ -156,7 +158,7 @@ def far_side(kind: str, folder: Path) -> Iterator[Far]:
     assert process.stdin is not None
     assert process.stdout is not None
     try:
-        yield Far(kind, int(process.stdout.readline()), ledger)
+        yield Far(kind, int(process.stdout.readline()), ledger, pid=process.pid)
     finally:
         process.stdin.close()
         process.wait(60)
@@ -213,7 +215,7 @@ def _nginx(kind: str, program: str, folder: Path) -> Iterator[Far]:
     )
     try:
         _wait_for(port)
-        yield Far(kind, port, ledger, pem, "nginx")
+        yield Far(kind, port, ledger, pem, "nginx", process.pid)
     finally:
         process.terminate()
         process.wait(30)

@@ -68,17 +68,22 @@ def report(command: str = "make bench", data: Path | None = None) -> dict[str, A
     }
 
 
-def beside(figures: Mapping[str, Any], targets: Mapping[str, float]) -> dict[str, Any]:
+def beside(
+    figures: Mapping[str, Any],
+    targets: Mapping[str, float],
+    at_least: Mapping[str, float] | None = None,
+) -> dict[str, Any]:
     """Return figures with their targets: `targets` says under a figure's own key what it is to be
-    at most.
+    at most, and `at_least`, which is there only where there is something to say, the contrary.
 
     Raises:
         KeyError: a target without a figure.
     """
-    missing = [key for key in targets if key not in figures]
+    missing = [key for key in (*targets, *(at_least or {})) if key not in figures]
     if missing:
         raise KeyError(f"no figure for the target of {', '.join(missing)}")
-    return dict(figures) | {"targets": dict(targets)}
+    held = dict(figures) | {"targets": dict(targets)}
+    return held | {"at_least": dict(at_least)} if at_least else held
 
 
 def keep(

@@ -79,7 +79,7 @@ async def run(count: int, interval: int, seconds: int) -> dict[str, Any]:
     seen = max(1, found["checks_seen"])
     parts = [after - before for before, after in zip(cpu, used, strict=True)]
     return found | {
-        "targets": count,
+        "monitors": count,
         "interval_seconds": interval,
         "seconds": round(ended - began, 1),
         "cpu_us_per_check": round(sum(parts) / seen * 1e6),

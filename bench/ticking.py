@@ -5,8 +5,9 @@
 The command line after the ledger is `netpulse`'s own. From SIGUSR2 on a timer notes every 10 ms
 how late it is; a thread beside looks every 4 ms, and when the timer is overdue by more than 5 ms it
 takes down what the loop's thread is doing. When the process ends, the ledger (JSON) gets (Unix
-seconds, late milliseconds) of each tick and the stacks, most frequent first. Until that signal this
-is the product as `make run` has it: what only tests bring, and Litestar would load, is not there.
+seconds, late milliseconds) of each tick, the stacks, most frequent first, and the names of the
+threads by the system's ids. Until that signal this is the product as `make run` has it: what only
+tests bring, and Litestar would load, is not there.
 """
 
 from __future__ import annotations
@@ -33,6 +34,8 @@ TICK = 0.01
 LOOK = 0.004
 LATE = 0.005
 DEEPEST = 6
+LOOP = "the loop's"
+"""What its thread is called."""
 
 
 class Ticker:
@@ -45,12 +48,15 @@ class Ticker:
         self._due = float("inf")
         self._told = 0.0
         self._thread = 0
+        self._names: dict[int, str] = {}
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
         """Tick on `loop` once the signal has come."""
 
         def begin() -> None:
             self._thread = threading.get_ident()
+            self._look_at_threads()
+            self._names[threading.get_native_id()] = LOOP
             self._due = time.perf_counter() + TICK
             loop.call_later(TICK, tick)
             threading.Thread(target=self._look, daemon=True).start()
@@ -73,11 +79,20 @@ class Ticker:
                 if frame is not None:
                     self.seen[_stack(frame)] += 1
 
+    def _look_at_threads(self) -> None:
+        for thread in threading.enumerate():
+            if thread.native_id is not None:
+                self._names.setdefault(thread.native_id, thread.name)
+
     def write(self) -> None:
         """Leave what was seen in the ledger."""
-        self.ledger.write_text(
-            json.dumps({"ticks": self.ticks, "stacks": self.seen.most_common(20)})
-        )
+        self._look_at_threads()
+        told = {
+            "ticks": self.ticks,
+            "stacks": self.seen.most_common(20),
+            "threads": list(self._names.items()),
+        }
+        self.ledger.write_text(json.dumps(told))
 
 
 def _stack(frame: FrameType | None) -> str:
