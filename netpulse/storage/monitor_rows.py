@@ -81,6 +81,10 @@ def of_row(conn: Conn, row: Row) -> Monitor:
         spec = changed(spec, is_paused=bool(row[5]))
     if spec.parent_id != row[14]:
         spec = changed(spec, parent_id=row[14])
+    authority: str | None = getattr(spec, "ca_certificate", None)
+    if authority is not None:
+        # Who has an authority of their own has many monitors that trust it.
+        spec = changed(spec, ca_certificate=sys.intern(authority))
     return Monitor(
         id=row[0],
         key=row[1],

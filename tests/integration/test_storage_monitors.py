@@ -75,6 +75,22 @@ async def test_a_monitor_comes_back_as_it_went_in(tmp_path: Path, spec: MonitorS
     await play(tmp_path, act)
 
 
+async def test_monitors_that_trust_the_same_authority_share_its_text(tmp_path: Path) -> None:
+    def act(conn: Conn) -> None:
+        org = add_org(conn)
+        for name in ("One", "Two"):
+            pem = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----"
+            spec = HttpSpec(name=name, target="https://a.example/", ca_certificate=pem)
+            add_monitor(conn, org.id, spec)
+        (one, _), (two, _) = monitors.load_all(conn)
+        assert isinstance(one.spec, HttpSpec)
+        assert isinstance(two.spec, HttpSpec)
+        assert one.spec.name != two.spec.name
+        assert one.spec.ca_certificate is two.spec.ca_certificate
+
+    await play(tmp_path, act)
+
+
 async def test_secrets_are_nowhere_in_the_file(tmp_path: Path) -> None:
     def act(conn: Conn) -> None:
         org = add_org(conn)
