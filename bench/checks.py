@@ -22,7 +22,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from itertools import count
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -71,6 +72,7 @@ ONE_CORE_US = 1_500_000
 """By the targets' cost, which is above what a check takes: of 1,300 https checks a second more
 than a core's worth is left, of 1,000 it need not be."""
 FROM_SOURCE = [sys.executable, "-m", "netpulse"]
+DASHBOARD = "/dashboard"
 TICKED = 500
 """Checks a second from which on a ticker watches the loop, after the CPU time was taken."""
 
@@ -128,31 +130,40 @@ def plan(seconds: int) -> list[list[Row]]:
     ]
 
 
-async def read(
-    session: aiohttp.ClientSession, base: str, ids: Sequence[str], seconds: float
-) -> dict[str, Any]:
-    """Read lists, monitors, checks and the dashboard, ten a second; return how long that took."""
-    api: list[float] = []
-    dashboard: list[float] = []
-    until, number = time.monotonic() + seconds, 0
-    while time.monotonic() < until:
-        number += 1
+async def ask(
+    session: aiohttp.ClientSession, base: str, ids: Sequence[str]
+) -> AsyncIterator[tuple[float, str, float]]:
+    """Read lists, monitors, checks and the dashboard, ten a second; yield the Unix time of each
+    request, its path, and how many milliseconds its answer took."""
+    for number in count(1):
         one = ids[number % len(ids)]
         path = (
             "/v1/monitors?limit=20",
             f"/v1/monitors/{one}",
             f"/v1/monitors/{one}/checks?limit=20",
             f"/v1/monitors/{one}/uptime?period=24h",
-            "/dashboard",
+            DASHBOARD,
         )[number % 5]
-        began = time.perf_counter()
+        at, began = time.time(), time.perf_counter()
         async with session.get(base + path) as answer:
             await answer.read()
             if answer.status != 200:
                 raise SystemExit(f"{path} answered {answer.status}")
-        took = (time.perf_counter() - began) * 1000
-        (dashboard if path == "/dashboard" else api).append(took)
+        yield at, path, (time.perf_counter() - began) * 1000
         await asyncio.sleep(0.1)
+
+
+async def read(
+    session: aiohttp.ClientSession, base: str, ids: Sequence[str], seconds: float
+) -> dict[str, Any]:
+    """Read for so long, and return how long that took."""
+    api: list[float] = []
+    dashboard: list[float] = []
+    until = time.monotonic() + seconds
+    async for _, path, took in ask(session, base, ids):
+        (dashboard if path == DASHBOARD else api).append(took)
+        if time.monotonic() >= until:
+            break
     return {
         "api_requests": len(api),
         "api_ms_median": round(statistics.median(api), 2),
@@ -162,8 +173,9 @@ async def read(
     }
 
 
-def ticked(told: dict[str, Any], began: float, ended: float) -> dict[str, Any]:
+def ticked(ledger: Path, began: float, ended: float) -> dict[str, Any]:
     """Return how late the loop was between two moments, and what was on it most often."""
+    told = json.loads(ledger.read_text())
     late = [each for at, each in told["ticks"] if began <= at < ended]
     return {
         "loop_late_ms_p99": round(percentile(late, 0.99), 2),
@@ -185,9 +197,9 @@ async def run(row: Row, command: list[str]) -> dict[str, Any]:
         before, after = found.pop("moments")
         names: dict[int, str] = {}
         if found["ticker"]:
-            told = json.loads((folder / "ticks.json").read_text())
-            names = dict(told["threads"])
-            found |= ticked(told, counted[1], measured[1])
+            ledger = folder / "ticks.json"
+            names = dict(json.loads(ledger.read_text())["threads"])
+            found |= ticked(ledger, counted[1], measured[1])
         found |= processors.used(before, after, found["seconds"], names)
         seen = judge(ids, far.arrivals(), counted[0], counted[1], row.interval)["checks_seen"]
         checks = max(1, seen)
@@ -361,7 +373,7 @@ def main() -> None:
     peers = []
     said = None if chosen.alone or chosen.only else prometheus.versions()
     if said is not None:
-        peers = [asyncio.run(prometheus.run(count, 10, chosen.seconds)) for count in (1_000, 5_000)]
+        peers = [asyncio.run(prometheus.run(some, 10, chosen.seconds)) for some in (1_000, 5_000)]
         for peer in peers:
             say(_shown_peer(peer))
     keep(chosen.out, "checks", {"rows": rows, "peers": peers, "peers_versions": said})
