@@ -53,6 +53,7 @@ bench: ## Measure checks, lag, CPU, memory and storage; results go to bench/resu
 	@sh packaging/venv.sh dev
 	@$(VENV)/python packaging/system_packages.py --optional bench proxy browser
 	$(VENV)/python bench/checks.py --out bench/results $(ARGS)
+	test ! -x dist/netpulse || $(VENV)/python bench/checks.py --binary dist/netpulse --out bench/results
 	$(VENV)/python bench/probes.py --out bench/results
 	$(VENV)/python bench/bombs.py --out bench/results
 	$(VENV)/python bench/alerts.py --out bench/results
