@@ -160,12 +160,14 @@ def overload(page: Page, found: Kept) -> None:
 
 def peak(page: Page, found: Kept) -> None:
     """Keeping house while checks run."""
+    hour = amount(found.number("hour_checks")) if found else "3,600,000"
+    pace = amount(found.number("checks_a_second")) if found else "1,000"
     page.chapter(
         "Keeping house at peak",
-        "1,000 checks a second, while an hour of 3.6 million of them is packed, its sums are made,",
-        "a finished day is merged and months older than what is kept are deleted. Compared is the",
-        "latest check of the time in which any of it goes on with the latest of the quiet before",
-        "and after.",
+        f"{pace} checks a second, while an hour of {hour} checks is",
+        "packed, its sums are made, a finished day is merged and months older than what is kept are",
+        "deleted. Compared is the latest check of the time in which any of it goes on with the latest",
+        "of the quiet before and after.",
         command="python bench/peak.py",
     )
     page.table(

@@ -18,7 +18,6 @@ DISK = {
     "day_bytes": 5,
     "written_bytes": 200,
     "day_read_ms_p99": 5,
-    "loop_late_ms_max": 100,
     "year_raw_gb": 3,
     "year_rollups_gb": 0.4,
 }
@@ -78,21 +77,6 @@ def disk(page: Page, found: Kept) -> None:
     page.table(head, wrote or [("", NOT_MEASURED, "", "", "", "")])
     page.text(
         f"The target of all that is written is {amount(goal('written_bytes'))} bytes a check."
-    )
-    page.text("A timer of 5 ms on the event loop, beside what is done with no checks at work:")
-    late = [
-        (f"{_rate(each)}: an hour is packed", each.number("loop_late_ms_max"))
-        for each in found.all("rates")
-    ]
-    late += [
-        (f"every {amount(each.number('interval_seconds'))} s: a day is merged", most)
-        for each in found.all("days")
-        if (most := each.number("loop_late_ms_max")) is not None
-    ]
-    page.table(
-        ("event loop late, most", *FIGURES[1:]),
-        [page.line(words, most, goal("loop_late_ms_max"), "ms") for words, most in late]
-        or [("", NOT_MEASURED, "")],
     )
     year, days = found.at("year"), found.all("days")
     raw, sums = goal("year_raw_gb"), goal("year_rollups_gb")
