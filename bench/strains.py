@@ -164,10 +164,10 @@ def peak(page: Page, found: Kept) -> None:
     pace = amount(found.number("checks_a_second")) if found else "1,000"
     page.chapter(
         "Keeping house at peak",
-        f"{pace} checks a second, while an hour of {hour} checks is",
-        "packed, its sums are made, a finished day is merged and months older than what is kept are",
-        "deleted. Compared is the latest check of the time in which any of it goes on with the latest",
-        "of the quiet before and after.",
+        f"{pace} checks a second, while an hour of {hour} checks is packed, its sums are made,",
+        "a finished day is merged and months older than what is kept are deleted. Compared is the",
+        "latest check of the time in which any of it goes on with the latest of the quiet before",
+        "and after.",
         command="python bench/peak.py",
     )
     page.table(
