@@ -73,6 +73,7 @@ figures: ## Write docs/measured.md anew from bench/results; nothing is measured
 soak: ## Test for hours: 2,000 monitors in trouble, simulated lives, hundreds of kills, fuzzing
 	@sh packaging/venv.sh dev
 	$(VENV)/python bench/soak.py --out bench/results $(ARGS)
+	$(VENV)/python bench/figures.py
 	NETPULSE_SEED=$$(date +%s) NETPULSE_SIMULATED_HOURS=1000 $(VENV)/python -m pytest -s \
 		-o timeout=3600 tests/simulation
 	NETPULSE_KILLS=100 $(VENV)/python -m pytest -s -o timeout=3600 tests/crash/test_kill.py \

@@ -122,7 +122,7 @@ def head(page: Page) -> list[str]:
         "",
         *wrapped(
             "Every figure that `make bench` and `make soak` have kept in `bench/results`, beside",
-            "its target. `make figures` writes this page anew, as `make bench` does at its end.",
+            "its target. `make figures` writes this page anew, as both do at their end.",
             "[Benchmarks](../bench/README.md) says how each is measured,",
             "[Performance](performance.md) why it is so.",
         ),
