@@ -1,4 +1,5 @@
-"""How many checks may run at once: what the system's limit on open files leaves room for."""
+"""How many checks may run at once, and how many may be connected to us: what the system's limit on
+open files leaves room for."""
 
 from __future__ import annotations
 
@@ -37,3 +38,9 @@ def checks_at_once(open_files: int) -> int:
     """Return how many checks may run at once: a check may need two descriptors (a connection,
     and one to the name server)."""
     return max(LEAST, min(MOST, (open_files - RESERVED) // 2))
+
+
+def connections_at_once(open_files: int) -> int:
+    """Return how many may be connected to us: the half that checks leave, as long as each of these
+    needs one descriptor, which is what most of them do."""
+    return max(LEAST, (open_files - RESERVED) // 2)

@@ -17,6 +17,7 @@ import logging
 import os
 import socket
 import struct
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -28,8 +29,10 @@ from granian.log import LogLevels
 from granian.server.embed import Server
 from litestar.types import ASGIApp, Receive, Scope, Send
 
+from netpulse.engine import limits
 from netpulse.model.time import Millis, rfc3339
 from netpulse.web.certificate import Pair
+from netpulse.web.crowd import Crowd, can_watch
 from netpulse.web.tls import LOOK_SECONDS, Tls
 
 log = logging.getLogger(__name__)
@@ -41,7 +44,8 @@ MAX_HEAD = 32 * 1024
 figure is 13 times as much, which for all connections at once would be 1.7 GB."""
 MAX_CONNECTIONS = 4096
 """granian's `backpressure` counts connections: at its default of 128, as many open event streams
-lock everybody out."""
+lock everybody out. Where descriptors are few it is fewer (`limits.connections_at_once`): strangers
+who take them all would leave none to the checks and the database."""
 BACKLOG = 1024
 LEAVE_MS = HEADER_READ_MS + 2_000
 """How long a listener goes on after another one took its place: unused connections have ended by
@@ -156,9 +160,10 @@ class Listener:
         port: int,
         pair: Pair | None = None,
         minimum: str = "1.3",
+        asking: Counter[int] | None = None,
     ) -> None:
         """Take what is served, where (the address numeric), and over TLS with which pair, if any,
-        and from which version on."""
+        and from which version on. `asking` is that of the listener whose place it takes."""
         self._app = app
         self._address = address
         self._port = port
@@ -169,11 +174,24 @@ class Listener:
         """Ends with the listener and its last connection."""
         self.leaving = asyncio.Event()
         """Set when its connections are to end with their next answer, and streams by themselves."""
+        self.asking: Counter[int] = Counter() if asking is None else asking
+        """From which ports requests are under way, of all listeners on our port."""
+        self._door: socket.socket | None = None
+        """The listening socket, watched by `_crowd`."""
+        self._crowd: asyncio.Task[None] | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection's request."""
         scope.setdefault("state", {})["leaving"] = self.leaving
-        await self._app(scope, receive, send)
+        client = scope.get("client")
+        port = int(client[1]) if client else 0  # granian has it as text
+        self.asking[port] += 1
+        try:
+            await self._app(scope, receive, send)
+        finally:
+            self.asking[port] -= 1
+            if not self.asking[port]:
+                del self.asking[port]
 
     async def start(self, *, instead: bool = False) -> None:
         """Begin to listen; `instead` of whoever listens there now, who gets no new connections.
@@ -181,6 +199,7 @@ class Listener:
         Raises:
             PortTaken, CannotListen: nothing was started.
         """
+        places = limits.connections_at_once(limits.raise_file_limit())
         sock = _bound(self._address, self._port, share=self._pair is not None)
         with contextlib.closing(sock), _lent(self._pair) as (chain, key):
             self._server = _Granian(
@@ -193,7 +212,7 @@ class Listener:
                 # end for somebody who says nothing, over TLS too: 4,096 silent connections would
                 # lock everybody out.
                 http=HTTPModes.http1,
-                backpressure=MAX_CONNECTIONS,
+                backpressure=min(MAX_CONNECTIONS, places),
                 http1_settings=HTTP1Settings(
                     header_read_timeout=HEADER_READ_MS, max_buffer_size=MAX_HEAD
                 ),
@@ -213,11 +232,21 @@ class Listener:
                 await asyncio.sleep(0.002)
             if instead:
                 _steer(sock)
+            if can_watch():
+                self._door = sock.dup()
+                crowd = Crowd(self._door, self.asking.__contains__)
+                self._crowd = asyncio.create_task(crowd.watch(), name="crowd")
 
     async def end(self, seconds: float | None = None) -> None:
         """Take no more connections, finish the requests under way, and end; after so many seconds
         break off what is left. May be called again, with less patience."""
         self.leaving.set()
+        if self._crowd is not None:
+            self._crowd.cancel()
+            await asyncio.wait({self._crowd})
+        if self._door is not None:
+            # As long as it is open, the kernel lets people in whom nobody serves.
+            self._door.close()
         if not self.serving.done():
             self._server.stop()
             # Whoever has begun to read a large answer and does not go on must not keep the process.
@@ -286,7 +315,7 @@ async def serve_embedded(
         if tls is None:
             await _first(None, stop, listener.serving)
         while tls is not None and not stop.is_set() and not listener.serving.done():
-            following = await _successor(app, address, port, tls, now())
+            following = await _successor(app, address, port, tls, now(), listener.asking)
             if following is None:
                 await _first(LOOK_SECONDS, stop, listener.serving, tls.again)
                 continue
@@ -301,7 +330,7 @@ async def serve_embedded(
 
 
 async def _successor(
-    app: ASGIApp, address: str, port: int, tls: Tls, now: Millis
+    app: ASGIApp, address: str, port: int, tls: Tls, now: Millis, asking: Counter[int]
 ) -> Listener | None:
     """Return a listener that has taken over with the pair that the files hold by now; None where
     there is no other pair, or none that can be served."""
@@ -309,7 +338,7 @@ async def _successor(
     pair = await asyncio.to_thread(tls.changed, now)
     if pair is None:
         return None
-    listener = Listener(app, address, port, pair, tls.minimum)
+    listener = Listener(app, address, port, pair, tls.minimum, asking)
     try:
         await listener.start(instead=True)
     except (PortTaken, CannotListen, OSError) as problem:

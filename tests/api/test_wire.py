@@ -19,7 +19,7 @@ import pytest
 from netpulse.engine.clock import Clock
 from netpulse.model.time import DAY
 from netpulse.storage import sessions
-from netpulse.web import border, listening
+from netpulse.web import border, crowd, listening
 from tests.api.test_server import served
 from tests.cast import SIGNER
 from tests.conftest import Opener
@@ -460,3 +460,43 @@ async def test_more_than_fit_wait_their_turn(
             assert (await client.get("/healthz")).status_code == 200
         for _, writer in held:
             writer.close()
+
+
+async def test_half_a_head_keeps_nobody_out(
+    open_stage: Opener, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """500 who send half a head, where there are 50 places: they make room, a request under way
+    does not."""
+    monkeypatch.setattr(listening, "MAX_CONNECTIONS", 50)
+    monkeypatch.setattr(crowd, "LOOK_SECONDS", 0.05)
+    monkeypatch.setattr(crowd, "PATIENCE_SECONDS", 0.1)
+    monkeypatch.setattr(crowd, "QUIET_SECONDS", 0.5)
+    caplog.set_level(logging.INFO, "netpulse.web.crowd")
+    stage = await open_stage(clock=Clock())
+    async with served(stage) as base:
+        port = httpx.URL(base).port
+        assert port is not None
+        reader, slow = await asyncio.open_connection("127.0.0.1", port)
+        slow.write(HEAD + b"Content-Length: 2\r\n\r\n{")
+        await slow.drain()
+        held = [await asyncio.open_connection("127.0.0.1", port) for _ in range(500)]
+        for _, writer in held:
+            writer.write(GET + b"X-Half: ")
+        async with httpx.AsyncClient(base_url=base, timeout=5) as client:
+            assert (await client.get("/healthz")).status_code == 200
+        slow.write(b"}")
+        assert b" 400 " in await reader.readline(), "the request under way was answered"
+        ends = [await asyncio.wait_for(one.read(), 5) for one, _ in held[:450]]
+        assert set(ends) == {b""}
+        for _ in range(100):
+            if "again" in caplog.text:
+                break
+            await asyncio.sleep(0.05)
+        for _, writer in (*held, (reader, slow)):
+            writer.close()
+    said = [record.getMessage() for record in caplog.records]
+    assert said[0] == (
+        "more connections come than there is room for: those that ask for nothing are closed"
+    )
+    assert said[1].startswith("there is room for connections again: ")
+    assert len(said) == 2

@@ -17,6 +17,13 @@ def test_what_the_file_limit_leaves_room_for(open_files: int, checks: int) -> No
     assert limits.checks_at_once(open_files) == checks
 
 
+@pytest.mark.parametrize(
+    ("open_files", "connections"), [(256, 96), (1_024, 480), (65_536, 32_736), (64, 8), (0, 8)]
+)
+def test_how_many_may_be_connected(open_files: int, connections: int) -> None:
+    assert limits.connections_at_once(open_files) == connections
+
+
 def test_the_soft_limit_is_raised_to_the_hard_one() -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 256), hard))
