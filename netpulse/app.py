@@ -27,7 +27,7 @@ from netpulse.egress.connect import Egress
 from netpulse.engine import garbage, memory, systemd
 from netpulse.engine.clock import Clock
 from netpulse.engine.engine import Engine
-from netpulse.log import configure
+from netpulse.log import announce, close_streams, configure, refuse
 from netpulse.model.time import rfc3339
 from netpulse.model.user import Actor
 from netpulse.rules.addresses import AddressPolicy
@@ -77,12 +77,14 @@ def serve(loaded: Loaded) -> int:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
             runner.run(_run(loaded))
     except (StartRefused, KeyTrouble, Unusable, PortTaken, CannotListen, AdminRefused) as refusal:
-        sys.stderr.write(f"netpulse: {refusal}\n")
+        refuse(str(refusal))
         return 1
     except StorageTrouble as trouble:
         # Only the start lets it through: what runs lives with it.
-        sys.stderr.write(f"netpulse: cannot start: {trouble}\n")
+        refuse(f"cannot start: {trouble}")
         return 1
+    finally:
+        close_streams()
     return 0
 
 
@@ -284,8 +286,7 @@ def _announce(house: House, address: str, tls: Tls | None) -> None:
             ]
         else:
             lines.append("  To let others in: --host 0.0.0.0")
-    sys.stdout.write("\n".join(lines) + "\n")
-    sys.stdout.flush()
+    announce("\n".join(lines) + "\n")
 
 
 def _login() -> str:

@@ -2,21 +2,109 @@
 
 `text` is for people, `json` (one object a line) for collectors. Values given as `extra=` become
 fields.
+
+The watching goes on whatever becomes of the streams. A reader that went away or a full disk costs
+the lines, and so does a reader that sleeps (a terminal that was halted with Ctrl-S, a collector
+that hangs): to wait for it would stop everything. The next line that is taken says how many were
+not.
 """
 
 from __future__ import annotations
 
+import io
 import json
 import logging
+import os
+import select
 import sys
 from datetime import UTC, datetime
+from typing import TextIO
 
 _OWN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
 
+_AT_ONCE = 4096
+"""PIPE_BUF of Linux, see pipe(7): a pipe that is ready takes so many bytes without waiting."""
+
+
+class Lines(logging.Handler):
+    """Writes each record as a line to a descriptor, and never waits for it."""
+
+    def __init__(self, descriptor: int) -> None:
+        """Take what is written to; it stays open."""
+        super().__init__()
+        self._descriptor = descriptor
+        self._ready = select.poll()
+        self._ready.register(descriptor, select.POLLOUT)
+        self._lost = 0
+        self._is_torn = False
+        """The last line was written in part."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write the record's line, or drop it where nobody takes it."""
+        try:
+            said = f"{self.format(record)}\n".encode("utf-8", "backslashreplace")
+            if self._lost:
+                lost = logging.makeLogRecord(
+                    {
+                        "name": __name__,
+                        "levelno": logging.WARNING,
+                        "levelname": "WARNING",
+                        "msg": f"{self._lost} lines were lost here: nobody took them",
+                    }
+                )
+                end = b"\n" if self._is_torn else b""
+                said = end + f"{self.format(lost)}\n".encode() + said
+            left = self._write(said)
+            self._is_torn = left < len(said) if left else False
+            self._lost = self._lost + 1 if left else 0
+        except Exception:  # noqa: BLE001 - what the logging of Python itself does
+            self.handleError(record)
+
+    def _write(self, said: bytes) -> int:
+        """Write as much as is taken without waiting; return how many bytes were not."""
+        written = 0
+        try:
+            while written < len(said) and self._ready.poll(0):
+                written += os.write(self._descriptor, said[written : written + _AT_ONCE])
+        except OSError:  # the reader went away, or the disk is full
+            return len(said) - written
+        return len(said) - written
+
+
+def announce(text: str) -> None:
+    """Print `text` on standard output, if somebody is there to read it."""
+    _say(sys.stdout, text)
+
+
+def refuse(text: str) -> None:
+    """Print why the program does not start on standard error, if somebody is there to read it."""
+    _say(sys.stderr, f"netpulse: {text}\n")
+
+
+def _say(stream: TextIO, text: str) -> None:
+    try:
+        stream.write(text)
+        stream.flush()
+    except OSError as error:
+        logging.getLogger(__name__).info("%s takes nothing: %s", stream.name, error.strerror)
+
+
+def close_streams() -> None:
+    """Let go what the streams did not take: at its end Python would try once more, and count the
+    failure as one of the program."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            nothing = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nothing, stream.fileno())
+            os.close(nothing)
+
+
 def configure(level: str, form: str) -> None:
     """Send the records of every logger at or above `level` to standard error as `form`."""
-    handler = logging.StreamHandler(sys.stderr)
+    handler = _handler()
     handler.setFormatter(JsonLines() if form == "json" else TextLines())
     root = logging.getLogger()
     root.handlers[:] = [handler]
@@ -26,6 +114,14 @@ def configure(level: str, form: str) -> None:
     for chatty in ("asyncio", "aiohttp", "granian", "_granian"):
         logging.getLogger(chatty).setLevel("WARNING")
     logging.captureWarnings(True)
+
+
+def _handler() -> logging.Handler:
+    """Return what writes to standard error; a stand-in that is no file is written to as such."""
+    try:
+        return Lines(sys.stderr.fileno())
+    except (io.UnsupportedOperation, ValueError):
+        return logging.StreamHandler(sys.stderr)
 
 
 def _fields(record: logging.LogRecord) -> dict[str, object]:

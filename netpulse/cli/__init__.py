@@ -8,7 +8,19 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from netpulse.cli import backup, check, config, doctor, frozen, key, restore, serve, user, version
+from netpulse.cli import (
+    backup,
+    check,
+    config,
+    doctor,
+    frozen,
+    key,
+    restore,
+    serve,
+    streams,
+    user,
+    version,
+)
 
 COMMANDS = (serve, check, user, key, backup, restore, doctor, config, version)
 """In the order of `--help`."""
@@ -41,6 +53,7 @@ def parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status."""
+    streams.complete()
     frozen.settle()
     arguments = parser().parse_args(argv)
     try:

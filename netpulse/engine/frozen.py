@@ -7,6 +7,7 @@ exits with status 70 (EX_SOFTWARE), so that a supervisor starts the process agai
 
 from __future__ import annotations
 
+import contextlib
 import faulthandler
 import os
 import sys
@@ -17,12 +18,19 @@ from collections.abc import Callable
 FROZEN_SECONDS = 60.0
 EXIT_STATUS = 70
 _LOOK_SECONDS = 1.0
+_LAST_WORDS_SECONDS = 5.0
+"""How long a standard error that nobody reads may take."""
 
 
 def _die(seconds: float) -> None:
-    # Straight to the descriptor: logging may be what hangs.
-    os.write(2, f"netpulse: the event loop is frozen for {seconds:.0f} s; stacks:\n".encode())
-    faulthandler.dump_traceback(file=sys.__stderr__ or 2, all_threads=True)
+    # Standard error may be what hangs, or be gone: the process ends all the same.
+    last = threading.Timer(_LAST_WORDS_SECONDS, os._exit, (EXIT_STATUS,))
+    last.daemon = True
+    last.start()
+    with contextlib.suppress(OSError, ValueError):
+        # Straight to the descriptor: logging may be what hangs.
+        os.write(2, f"netpulse: the event loop is frozen for {seconds:.0f} s; stacks:\n".encode())
+        faulthandler.dump_traceback(file=sys.__stderr__ or 2, all_threads=True)
     os._exit(EXIT_STATUS)
 
 

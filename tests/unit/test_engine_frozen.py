@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import subprocess
 import sys
 import threading
@@ -28,6 +30,31 @@ def test_a_frozen_process_says_where_and_exits_70() -> None:
     assert done.returncode == 70
     assert "the event loop is frozen" in done.stderr
     assert "hangs_forever" in done.stderr
+
+
+def test_a_frozen_process_ends_though_nobody_takes_what_it_says() -> None:
+    reader, writer = os.pipe()
+    try:
+        os.set_blocking(writer, False)
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                os.write(writer, bytes(4096))
+        os.set_blocking(writer, True)
+        hurried = f"from netpulse.engine import frozen\nfrozen._LAST_WORDS_SECONDS = 0.2{FREEZE}"
+        done = subprocess.run(
+            [sys.executable, "-c", hurried], stderr=writer, timeout=20, check=False
+        )
+        assert done.returncode == 70
+        os.close(reader)
+        reader = -1
+        done = subprocess.run(
+            [sys.executable, "-c", FREEZE], stderr=writer, timeout=20, check=False
+        )
+        assert done.returncode == 70
+    finally:
+        os.close(writer)
+        if reader >= 0:
+            os.close(reader)
 
 
 def test_a_beating_loop_is_left_alone() -> None:
