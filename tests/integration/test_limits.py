@@ -7,24 +7,36 @@ rights that a test may not have), with threads' stacks of 1 MiB, which it counts
 
 from __future__ import annotations
 
+import asyncio
 import shutil
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
-from tests.instance import SOURCE, Instance, Sink, Site, eventually
+from netpulse.crypto.keys import Masters
+from netpulse.crypto.vault import Vault
+from netpulse.storage import directory, orgs
+from netpulse.storage.db import Conn
+from netpulse.storage.opening import open_database
+from tests.home import now, spec
+from tests.instance import ROOT, SOURCE, Instance, Sink, Site, eventually
+from tests.store import add_monitor
 
 DESCRIPTORS = 256
 MEMORY_KIB = 256 * 1024
-MONITORS = 240
+MONITORS = 2_000
+INTERVAL = 20
+BOMBS = 4
+"""Of those that tests.hostile has, the first."""
+STRANGERS = 500
 AT_ONCE = (DESCRIPTORS - 64) // 2
-SLOW_SECONDS = 2.0
+SLOW_SECONDS = 1.0
+"""So many at once and no more, a second each: just below what the interval asks for."""
 
 SLOW_TARGET = f"""
 import asyncio, json, sys
@@ -53,7 +65,7 @@ asyncio.run(main())
 
 
 class SlowTarget:
-    """A target in a process of its own that answers after two seconds."""
+    """A target in a process of its own that answers after a second."""
 
     def __init__(self) -> None:
         self.process = subprocess.Popen(
@@ -96,47 +108,120 @@ def of_process(instance: Instance, name: str) -> int:
     raise AssertionError(name)
 
 
+@pytest.fixture
+def bombs() -> Iterator[str]:
+    """A process with targets that would fill any memory; gives its address."""
+    host = subprocess.Popen(
+        [sys.executable, "-m", "tests.hostile.host"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=ROOT,
+    )
+    assert host.stdout is not None
+    yield f"http://127.0.0.1:{host.stdout.readline().split()[0]}"
+    host.communicate(timeout=20)
+
+
+async def enter(data: Path, target: str, bombs: str) -> None:
+    """Write the monitors into the data of an instance that is off."""
+    masters = Masters(None, data / directory.KEY)
+    db = await open_database(data, Vault.of(masters, has_data=True))
+    (org,) = await db.read(orgs.all)
+    seldom = {"interval_seconds": INTERVAL, "timeout_seconds": 8, "confirmations": 1}
+    specs = [spec(f"{target}{n}", name=f"Shop {n}", **seldom) for n in range(MONITORS)]
+    specs += [spec(f"{bombs}/{n}", name=f"Bomb {n}", **seldom) for n in range(BOMBS)]
+
+    def write(conn: Conn) -> None:
+        for one in specs:
+            add_monitor(conn, org.id, one, at=now())
+
+    await db.write(write)
+    await db.close()
+
+
+class Strangers:
+    """500 who connect, send half a head and wait, again and again when they are thrown out."""
+
+    def __init__(self, port: int) -> None:
+        self._address = ("127.0.0.1", port)
+        self._held: list[socket.socket] = []
+
+    def crowd(self) -> None:
+        """Have 500 connections, new ones for those that were closed."""
+        self._held = [one for one in self._held if not self._is_closed(one)]
+        while len(self._held) < STRANGERS:
+            one = socket.socket()
+            one.settimeout(2.0)
+            one.connect(self._address)
+            one.sendall(b"GET / HTTP/1.1\r\nHost: x\r\nX-Half: ")
+            one.setblocking(False)
+            self._held.append(one)
+
+    @staticmethod
+    def _is_closed(one: socket.socket) -> bool:
+        try:
+            closed = one.recv(1) == b""
+        except BlockingIOError:
+            return False
+        except OSError:
+            closed = True
+        if closed:
+            one.close()
+        return closed
+
+    def close(self) -> None:
+        """Go away."""
+        for one in self._held:
+            one.close()
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(
     sys.platform != "linux", reason="the limits and /proc are Linux's: run on Linux"
 )
-def test_256_descriptors_and_256_mib_are_our_own_trouble(instance: Instance) -> None:
+def test_256_descriptors_and_256_mib_are_our_own_trouble(instance: Instance, bombs: str) -> None:
+    instance.start()
+    instance.register()
+    assert instance.stop() == 0
     limits = f"ulimit -n {DESCRIPTORS}; ulimit -s 1024; ulimit -d {MEMORY_KIB}"
     instance.command = ["sh", "-c", f'{limits}; exec "$@"', "sh", *SOURCE]
     target = SlowTarget()
     try:
+        asyncio.run(enter(instance.data, target.url, bombs))
         instance.start()
-        instance.register()
-        for number in range(MONITORS):
-            spec = {
-                "type": "http",
-                "name": f"Shop {number}",
-                "target": f"{target.url}{number}",
-                "interval_seconds": 10,
-                "timeout_seconds": 8,
-                "confirmations": 1,
-            }
-            instance.ok("POST", "/v1/monitors", spec)
-        eventually("all are up", lambda: statuses(instance)["up"] == MONITORS, 40)
+        instance.login()
         assert instance.process is not None
+        count = MONITORS + BOMBS
+        eventually("all are up", lambda: statuses(instance)["up"] == count, 90)
         descriptors = Path(f"/proc/{instance.process.pid}/fd")
-        # Strangers take every descriptor that is left; checks and pages want some too.
-        with ExitStack() as held:
-            for _ in range(DESCRIPTORS):
-                idle = held.enter_context(socket.socket())
-                idle.settimeout(1.0)
-                idle.connect(("127.0.0.1", instance.port))
-            deadline, most = time.monotonic() + 9, 0
+        strangers, most, waits = Strangers(instance.port), 0, []
+        try:
+            deadline = time.monotonic() + 8
             while time.monotonic() < deadline:
+                strangers.crowd()
                 most = max(most, sum(1 for _ in descriptors.iterdir()))
-                time.sleep(0.2)
-        assert most > DESCRIPTORS - 16, "there was nothing left"
-        eventually("all are up", lambda: statuses(instance)["up"] == MONITORS, 40)
+                began = time.monotonic()
+                assert instance.call("GET", "/healthz")[0] == 200
+                waits.append(time.monotonic() - began)
+                time.sleep(0.1)
+        finally:
+            strangers.close()
+        # They cannot have the descriptors that checks and the database need.
+        assert DESCRIPTORS // 2 < most < DESCRIPTORS - 8, most
+        assert "Too many open files" not in instance.text
+        assert max(waits) < 12, waits
+        # They are let in and thrown out by turns, and everybody else's turn comes.
+        assert "more connections come than there is room for" in instance.text
+        eventually("all are up", lambda: statuses(instance)["up"] == count, 60)
         assert instance.ok("GET", "/v1/incidents") == []
-        for number in (1, MONITORS // 2):
+        for number in (1, MONITORS // 2, MONITORS):
             monitor_id = instance.ok("GET", f"/v1/monitors?limit=1&page={number}")[0]["id"]
             account = instance.ok("GET", f"/v1/monitors/{monitor_id}/uptime?period=24h")
             assert account["down_seconds"] == 0
+            checks = instance.ok("GET", f"/v1/monitors/{monitor_id}/checks?limit=100")
+            assert {check["status"] for check in checks} <= {"up", "inconclusive"}
+            assert not {check["failure"] for check in checks} & {"own_limit", "internal"}
         assert of_process(instance, "VmHWM") < MEMORY_KIB
         assert instance.stop() == 0
     finally:
