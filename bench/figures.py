@@ -14,7 +14,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from bench import costs, screens, strains, volumes  # noqa: E402  # the checkout, not an installed copy
+from bench import costs, screens, storms, strains, volumes  # noqa: E402  # the checkout, not an installed copy
 from bench.kept import MET, MISSED, NOT_MEASURED, Kept, Page, amount, linked, wrapped  # noqa: E402
 
 RESULTS = ROOT / "bench" / "results"
@@ -98,7 +98,7 @@ def made(results: Path = RESULTS) -> str:
     costs.peers(page, kept["checks"], kept["disk"])
     costs.probes(page, kept["probes"])
     strains.second_core(page, kept["checks"])
-    strains.alerts(page, kept["alerts"])
+    storms.alerts(page, kept["alerts"])
     strains.overload(page, kept["overload"])
     volumes.disk(page, kept["disk"])
     strains.peak(page, kept["peak"])

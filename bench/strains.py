@@ -1,12 +1,10 @@
-"""The chapters of docs/measured.md about much at once: handshakes, alerts, overload, bombs."""
+"""The chapters of docs/measured.md about much at once: handshakes, overload, the night."""
 
 from __future__ import annotations
 
 from bench.kept import FIGURES, NOT_MEASURED, Kept, Page, amount, several, written
 
-WIRE_MS = 1000
-"""From the confirming failure to the notice."""
-API_MS, OVERLOADED_API_MS = 50, 200
+OVERLOADED_API_MS = 200
 MORE_LATE_MS = 100
 """By which keeping house may delay a check."""
 MORE_RSS_MB = 30
@@ -60,28 +58,6 @@ def second_core(page: Page, checks: Kept) -> None:
 
 def _lag(row: Kept) -> str:
     return several("ms", *(row.number(f"lag_ms_{part}") for part in ("median", "p99", "max")))
-
-
-def alerts(page: Page, found: Kept) -> None:
-    """From the failing answer to the notice."""
-    page.chapter(
-        "Alerts",
-        "All monitors of one target change at once, each is confirmed by a second check, and",
-        "everybody is told. Measured from the failing answer that confirms to the arrival of the",
-        "whole notice at the receiver.",
-        command="python bench/alerts.py",
-    )
-    rows: list[tuple[str, str, str]] = []
-    late = "confirming_answer_to_wire_ms"
-    for row in found.all("rows"):
-        name = f"{amount(row.number('monitors'))} monitors, {amount(row.number('notices'))} notices"
-        usual = several("ms", row.number(f"{late}_median"), row.number(f"{late}_p99"))
-        rows += [
-            (f"{name}: median, p99", usual, ""),
-            page.figure(f"{name}: the last", row, f"{late}_max", "ms", WIRE_MS),
-            page.figure(f"{name}: told twice", row, "repeated", "", 0),
-        ]
-    page.table(FIGURES, rows or [page.line("the last notice", None, WIRE_MS, "ms")])
 
 
 def overload(page: Page, found: Kept) -> None:
