@@ -28,7 +28,7 @@ sys.path.insert(0, str(ROOT))
 
 from bench import crowd  # noqa: E402  # the checkout, not an installed copy
 from bench.measure import beside, free_port, keep, percentile  # noqa: E402
-from bench.months import Target  # noqa: E402
+from bench.months import Target, put, summed  # noqa: E402
 from netpulse.app import SWITCH_SECONDS  # noqa: E402
 from netpulse.crypto import keys  # noqa: E402
 from netpulse.crypto.vault import Vault  # noqa: E402
@@ -39,12 +39,6 @@ from netpulse.storage.conn import Conn  # noqa: E402
 from netpulse.storage.db import Database  # noqa: E402
 from netpulse.storage.opening import open_database  # noqa: E402
 from netpulse.storage.raw import Raw, month  # noqa: E402
-from netpulse.storage.raw.block import Block  # noqa: E402
-from netpulse.storage.raw.files import create, open_file  # noqa: E402
-from netpulse.storage.raw.names import Places, month_of  # noqa: E402
-from netpulse.storage.raw.packing import pack  # noqa: E402
-from netpulse.storage.raw.row import to_row  # noqa: E402
-from netpulse.storage.rollups import Rollup  # noqa: E402
 from netpulse.web.api.uptime import UptimeQuery, uptime_of  # noqa: E402
 from netpulse.web.pages import rows  # noqa: E402
 
@@ -59,55 +53,18 @@ ROUNDS = {"uptime": 400, "bars": 100, "last 100 checks": 600}
 
 def fill_months(data: Path, count: int, today: Millis, until: Millis) -> None:
     """Write the packed days before `today` and hours until `until` of monitors 1 to `count`."""
-    places = Places(data)
-    targets = [Target(number, INTERVAL) for number in range(VARIETY)]
     stretches = [month.day_stretch(today - ago * DAY) for ago in range(QUARTER + 1, 0, -1)]
     stretches += [month.hour_stretch(hour) for hour in range(today, until, HOUR)]
-    by_month: dict[str, list[month.Stretch]] = {}
-    for stretch in stretches:
-        by_month.setdefault(month_of(stretch.start), []).append(stretch)
-    for name, some in by_month.items():
-        path = places.month_path(name)
-        create(path, month.SCHEMA, month.VERSION, page_bytes=month.PAGE_BYTES)
-        connection = open_file(path, month.VERSION)
-        try:
-            for stretch in some:
-                blocks = [
-                    Block.of([to_row(check) for check in target.checks(stretch.start, stretch.end)])
-                    for target in targets
-                ]
-                blobs = [(block.size, pack(block)) for block in blocks]
-                connection.execute("BEGIN IMMEDIATE")
-                for key in range(1, count + 1):
-                    month.store(connection, key, stretch, *blobs[key % VARIETY])
-                connection.execute("COMMIT")
-        finally:
-            connection.close()
+    put(data, stretches, [Target(number, INTERVAL) for number in range(VARIETY)], count)
 
 
 async def fill_rollups(db: Database, count: int, today: Millis, until: Millis) -> None:
     """Write the hours before `until`, and the days before `today`."""
     everybody = range(1, count + 1)
     for hour in range(today - (QUARTER + 1) * DAY, until, HOUR):
-        await db.write(rollups.put_hour, [_rollup(key, hour) for key in everybody], hour + HOUR)
+        await db.write(rollups.put_hour, [summed(key, hour, 60) for key in everybody], hour + HOUR)
     for day in range(today - (QUARTER + 1) * DAY, today, DAY):
         await db.write(rollups.fold_days, day, everybody, day + DAY)
-
-
-def _rollup(key: int, hour: Millis) -> Rollup:
-    return Rollup(
-        key=key,
-        from_ms=hour,
-        checks=60,
-        ups=60,
-        degraded=0,
-        downs=0,
-        inconclusive=0,
-        response_count=60,
-        response_sum=60 * (40 + key % 300),
-        response_min=30 + key % 300,
-        response_max=60 + key % 300,
-    )
 
 
 class Writer:
