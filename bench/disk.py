@@ -6,7 +6,7 @@
 Simulated checks go through the product's own store: kept each second, sealing each hour with its
 rollups in the main file, the sign of life every five seconds, the merge of the day. `written` is
 what the operating system counts for this process (write_bytes), logs included; on a file system in
-memory it is nothing. A ticker says how late the event loop, and with it every check, is meanwhile.
+memory it is nothing. What all that costs checks that run meanwhile is measured by `peak.py`.
 A year is computed from the days that were simulated, and says so. All of it ends by itself.
 """
 
@@ -46,7 +46,6 @@ from netpulse.storage.rollups import Rollup  # noqa: E402
 
 BEGIN = 1_767_225_600_000
 """2026-01-01T00:00:00Z: a day begins, and a month."""
-TICK_SECONDS = 0.005
 WRITE_BACK_SECONDS = 30
 """What Linux lets pass before it writes (vm.dirty_expire_centisecs)."""
 READS = 200
@@ -62,7 +61,6 @@ TARGETS = {
     "day_bytes": 5,
     "written_bytes": 200,
     "day_read_ms_p99": 5,
-    "loop_late_ms_max": 100,
     "year_raw_gb": 3,
     "year_rollups_gb": 0.4,
 }
@@ -82,30 +80,6 @@ class MovedClock(Clock):
     def monotonic(self) -> float:
         """Return the same in seconds."""
         return self.at / SECOND
-
-
-class Ticker:
-    """How late a task of the loop is that wants to run every few milliseconds."""
-
-    def __init__(self) -> None:
-        """Begin to measure."""
-        self.late: list[float] = []
-        self._task = asyncio.create_task(self._tick())
-
-    async def _tick(self) -> None:
-        while True:
-            began = time.perf_counter()
-            await asyncio.sleep(TICK_SECONDS)
-            self.late.append((time.perf_counter() - began - TICK_SECONDS) * 1000)
-
-    async def stop(self) -> dict[str, float]:
-        """End, and return the figures."""
-        self._task.cancel()
-        await asyncio.gather(self._task, return_exceptions=True)
-        return {
-            "loop_late_ms_p99": round(percentile(self.late, 0.99), 2),
-            "loop_late_ms_max": round(max(self.late, default=0.0), 2),
-        }
 
 
 class Store:
@@ -238,16 +212,9 @@ async def rate(monitors: int, interval: int, minutes: int, where: Path) -> dict[
         (hot,) = (store.data / "hot").glob("*.db")
         hot_bytes, _ = file_bytes(hot, VERSION)
         log = size(store.data / "hot") - hot.stat().st_size
-        before, began, start = written(), time.process_time(), time.perf_counter()
-        ticker = Ticker()
+        before, began = written(), time.process_time()
         await store.seal(BEGIN)
-        late = await ticker.stop()
-        sealing, cpu_sealing = time.perf_counter() - start, time.process_time() - began
-        sealed = written() - before
-        # What this machine does to a loop beside which nothing is sealed.
-        ticker = Ticker()
-        await asyncio.sleep(max(1.0, sealing))
-        idle = await ticker.stop()
+        sealed, cpu_sealing = written() - before, time.process_time() - began
         return {
             "monitors": monitors,
             "interval_seconds": interval,
@@ -258,8 +225,6 @@ async def rate(monitors: int, interval: int, minutes: int, where: Path) -> dict[
             "append_written_bytes": round(appended / count, 1),
             "seal_us": round(cpu_sealing * 1e6 / count, 1),
             "seal_written_bytes": round(sealed / count, 1),
-            "idle": idle,
-            **late,
         }
     finally:
         await store.close()
@@ -282,9 +247,7 @@ async def day(monitors: int, interval: int, days: int, where: Path) -> dict[str,
             else:
                 await store.seal(hour)
         before, began = written(), time.process_time()
-        ticker = Ticker()
         await store.seal(hour)
-        late = await ticker.stop()
         total, held = packed(store.data, "days")
         used, free = month_bytes(store.data)
         # With the last hour's sealing, which is a twenty-fourth of what is written here.
@@ -297,12 +260,8 @@ async def day(monitors: int, interval: int, days: int, where: Path) -> dict[str,
             "free_bytes_a_monitor": round(free / monitors),
             "checks": held,
             "checked": monitors * days * DAY // (interval * SECOND) == held,
-            **late,
         }
         found |= await reads(store, monitors, days)
-        ticker = Ticker()
-        await store.raw.drop_before("2027-01")
-        found["retention"] = await ticker.stop()
     finally:
         await store.close()
     return found
@@ -310,7 +269,8 @@ async def day(monitors: int, interval: int, days: int, where: Path) -> dict[str,
 
 async def reads(store: Store, monitors: int, days: int) -> dict[str, Any]:
     """Read days of single monitors, as who wants one does: a page of the list, a chart, counts; and
-    as a list of everything, which nobody asks for."""
+    as a list of everything, which has no target: only who turns pages by number down to row 10,000,
+    and not by cursor, has as much read."""
     dice = random.Random(monitors)
     kinds: dict[str, Callable[[int, Millis], Awaitable[object]]] = {
         "page": lambda key, start: store.raw.range(key, start, start + DAY, limit=100),
@@ -424,10 +384,7 @@ def show(found: dict[str, Any]) -> None:
             f"{goal['hot_bytes']}), written {each['written_bytes']} (target "
             f"{goal['written_bytes']}): appending {each['append_written_bytes']}, sealing "
             f"{each['seal_written_bytes']}, the day's merge {each['merge_written_bytes']}, rollups "
-            f"{each['rollup_written_bytes']}; loop late at most "
-            f"{each['loop_late_ms_max']} ms (target {goal['loop_late_ms_max']}; "
-            f"{each['idle']['loop_late_ms_max']} without), p99 {each['loop_late_ms_p99']} "
-            f"({each['idle']['loop_late_ms_p99']} without)\n"
+            f"{each['rollup_written_bytes']}\n"
         )
     for each in found["days"]:
         out(
@@ -441,12 +398,10 @@ def show(found: dict[str, Any]) -> None:
                     ("a page of a hundred", each["day_page"]),
                     ("a chart", each["day_chart"]),
                     ("counts", each["day_counts"]),
-                    ("a list of all", each["day_list"]),
                 )
             )
-            + f" (target {goal['day_read_ms_p99']}); loop late at most "
-            f"{each['loop_late_ms_max']} ms while merging, "
-            f"{each['retention']['loop_late_ms_max']} while deleting\n"
+            + f" (target {goal['day_read_ms_p99']}); without a target, as a list of all "
+            f"{each['day_list']['cpu_ms_median']} ms (p99 {each['day_list']['ms_p99']})\n"
         )
     year = found["year"]
     out(

@@ -48,8 +48,11 @@ SEAL_AFTER = 5 * MINUTE
 _MONITORS_AT_ONCE = 50
 _CACHE_KB = 2_000
 """Of the month that is written: hours are merged into days among those of all other monitors."""
-_BREATH_SECONDS = 0.001
-"""Between transactions, so that neither the disk nor the interpreter is taken for long."""
+_REST = 1.0
+"""How long it rests for each second that it computes, after every monitor. Each time that the event
+loop is woken it waits for a thread that computes to let go of the interpreter; at a thousand checks
+a second it would fall behind by as much as is computed at a stretch. An hour is time enough."""
+_LEAST_REST_SECONDS = 0.0005
 
 
 class Stopping(Exception):
@@ -88,6 +91,8 @@ class Sealer:
         self._checkpoint = checkpoint
         self._days_until: Millis = -1
         self._loose = False
+        self._rested_at = 0.0
+        """What this thread had computed when it rested last, in seconds."""
 
     def due(self, now: Millis) -> list[Millis]:
         """Return the hours whose hot file is to be sealed, oldest first."""
@@ -124,11 +129,10 @@ class Sealer:
                     writer.execute("BEGIN IMMEDIATE")
                     for key, rows in batch:
                         figures[key], held[key] = self._store(writer, target, hour, key, rows)
-                        time.sleep(0)
+                        self._rest()
                     self._checkpoint("stored")
                     writer.execute("COMMIT")
                     self._checkpoint("committed")
-                    self._breathe()
                 if month.held(writer, held, hour_stretch(hour)) != held:
                     raise DamagedFile(target, "what was just stored in it is not there")
         self._checkpoint("verified")
@@ -201,11 +205,10 @@ class Sealer:
                     writer.execute("BEGIN IMMEDIATE")
                     for key in keys[first : first + _MONITORS_AT_ONCE]:
                         self._merge_day(writer, path, key, Stretch("days", DAY, day))
-                        time.sleep(0)
+                        self._rest()
                     self._checkpoint("day stored")
                     writer.execute("COMMIT")
                     self._checkpoint("day committed")
-                    self._breathe()
 
     def _merge_day(self, writer: apsw.Connection, path: Path, key: int, day: Stretch) -> None:
         stretches = month.stretches(writer, path, key, day.start, day.end)
@@ -230,6 +233,7 @@ class Sealer:
             with self._months.retire(path):
                 for part in (path, *(beside(path, side) for side in SIDES)):
                     part.unlink(missing_ok=True)
+            self._checkpoint("month gone")
             dropped.append(old)
         self._infirmary.drop_before(name, self._places)
         if dropped:
@@ -251,6 +255,14 @@ class Sealer:
             # An open transaction is rolled back by this.
             connection.close()
 
-    def _breathe(self) -> None:
-        if self._stopping.wait(_BREATH_SECONDS):
+    def _rest(self) -> None:
+        """Leave the interpreter to others, as long as it was computed in since the last rest.
+
+        Raises:
+            Stopping: the store is being closed; what is not committed is done at the next start.
+        """
+        # Of this thread alone: to wait for the disk or for the interpreter takes it from nobody.
+        used = time.thread_time() - self._rested_at
+        if self._stopping.wait(max(_LEAST_REST_SECONDS, _REST * used)):
             raise Stopping
+        self._rested_at = time.thread_time()
