@@ -62,6 +62,7 @@ bench: ## Measure checks, lag, CPU, memory and storage; results go to bench/resu
 	$(VENV)/python bench/start.py --out bench/results
 	test ! -x dist/netpulse || $(VENV)/python bench/start.py --binary dist/netpulse --out bench/results
 	$(VENV)/python bench/disk.py --out bench/results
+	$(VENV)/python bench/peak.py --out bench/results
 	$(VENV)/python bench/reads.py --out bench/results
 	$(VENV)/python bench/status.py --out bench/results
 	$(VENV)/python bench/figures.py

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
 import os
 import random
 import statistics
@@ -28,7 +27,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from bench.measure import percentile, report  # noqa: E402  # the checkout, not an installed copy
+from bench.measure import keep, percentile  # noqa: E402  # the checkout, not an installed copy
 from bench.months import Target  # noqa: E402
 from netpulse.app import SWITCH_SECONDS  # noqa: E402
 from netpulse.crypto.vault import Vault  # noqa: E402
@@ -421,10 +420,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(dir=chosen.data) as name:
         found = asyncio.run(run(chosen.days, Path(name)))
     show(found)
-    if chosen.out:
-        told = report() | {"targets": TARGETS} | found
-        chosen.out.mkdir(parents=True, exist_ok=True)
-        (chosen.out / "disk.json").write_text(json.dumps(told, indent=2) + "\n")
+    keep(chosen.out, "disk", {"targets": TARGETS} | found, data=chosen.data)
 
 
 if __name__ == "__main__":

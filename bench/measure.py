@@ -93,12 +93,16 @@ def keep(
     command: str = "make bench",
     data: Path | None = None,
 ) -> None:
-    """Write what was found into `name`.json; nowhere without a folder. `data` as of `machine`."""
+    """Write what was found into `name`.json; nowhere without a folder. `data` as of `machine`.
+
+    Raises:
+        ValueError: a figure is no number (NaN), which JSON has no word for.
+    """
     if folder is None:
         return
     folder.mkdir(parents=True, exist_ok=True)
     told = report(command, data) | dict(found)
-    (folder / f"{name}.json").write_text(json.dumps(told, indent=2) + "\n")
+    (folder / f"{name}.json").write_text(json.dumps(told, indent=2, allow_nan=False) + "\n")
 
 
 def free_port() -> int:

@@ -410,7 +410,7 @@ def main() -> None:
     chosen = options.parse_args()
     found = asyncio.run(run(chosen.monitors, chosen.month_gb, chosen.data))
     show(found)
-    keep(chosen.out, "peak", found)
+    keep(chosen.out, "peak", found, data=chosen.data)
 
 
 if __name__ == "__main__":
