@@ -48,19 +48,42 @@ class FaultyDisk(apsw.VFS):
     def cut(self, place: Path, chance: random.Random) -> None:
         """Write into `place` what may be found after the power went just now: all that was
         flushed, and of the rest some or none, in any order."""
-        for name, flushed in self.flushed.items():
-            held = bytearray(flushed)
-            for offset, data in self.pending[name]:
-                if chance.random() < 0.5:
-                    continue
-                if data is None:
-                    del held[offset:]
-                    continue
+        for name in self.flushed:
+            (place / Path(name).name).write_bytes(self.left(name, chance))
+
+    def left(self, file: str, chance: random.Random) -> bytes:
+        """Return what may be found in a file after the power went."""
+        held = bytearray(self.flushed[file])
+        for offset, data in self.pending.get(file, ()):
+            if chance.random() < 0.5:
+                continue
+            if data is None:
+                del held[offset:]
+                continue
+            held.extend(bytes(max(0, offset - len(held))))
+            # A sector may be torn: the file system promises 512 bytes at best.
+            size = chance.choice((len(data), len(data) // 512 * 512))
+            held[offset : offset + size] = data[:size]
+        return bytes(held)
+
+    def file(self, name: str) -> str:
+        """Return by which word a file is kept here: the name under which SQLite opens it."""
+        if name not in self.flushed:
+            held = b""
+            with suppress(FileNotFoundError):
+                held = Path(name).read_bytes()
+            self.flushed[name] = bytearray(held)
+        return name
+
+    def flush(self, file: str) -> None:
+        """Have all of a file that was written outlive the power."""
+        held = self.flushed[file]
+        for offset, data in self.pending.pop(file, ()):
+            if data is None:
+                del held[offset:]
+            else:
                 held.extend(bytes(max(0, offset - len(held))))
-                # A sector may be torn: the file system promises 512 bytes at best.
-                size = chance.choice((len(data), len(data) // 512 * 512))
-                held[offset : offset + size] = data[:size]
-            (place / Path(name).name).write_bytes(held)
+                held[offset : offset + len(data)] = data
 
     def xOpen(self, name: Any, flags: list[int]) -> apsw.VFSFile:  # noqa: N802 - apsw's name
         return _File(self, name, flags)
@@ -74,13 +97,9 @@ class FaultyDisk(apsw.VFS):
 class _File(apsw.VFSFile):
     def __init__(self, disk: FaultyDisk, name: Any, flags: list[int]) -> None:
         self.disk = disk
-        self.name = name.filename() if isinstance(name, apsw.URIFilename) else str(name)
+        opened = name.filename() if isinstance(name, apsw.URIFilename) else str(name)
         self.is_kept = bool(flags[0] & (apsw.SQLITE_OPEN_MAIN_DB | apsw.SQLITE_OPEN_WAL))
-        if self.is_kept and disk.is_power_watched and self.name not in disk.flushed:
-            held = b""
-            with suppress(FileNotFoundError):
-                held = Path(self.name).read_bytes()
-            disk.flushed[self.name] = bytearray(held)
+        self.file = disk.file(opened) if self.is_kept and disk.is_power_watched else ""
         super().__init__("unix", name, flags)
 
     def xWrite(self, data: bytes, offset: int) -> None:  # noqa: N802 - apsw's name
@@ -96,21 +115,15 @@ class _File(apsw.VFSFile):
         del flags
         if self.is_kept:
             self.disk.note("sync")
-        if self.is_kept and self.disk.is_power_watched:
-            held = self.disk.flushed[self.name]
-            for offset, data in self.disk.pending.pop(self.name, ()):
-                if data is None:
-                    del held[offset:]
-                else:
-                    held.extend(bytes(max(0, offset - len(held))))
-                    held[offset : offset + len(data)] = data
+        if self.file:
+            self.disk.flush(self.file)
 
     def _note(self, kind: str, offset: int, data: bytes | None) -> None:
         if not self.is_kept:
             return
         self.disk.note(kind)
-        if self.disk.is_power_watched:
-            self.disk.pending[self.name].append((offset, data))  # type: ignore[arg-type]
+        if self.file:
+            self.disk.pending[self.file].append((offset, data))  # type: ignore[arg-type]
 
 
 @contextmanager

@@ -10,7 +10,15 @@ from pathlib import Path
 import apsw
 
 from netpulse.model.time import Millis
-from netpulse.storage.raw.files import DamagedFile, blaming, create, empty_log, identity, open_file
+from netpulse.storage.raw.files import (
+    DamagedFile,
+    blaming,
+    create,
+    empty_log,
+    identity,
+    open_file,
+    sync_log,
+)
 from netpulse.storage.raw.hot import (
     CHAINED,
     PAGE_BYTES,
@@ -144,6 +152,8 @@ class HotFiles:
         """Take the directories; files are opened when rows come."""
         self._places = places
         self._open: dict[Millis, OpenHot] = {}
+        self._loose: set[Path] = set()
+        """The files with rows that a power failure may take."""
         self.lock = threading.Lock()
         """Held while rows are written, and while a file is taken away."""
 
@@ -151,13 +161,37 @@ class HotFiles:
         """Write rows of one hour in one transaction."""
         with self.lock:
             try:
-                self.opened(hour).append(rows)
+                file = self.opened(hour)
+                self._loose.add(file.path)
+                file.append(rows)
             except (apsw.FullError, apsw.BusyError):
                 raise
             except apsw.Error:
                 # An I/O error, a file that was deleted under our hands: trust nothing that is open.
                 self.forget(hour)
                 raise
+
+    @property
+    def is_loose(self) -> bool:
+        """Whether there are rows that a power failure may take."""
+        return bool(self._loose)
+
+    def sync(self) -> None:
+        """Make all rows written until now survive a power failure, in the thread that appends.
+
+        Raises:
+            OSError: the disk does not vouch for them. It is not asked again for these: a second
+                answer would say nothing about them.
+        """
+        trouble: OSError | None = None
+        # Whoever seals is not kept waiting: a file that is taken away meanwhile is in its month.
+        while self._loose:
+            try:
+                sync_log(self._loose.pop())
+            except OSError as error:
+                trouble = error
+        if trouble is not None:
+            raise trouble
 
     def opened(self, hour: Millis) -> OpenHot:
         """Return the open file of `hour`; the lock is held by the caller."""

@@ -36,6 +36,7 @@ from netpulse.storage.raw.files import (
     empty_log,
     open_file,
     sync_directory,
+    sync_log,
 )
 from netpulse.storage.raw.hot_files import HotFiles
 from netpulse.storage.raw.month import Stretch, day_stretch, hour_stretch
@@ -124,6 +125,9 @@ class Sealer:
                 return Sealed({}, after)
             monitors = hot.by_monitor(connection, source, hour, after)
             self._checkpoint("read")
+            # What is in the month must be here until it is told: a power failure that took it here
+            # alone would leave nothing to tell of.
+            sync_log(source)
             with self._writer(target) as writer, blaming(target):
                 while batch := list(islice(monitors, _MONITORS_AT_ONCE)):
                     writer.execute("BEGIN IMMEDIATE")

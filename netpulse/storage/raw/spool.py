@@ -117,7 +117,10 @@ class Spool:
             os.close(self._descriptor)
             self._descriptor = None
             if self._end <= len(_MAGIC):
-                self.path.unlink(missing_ok=True)
+                try:
+                    self.path.unlink(missing_ok=True)
+                except OSError as error:
+                    log.warning("%s stays, with nothing in it: %s", self.path.name, error)
 
     def _write(self, data: bytes, at: int) -> None:
         assert self._descriptor is not None
