@@ -92,3 +92,28 @@ def test_figures_are_written_as_people_read_them() -> None:
 
 def test_bars_are_as_long_as_what_they_show() -> None:
     assert [bar(each, 100, 4) for each in (100, 50, 53, 1)] == ["████", "██", "██▏", "▏"]
+
+
+def test_round_figures_of_the_disk_agree_with_what_was_kept() -> None:
+    text = (ROOT / "docs" / "operating.md").read_text("utf-8")
+    disk = Kept.read(RESULTS / "disk.json")
+    hours = [each.number("hour_bytes") or 0 for each in disk.all("days")]
+    days = [each.number("day_bytes") or 0 for each in disk.all("days")]
+    minutely = disk.row("days", interval_seconds=60)
+    wrote = [each.number("written_bytes") or 0 for each in disk.all("rates")]
+    said = (
+        (r"in the current hour \| about ([\d.]+)", disk.all("rates")[-1].number("hot_bytes")),
+        (r"by hour \| about ([\d.]+)", sum(hours) / len(hours)),
+        (r"by day \| about ([\d.]+)", sum(days) / len(days)),
+        (r"at one check a minute ([\d.]+) with the pages", minutely.number("file_bytes")),
+        (r"every monitor ([\d.]+) bytes an hour", disk.number("rollups", "bytes_an_hour")),
+        (r"about ([\d.]+) GB of raw results", disk.number("year", "raw_gb")),
+        (r"and ([\d.]+) GB of sums", disk.number("year", "rollups_gb")),
+        (r"written whole: about ([\d.]+) bytes", min(wrote)),
+        (r"about ([\d.]+) where 1,000 monitors", max(wrote)),
+    )
+    flat = " ".join(text.split())
+    for words, kept in said:
+        found = re.search(words, flat)
+        assert found is not None, words
+        assert float(found[1]) == pytest.approx(kept, rel=0.15), words
