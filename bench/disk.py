@@ -32,7 +32,7 @@ from bench.months import Target  # noqa: E402
 from netpulse.app import SWITCH_SECONDS  # noqa: E402
 from netpulse.crypto.vault import Vault  # noqa: E402
 from netpulse.engine.clock import Clock  # noqa: E402
-from netpulse.engine.housekeeping import SEEN_SECONDS, Housekeeping  # noqa: E402
+from netpulse.engine.housekeeping import FOLDED_AT_ONCE, SEEN_SECONDS, Housekeeping  # noqa: E402
 from netpulse.model.check import Check  # noqa: E402
 from netpulse.model.time import DAY, HOUR, MINUTE, SECOND, Millis  # noqa: E402
 from netpulse.storage import alive, directory, rollups, runs  # noqa: E402
@@ -309,7 +309,9 @@ async def sums(monitors: int, days: int, where: Path) -> dict[str, Any]:
             some = [_sum(key, hour, ms, dice) for key, ms in enumerate(usual, 1)]
             await store.db.write(rollups.put_hour, some)
             if number % 24 == 23:
-                await store.db.write(rollups.fold_days, hour + HOUR - DAY, range(1, monitors + 1))
+                for first in range(1, monitors + 1, FOLDED_AT_ONCE):
+                    keys = range(first, min(first + FOLDED_AT_ONCE, monitors + 1))
+                    await store.db.write(rollups.fold_days, hour + HOUR - DAY, keys)
         wrote = written() - before
     finally:
         await store.close()

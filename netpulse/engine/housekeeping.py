@@ -54,6 +54,9 @@ VERIFY_FOR_SECONDS = 30.0
 FIRST_SECONDS = 2.0
 """Housekeeping waits until the first checks are on their way."""
 ROWS_AT_ONCE = 1_000
+FOLDED_AT_ONCE = ROWS_AT_ONCE // 24
+"""Monitors whose day is summed up in one transaction: a row an hour of each is moved. Edges, whose
+notices are waited for, come in between."""
 FAILURES_KEPT = DAY
 
 
@@ -213,8 +216,8 @@ class Housekeeping:
             return
         while day + DAY <= hours:
             keys = await self._db.read(rollups.keys_of, day, day + DAY)
-            for start in range(0, len(keys), ROWS_AT_ONCE):
-                await self._db.write(rollups.fold_days, day, keys[start : start + ROWS_AT_ONCE])
+            for start in range(0, len(keys), FOLDED_AT_ONCE):
+                await self._db.write(rollups.fold_days, day, keys[start : start + FOLDED_AT_ONCE])
             day += DAY
             await self._db.write(rollups.set_cursor, "day", day)
 

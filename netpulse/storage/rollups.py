@@ -77,8 +77,8 @@ def put_hour(conn: Conn, rollups: Iterable[Rollup], cursor: Millis | None = None
 
 
 def fold_days(conn: Conn, day: Millis, keys: Sequence[int], cursor: Millis | None = None) -> None:
-    """Sum the hours of the day that begins at `day` up for the monitors `keys` (at most a
-    thousand at once), and put them among the others. `cursor` as in `put_hour`."""
+    """Sum the hours of the day that begins at `day` up for the monitors `keys` (about forty at
+    once, a row an hour of each), and put them among the others. `cursor` as in `put_hour`."""
     span = [(day, day + DAY, key) for key in keys]
     conn.many(
         f"{_HOURS} INSERT INTO rollups_hour (monitor_key, region, from_ms, {_SUMS})"

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 import time
+from itertools import pairwise
 from pathlib import Path
 
 from netpulse.crypto.vault import Vault
 from netpulse.engine.clock import Clock
 from netpulse.engine.due import Due
-from netpulse.engine.housekeeping import Housekeeping
+from netpulse.engine.housekeeping import ROWS_AT_ONCE, Housekeeping
 from netpulse.engine.scheduler import Scheduler
 from netpulse.model.check import Check, Result, Timings
 from netpulse.model.time import DAY, HOUR, Millis
 from netpulse.storage import directory, rollups
+from netpulse.storage.conn import Conn
 from netpulse.storage.db import Database
 from netpulse.storage.opening import open_database
 from netpulse.storage.raw import Raw, hot, month
@@ -22,6 +25,7 @@ from netpulse.storage.raw.files import Readers
 from netpulse.storage.raw.hot_files import HotFiles
 from netpulse.storage.raw.names import Places, day_of, hour_of, month_of
 from netpulse.storage.raw.seal import SEAL_AFTER, Sealer
+from netpulse.storage.rollups import Rollup
 
 KEYS = range(1, 151)
 AT_ONCE = 50
@@ -144,3 +148,35 @@ async def test_sealing_rests_as_long_as_it_computes(tmp_path: Path) -> None:
     used = time.thread_time() - began
     # But for what opens, commits and looks over: that waits for the disk more than it computes.
     assert rests.seconds > 0.8 * used
+
+
+async def test_the_sums_of_a_day_leave_room_for_edges(tmp_path: Path) -> None:
+    """What is written meanwhile waits for a thousand rows, not for those of all monitors."""
+    clock = Clock()
+    today = day_of(clock.now() - SEAL_AFTER)
+    directory.prepare(tmp_path)
+    db = await open_database(tmp_path, Vault(bytes(range(32))))
+    raw = Raw(tmp_path)
+    await db.write(rollups.set_cursor, "day", today - DAY)
+    keys = range(1, 201)
+    for hour in range(today - DAY, today, HOUR):
+        await db.write(rollups.put_hour, [a_sum(key, hour) for key in keys], hour + HOUR)
+    assert await db.write(still_to_fold) == len(keys) * 24
+    folding = asyncio.create_task(
+        Housekeeping(db=db, raw=raw, clock=clock, raw_days=KEPT_DAYS).seal()
+    )
+    left = [len(keys) * 24]
+    while left[-1]:
+        left.append(await db.write(still_to_fold))
+    await folding
+    await raw.close()
+    await db.close()
+    assert max(before - after for before, after in pairwise(left)) <= 2 * ROWS_AT_ONCE
+
+
+def a_sum(key: int, hour: Millis) -> Rollup:
+    return Rollup(key=key, from_ms=hour, checks=9, ups=9, degraded=0, downs=0, inconclusive=0)
+
+
+def still_to_fold(conn: Conn) -> int:
+    return int(conn.all("SELECT count(*) FROM rollups_recent")[0][0])
