@@ -25,6 +25,12 @@ LOAD_BEFORE = os.getloadavg()
 """Of the last 1, 5 and 15 minutes when this was imported: before anything of ours ran."""
 
 
+EARLY = 0.1
+"""Seconds by which a check may seem to come before its slot: nginx looks at the clock once for all
+that it finds waiting, and where it is kept from the processor amid these, it writes down the time
+from before."""
+
+
 def machine(data: Path | None = None) -> dict[str, Any]:
     """Return what the figures were measured on; `data` is where the data lay, a temporary
     directory by default."""
@@ -247,7 +253,7 @@ def hold(
         # The last slots may still be under way when the measuring ends.
         while slot < ended - 2:
             due += 1
-            late = [at - slot for at in seen[key] if -0.005 <= at - slot < interval - 0.005]
+            late = [at - slot for at in seen[key] if -EARLY <= at - slot < interval - EARLY]
             if late:
                 done += 1
                 lags.append(max(0.0, late[0] * 1000))
