@@ -1,8 +1,9 @@
 """The target and the receiver of bench/alerts.py, in one process.
 
 `/t/<n>` answers 200, or 500 while the target is switched off; `POST /hook/<n>` is a webhook's
-receiver. Prints its port; a line "off" or "on" on standard input switches, "report" prints what
-came as one line of JSON and forgets it. Ends when standard input closes.
+receiver, `POST /people/message` a Gotify server, whose messages people read. Prints its port; a
+line "off" or "on" on standard input switches, "report" prints what came as one line of JSON and
+forgets it. Ends when standard input closes.
 """
 
 from __future__ import annotations
@@ -24,8 +25,8 @@ class State:
     """What is switched, and what came."""
 
     up = True
-    failed: list[tuple[str, float]] = []  # noqa: RUF012 -- one a process
-    """Path and Unix seconds at which a failing answer was given."""
+    answered: list[tuple[str, bool, float]] = []  # noqa: RUF012 -- one a process
+    """Path, whether it was a good answer, and Unix seconds at which it was given."""
     told: list[tuple[str, str, str, float]] = []  # noqa: RUF012 -- one a process
     """The receiver's path, webhook-id, body, and when it had come whole."""
 
@@ -50,12 +51,11 @@ class Answer(asyncio.Protocol):
         if len(body) < int(headers.get("content-length", "0")):
             return
         up = True
-        if path.startswith("/hook/"):
+        if path.startswith(("/hook/", "/people/")):
             State.told.append((path, headers.get("webhook-id", ""), body.decode(), time.time()))
         else:
             up = State.up
-            if not up:
-                State.failed.append((path, time.time()))
+            State.answered.append((path, up, time.time()))
         self.transport.write(ANSWERS[up])  # type: ignore[attr-defined]  # a Transport here
         self.transport.close()
 
@@ -68,9 +68,9 @@ async def main() -> None:
     sys.stdout.flush()
     while line := await loop.run_in_executor(None, sys.stdin.readline):
         if line == "report\n":
-            sys.stdout.write(json.dumps({"failed": State.failed, "told": State.told}) + "\n")
+            sys.stdout.write(json.dumps({"answered": State.answered, "told": State.told}) + "\n")
             sys.stdout.flush()
-            State.failed.clear()
+            State.answered.clear()
             State.told.clear()
         else:
             State.up = line == "on\n"
