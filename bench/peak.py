@@ -81,6 +81,8 @@ STILL_FELT = 1.0
 """Seconds after the end of something that still count as its own."""
 MORE_LATE_MS = 100.0
 SAMPLE_SECONDS = 0.25
+SIGN_IN_SECONDS = 600.0
+"""An access token is good for a quarter of an hour."""
 
 
 class Job(NamedTuple):
@@ -243,18 +245,12 @@ async def watch(
                 asyncio.create_task(_sample(server.pid, sampled)),
             ]
             try:
-                until = time.monotonic() + PATIENCE_SECONDS
-                while not any(job.what == "job seal" for job in jobs_of(ledger)):
-                    if time.monotonic() > until or server.poll() is not None:
-                        raise SystemExit(f"not all was done: {(folder / 'log').read_text()}")
-                    await asyncio.sleep(0.5)
+                await _until_done(server, folder, tasks)
                 await asyncio.sleep(AFTER_SECONDS)
             finally:
                 for task in tasks:
                     task.cancel()
-                for done in await asyncio.gather(*tasks, return_exceptions=True):
-                    if isinstance(done, SystemExit):
-                        raise done
+                await asyncio.gather(*tasks, return_exceptions=True)
             ended = time.time()
     finally:
         server.terminate()
@@ -262,11 +258,29 @@ async def watch(
     return began, ended, jobs_of(ledger), sampled, {"start_seconds": round(started, 2)}
 
 
+async def _until_done(
+    server: subprocess.Popen[bytes], folder: Path, tasks: Sequence[asyncio.Task[None]]
+) -> None:
+    """Wait until an hour was sealed with all that follows, unless something ends before."""
+    until = time.monotonic() + PATIENCE_SECONDS
+    while not any(job.what == "job seal" for job in jobs_of(folder / "jobs.json")):
+        for task in tasks:
+            if task.done():
+                task.result()
+        if time.monotonic() > until or server.poll() is not None:
+            raise SystemExit(f"not all was done: {(folder / 'log').read_text()[-4_000:]}")
+        await asyncio.sleep(0.5)
+
+
 async def _ask(
     session: aiohttp.ClientSession, base: str, ids: Sequence[str], sampled: Sampled
 ) -> None:
+    signed_in = time.monotonic()
     async for each in ask(session, base, ids):
         sampled.answers.append(each)
+        if time.monotonic() > signed_in + SIGN_IN_SECONDS:
+            await sign_in(session, base)
+            signed_in = time.monotonic()
 
 
 async def _sample(pid: int, sampled: Sampled) -> None:
