@@ -49,17 +49,26 @@ def alerts(page: Page, found: Kept) -> None:
     page.text(f"The target of the last notice is {amount(WIRE_MS, 'ms')}.")
     rows = []
     for row in found.all("rows"):
-        reads, grid, name = row.at("meanwhile"), row.at("others"), f"{_storm(row)}, meanwhile"
+        reads, grid, name = row.at("meanwhile"), row.at("others"), _storm(row)
         api, board, lag = "api_ms_p99", "dashboard_ms_max", "lag_ms_p99"
         if reads or grid:
             rows.append(
                 (
                     _storm(row),
-                    page.held(f"{name} API p99", reads.number(api), reads.target(api), "ms"),
-                    page.held(f"{name} pages", reads.number(board), reads.target(board), "ms"),
+                    page.held(
+                        f"{name}, API p99 meanwhile", reads.number(api), reads.target(api), "ms"
+                    ),
+                    page.held(
+                        f"{name}, dashboard meanwhile",
+                        reads.number(board),
+                        reads.target(board),
+                        "ms",
+                    ),
                     amount(grid.number("checks_due")),
-                    page.held(f"{name} missed", grid.number("checks_missed"), 0),
-                    page.held(f"{name} lag p99", grid.number(lag), grid.target(lag), "ms"),
+                    page.held(f"{name}, checks of others missed", grid.number("checks_missed"), 0),
+                    page.held(
+                        f"{name}, lag p99 of others", grid.number(lag), grid.target(lag), "ms"
+                    ),
                     amount(grid.number("lag_ms_max"), "ms"),
                 )
             )
