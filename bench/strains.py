@@ -72,8 +72,12 @@ def overload(page: Page, found: Kept) -> None:
         command="python bench/overload.py",
     )
     failing = found.number("failing")
-    down = found.number("states", "down")
-    wrong = None if down is None or failing is None else max(0.0, down - failing)
+    down = [each.number() or 0 for _, each in found.items("wrongly_down")]
+    wrong = sum(down) if found.at("wrongly_down") else None
+    after = [found.number(f"found_down_after_seconds_{part}") for part in ("median", "max")]
+    parts = [each.number() or 0 for _, each in found.items("time_of_steady", "seconds")]
+    unknown = found.number("time_of_steady", "seconds", "unknown")
+    share = None if unknown is None or not sum(parts) else round(unknown / sum(parts) * 100, 1)
     times = [found.number(f"checks_of_a_monitor_{part}") for part in ("fewest", "median", "most")]
     late = [found.number(f"late_seconds_{part}") for part in ("median", "p99", "max")]
     means = [found.number(f"mean_late_seconds_of_a_monitor_{part}") for part in ("p10", "p90")]
@@ -86,13 +90,16 @@ def overload(page: Page, found: Kept) -> None:
             ("checks made a second", amount(found.number("done_per_second")), ""),
             ("processor time, of a core", amount(found.number("cpu_percent_of_a_core"), "%"), ""),
             ("late: median, p99, most", several("s", *late), ""),
-            ("mean of a monitor: p10, p90", several("s", *means), ""),
+            ("late, the mean of a monitor: p10, p90", several("s", *means), ""),
             ("checks of a monitor: fewest, median, most", several("", *times), ""),
+            page.figure("monitors not checked at all", found, "monitors_not_checked", "", 0),
             page.figure("stacked", found, "stacked", "", 0),
             page.line(
                 "found down, of those that fail", found.number("found_down"), failing, least=True
             ),
+            ("found after: median, most", several("s", *after), ""),
             page.line("called down though they answer", wrong, 0),
+            ("time of those that answer that is unknown", amount(share, "%"), ""),
             page.line("called degraded though they answer", found.number("states", "degraded"), 0),
             page.figure(
                 "accounts of time that do not add up",
