@@ -71,7 +71,7 @@ figures: ## Write docs/measured.md anew from bench/results; nothing is measured
 	@sh packaging/venv.sh dev
 	$(VENV)/python bench/figures.py
 
-soak: ## Test for hours: 2,000 monitors in trouble, simulated lives, hundreds of kills, fuzzing
+soak: ## Test for hours: 2,000 monitors in trouble, simulated lives, kills, long sleeps, fuzzing
 	@sh packaging/venv.sh dev
 	$(VENV)/python bench/soak.py --out bench/results $(ARGS)
 	$(VENV)/python bench/figures.py
@@ -79,6 +79,9 @@ soak: ## Test for hours: 2,000 monitors in trouble, simulated lives, hundreds of
 		-o timeout=3600 tests/simulation
 	NETPULSE_KILLS=100 $(VENV)/python -m pytest -s -o timeout=3600 tests/crash/test_kill.py \
 		tests/crash/test_storm.py
+	NETPULSE_STOPPED_SECONDS=600 NETPULSE_STARVED_SECONDS=120 $(VENV)/python -m pytest -s \
+		-o timeout=3600 tests/integration/test_starved.py \
+		tests/integration/test_serve.py::test_suspended_process_blames_nobody
 	NETPULSE_SEED=$$(date +%s) NETPULSE_FUZZ_SECONDS=300 $(VENV)/python -m pytest -s tests/document
 
 screenshots: ## Take the pictures in docs/images

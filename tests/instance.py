@@ -217,6 +217,8 @@ class Sink:
     def __init__(self) -> None:
         self.received: list[tuple[dict[str, str], bytes]] = []
         self.status = 200
+        self.delay_seconds = 0.0
+        """How long each answer takes; who has gone meanwhile gets none."""
         sink = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -226,6 +228,11 @@ class Sink:
                 headers = {key.lower(): value for key, value in self.headers.items()}
                 if sink.status < 300:
                     sink.received.append((headers, body))
+                time.sleep(sink.delay_seconds)
+                with contextlib.suppress(ConnectionError):
+                    self._answer()
+
+            def _answer(self) -> None:
                 self.send_response(sink.status)
                 self.send_header("Content-Length", "2")
                 self.end_headers()

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from netpulse.crypto.keys import Masters
 from netpulse.crypto.vault import Vault
 from netpulse.model.alert import Rule
 from netpulse.model.channel import Channel, WebhookConfig
@@ -53,6 +55,21 @@ async def play(data: Path, act: Callable[[Conn], None]) -> None:
     """Run one act in a transaction over a new main file in `data`."""
     async with opened(data) as db:
         await db.write(act)
+
+
+async def enter(data: Path, specs: Sequence[MonitorSpec]) -> None:
+    """Write monitors into the data of an instance that is off, for its first organization: many
+    are there sooner than by its API."""
+    masters = Masters(None, data / directory.KEY)
+    db = await open_database(data, Vault.of(masters, has_data=True))
+
+    def write(conn: Conn) -> None:
+        org = orgs.all(conn)[0]
+        for one in specs:
+            add_monitor(conn, org.id, one, at=time.time_ns() // 1_000_000)
+
+    await db.write(write)
+    await db.close()
 
 
 def add_org(conn: Conn, name: str = "Acme", at: Millis = NOW) -> Org:

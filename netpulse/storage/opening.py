@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import struct
 import time
 from collections.abc import Callable
 from functools import partial
@@ -35,6 +36,9 @@ them, and to read a page from there takes a microsecond."""
 _STATEMENTS = 512
 """How many executions ago a statement may have run to be prepared still (apsw keeps the last ones
 in a ring, of this size at most): eight pages that are read in turns run three hundred."""
+
+_INDEX = struct.Struct("=16xI76xI")
+"""mxFrame of the index's header, and nBackfill of what follows its two copies."""
 
 _PRAGMAS = (
     "PRAGMA trusted_schema = OFF",
@@ -82,6 +86,7 @@ def _open(data: Path, path: Path, vault: Vault) -> tuple[apsw.Connection, list[a
             raise StartRefused(
                 f"{path} is empty: restore it from a backup, or choose an empty --data"
             )
+        _refuse_lost_log(path)
         writer = _existing(path, vault, STEPS)
         # One more, which always tells the file's version: `Database.version`.
         readers = [_reader(path) for _ in range(READERS + 1)]
@@ -187,6 +192,32 @@ def _existing(path: Path, vault: Vault, steps: tuple[tuple[str, Step], ...]) -> 
         if isinstance(error, apsw.Error):
             raise refusal(path, error) from error
         raise
+
+
+def _refuse_lost_log(path: Path) -> None:
+    """Refuse a file whose log is gone, as long as the log's index tells of it.
+
+    The index (https://sqlite.org/walformat.html) says how many pages were committed to the log, and
+    how many of them are in the file. SQLite itself would go on without a word: what had been
+    acknowledged since the log was moved into the file last would not have happened.
+
+    Raises:
+        StartRefused: something was in the log that is not in the file.
+        OSError: the index cannot be read.
+    """
+    log, index = Path(f"{path}-wal"), Path(f"{path}-shm")
+    if log.exists() or not index.exists():
+        return
+    with index.open("rb") as file:
+        head = file.read(_INDEX.size)
+    if len(head) == _INDEX.size:
+        committed, moved = _INDEX.unpack(head)
+        if committed > moved:
+            raise StartRefused(
+                f"{log} is missing: NetPulse was ended before what it had written last was moved "
+                f"from there into {path.name}. Put it back, or restore a backup; to go on without "
+                f"what was in it, delete {index}"
+            )
 
 
 def _migrate(raw: apsw.Connection, steps: tuple[tuple[str, Step], ...]) -> None:

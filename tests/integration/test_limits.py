@@ -18,14 +18,11 @@ from pathlib import Path
 
 import pytest
 
-from netpulse.crypto.keys import Masters
-from netpulse.crypto.vault import Vault
-from netpulse.storage import directory, orgs
-from netpulse.storage.db import Conn
-from netpulse.storage.opening import open_database
-from tests.home import now, spec
+from netpulse.model.monitor import HttpSpec
+from tests.far_target import FarTarget
+from tests.home import spec
 from tests.instance import ROOT, SOURCE, Instance, Sink, Site, eventually
-from tests.store import add_monitor
+from tests.store import enter
 
 DESCRIPTORS = 256
 MEMORY_KIB = 256 * 1024
@@ -37,50 +34,6 @@ STRANGERS = 500
 AT_ONCE = (DESCRIPTORS - 64) // 2
 SLOW_SECONDS = 1.0
 """So many at once and no more, a second each: just below what the interval asks for."""
-
-SLOW_TARGET = f"""
-import asyncio, json, sys
-most = now = 0
-async def answer(reader, writer):
-    global most, now
-    now += 1
-    most = max(most, now)
-    try:
-        await reader.readuntil(b"\\r\\n\\r\\n")
-        await asyncio.sleep({SLOW_SECONDS})
-        writer.write(b"HTTP/1.1 200 OK\\r\\nContent-Length: 0\\r\\nConnection: close\\r\\n\\r\\n")
-        await writer.drain()
-    except (ConnectionError, asyncio.IncompleteReadError):
-        pass
-    finally:
-        now -= 1
-        writer.close()
-async def main():
-    server = await asyncio.start_server(answer, "127.0.0.1", 0, backlog=4096)
-    print(server.sockets[0].getsockname()[1], flush=True)
-    await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
-    print(most, flush=True)
-asyncio.run(main())
-"""
-
-
-class SlowTarget:
-    """A target in a process of its own that answers after a second."""
-
-    def __init__(self) -> None:
-        self.process = subprocess.Popen(
-            [sys.executable, "-c", SLOW_TARGET],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        assert self.process.stdout is not None
-        self.url = f"http://127.0.0.1:{int(self.process.stdout.readline())}/"
-
-    def close(self) -> int:
-        """End it; return how many asked it at the same time, at most."""
-        out, _ = self.process.communicate(timeout=20)
-        return int(out)
 
 
 @pytest.fixture
@@ -123,21 +76,13 @@ def bombs() -> Iterator[str]:
     host.communicate(timeout=20)
 
 
-async def enter(data: Path, target: str, bombs: str) -> None:
-    """Write the monitors into the data of an instance that is off."""
-    masters = Masters(None, data / directory.KEY)
-    db = await open_database(data, Vault.of(masters, has_data=True))
-    (org,) = await db.read(orgs.all)
-    seldom = {"interval_seconds": INTERVAL, "timeout_seconds": 8, "confirmations": 1}
-    specs = [spec(f"{target}{n}", name=f"Shop {n}", **seldom) for n in range(MONITORS)]
-    specs += [spec(f"{bombs}/{n}", name=f"Bomb {n}", **seldom) for n in range(BOMBS)]
-
-    def write(conn: Conn) -> None:
-        for one in specs:
-            add_monitor(conn, org.id, one, at=now())
-
-    await db.write(write)
-    await db.close()
+def load(target: str, bombs: str) -> list[HttpSpec]:
+    """Return the monitors."""
+    often = {"interval_seconds": INTERVAL, "timeout_seconds": 8, "confirmations": 1}
+    return [
+        *(spec(f"{target}{n}", name=f"Shop {n}", **often) for n in range(MONITORS)),
+        *(spec(f"{bombs}/{n}", name=f"Bomb {n}", **often) for n in range(BOMBS)),
+    ]
 
 
 class Strangers:
@@ -186,9 +131,9 @@ def test_256_descriptors_and_256_mib_are_our_own_trouble(instance: Instance, bom
     assert instance.stop() == 0
     limits = f"ulimit -n {DESCRIPTORS}; ulimit -s 1024; ulimit -d {MEMORY_KIB}"
     instance.command = ["sh", "-c", f'{limits}; exec "$@"', "sh", *SOURCE]
-    target = SlowTarget()
+    target = FarTarget(SLOW_SECONDS)
     try:
-        asyncio.run(enter(instance.data, target.url, bombs))
+        asyncio.run(enter(instance.data, load(target.url, bombs)))
         instance.start()
         instance.login()
         assert instance.process is not None

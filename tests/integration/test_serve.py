@@ -34,6 +34,7 @@ from tests.instance import (
     free_port,
 )
 
+STOPPED_SECONDS = float(os.environ.get("NETPULSE_STOPPED_SECONDS", "6"))
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 
 
@@ -292,32 +293,69 @@ def test_an_outage_from_start_to_end_with_a_crash_in_the_middle(instance: Instan
 
 
 def test_suspended_process_blames_nobody(instance: Instance) -> None:
-    site = Site().up()
+    site, sink = Site().up(), Sink()
     try:
         instance.start()
         instance.register()
-        spec = {
-            "type": "http",
-            "name": "Shop",
-            "target": site.url,
-            "interval_seconds": 10,
-            "timeout_seconds": 3,
-            "confirmations": 1,
-        }
-        path = f"/v1/monitors/{instance.ok('POST', '/v1/monitors', spec)['id']}"
-        eventually("the shop is up", lambda: instance.ok("GET", path)["status"] == "up", 10)
+        common = {"interval_seconds": 10, "confirmations": 1}
+        shop = {"type": "http", "name": "Shop", "target": site.url, "timeout_seconds": 3}
+        path = f"/v1/monitors/{instance.ok('POST', '/v1/monitors', shop | common)['id']}"
+        # A job whose pings nobody could take while the process was stopped.
+        job = {"type": "push", "name": "Job", "grace_seconds": 10}
+        job = instance.ok("POST", "/v1/monitors", job | common)
+        hook = {"type": "webhook", "name": "Hook", "config": {"url": sink.url}}
+        channel_id = instance.ok("POST", "/v1/alert-channels", hook)["id"]
+        instance.ok("POST", "/v1/alert-rules", {"channel_id": channel_id, "condition": "down"})
+
+        def all_are_up() -> bool:
+            assert instance.call("GET", job["ping_url"])[0] == 200
+            return {one["status"] for one in instance.ok("GET", "/v1/monitors")} == {"up"}
+
+        eventually("the shop and the job are up", all_are_up, 10)
         assert instance.process is not None
-        for _ in range(2):
+        for _ in range(2 if STOPPED_SECONDS < 60 else 1):
             instance.process.send_signal(signal.SIGSTOP)
-            time.sleep(6)
+            time.sleep(STOPPED_SECONDS)
             instance.process.send_signal(signal.SIGCONT)
             time.sleep(2)
-        eventually("it is up again", lambda: instance.ok("GET", path)["status"] == "up", 15)
+            assert instance.call("GET", job["ping_url"])[0] == 200
+        instance.login()
+        eventually("they are up again", all_are_up, 15)
         assert instance.ok("GET", "/v1/incidents") == []
+        assert sink.received == []
         checks = instance.ok("GET", f"{path}/checks?limit=100")
         assert all(check["status"] in ("up", "inconclusive") for check in checks)
-        account = instance.ok("GET", f"{path}/uptime?period=24h")
-        assert account["down_seconds"] == 0
-        assert account["unknown_reasons"].get("starved", 0) >= 8
+        for one in (path, f"/v1/monitors/{job['id']}"):
+            account = instance.ok("GET", f"{one}/uptime?period=24h")
+            assert account["down_seconds"] == 0
+            assert account["unknown_reasons"].get("starved", 0) >= 4 * STOPPED_SECONDS / 3
     finally:
         site.down()
+        sink.close()
+
+
+def test_a_log_that_somebody_deleted_after_a_crash(instance: Instance) -> None:
+    """What was in it is gone. That is said, and whoever knows it may go on with the rest."""
+    instance.start()
+    instance.register()
+    instance.kill()
+    main = instance.data / "netpulse.db"
+    log, index = Path(f"{main}-wal"), Path(f"{main}-shm")
+    kept = log.read_bytes()
+    log.unlink()
+    assert refused(instance.data) == (
+        f"{log} is missing: NetPulse was ended before what it had written last was moved from "
+        "there into netpulse.db. Put it back, or restore a backup; to go on without what was in "
+        f"it, delete {index}"
+    )
+    log.write_bytes(kept)
+    instance.start()
+    instance.login()
+    instance.kill()
+    log.unlink()
+    index.unlink()
+    instance.start()
+    assert instance.stop() == 0
+    with sqlite3.connect(main) as database:
+        assert database.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+    database.close()
