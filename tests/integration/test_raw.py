@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import resource
 import shutil
@@ -135,6 +136,32 @@ async def test_few_checks_wait_in_the_spool_for_half_a_minute(tmp_path: Path) ->
     await kill_and_compare(tmp_path, "second", [check(place) for place in range(4)])
     await raw.close()
     assert "waiting" not in names(hot)
+
+
+async def test_what_is_written_is_flushed_within_half_a_minute_though_nothing_follows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    flushed: list[str] = []
+
+    def flush(descriptor: int) -> None:
+        flushed.append(Path(f"/proc/self/fd/{descriptor}").readlink().name)
+        if len(flushed) == 2:
+            raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(os, "fdatasync", flush)
+    # A clock by which half a minute is a second.
+    raw = Raw(tmp_path, monotonic=lambda: time.monotonic() * HOLD_SECONDS)
+    raw.append([(1, check())])
+    assert await raw.flush()
+    assert flushed == ["2026112320.db-wal"]
+    raw.append([(1, check(1)), (1, check(360))])
+    assert await raw.flush()
+    await until(lambda: len(flushed) == 3)
+    assert sorted(flushed[1:]) == ["2026112320.db-wal", "2026112321.db-wal"]
+    await until(lambda: "checks of the last minute may not survive a power failure" in caplog.text)
+    assert raw.trouble is None
+    await raw.close()
+    assert len(flushed) == 3, "what is flushed is not flushed again"
 
 
 async def kill_and_compare(tmp_path: Path, name: str, wanted: list[Check]) -> None:

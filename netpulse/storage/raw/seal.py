@@ -1,12 +1,13 @@
 """Sealing: an hour's rows move, packed, from its hot file into the file of its month.
 
-1. read the hot file monitor by monitor; 2. unite each with the blob that is there, and store it in
-the month file (synchronous=FULL, 50 monitors a transaction); 3. see that all are there; then the
-figures are told; 4. unlink .db, then -wal and -shm, and sync the directory. Killed before that is
-over, the hour is sealed again, which changes nothing that is there; killed between the unlinks, the
-next start removes the rest. Rows that come while an hour is being sealed are found before 4, and
-sealed too. The log is not moved into the file first, which would write its last megabytes once
-more: a file whose log alone is gone after a power failure lacks only what is in the month.
+1. flush the hot file and read it monitor by monitor; 2. unite each with the blob that is there, and
+store it in the month file (synchronous=FULL, 50 monitors a transaction); 3. see that all are there;
+then the figures are told; 4. unlink .db, then -wal and -shm, and sync the directory. Killed before
+that is over, the hour is sealed again, which changes nothing that is there; killed between the
+unlinks, the next start removes the rest. Rows that come while an hour is being sealed are found
+before 4, and sealed too. The log is not moved into the file first, which would write its last
+megabytes once more: a file whose log alone is gone after a power failure lacks only what is in the
+month.
 """
 
 from __future__ import annotations
