@@ -11,10 +11,11 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import trustme
 
@@ -52,8 +53,16 @@ class Far:
         """Return (key, Unix seconds) of everything that came."""
         if self.program == "python":
             return [(key, at) for key, at in json.loads(self.ledger.read_text())]
+        return [(key, at) for key, _, at, _ in self.visits()]
+
+    def visits(self) -> list[tuple[str, float, float, int]]:
+        """Return (key, Unix seconds of the request and of the end of its answer, status) of each
+        that came to nginx."""
         lines = (line.split(" ") for line in self.ledger.read_text().splitlines())
-        return [(key, float(at)) for at, key in lines]
+        return [
+            (key, float(at) - float(took), float(at), int(status))
+            for at, key, took, status in lines
+        ]
 
 
 def place(number: int) -> str:
@@ -66,6 +75,10 @@ def key(kind: str, number: int) -> str:
     if kind in {"tcp", "icmp"}:
         return place(number)
     return f"n{number}.example" if kind == "dns" else f"/{number}"
+
+
+def _key_of(kind: str, number: int, target: str) -> str:
+    return urlsplit(target).path if kind in {"http", "https"} else key(kind, number)
 
 
 def fields(far: Far, number: int) -> dict[str, Any]:
@@ -87,8 +100,17 @@ def fields(far: Far, number: int) -> dict[str, Any]:
     }
 
 
-async def build(data: Path, far: Far, count: int, interval: int) -> dict[str, str]:
-    """Fill `data` with an organization of `count` monitors; return key -> id."""
+async def build(
+    data: Path,
+    far: Far,
+    count: int,
+    interval: int,
+    special: Callable[[Far, int], dict[str, Any]] | None = None,
+) -> dict[str, str]:
+    """Fill `data` with an organization of `count` monitors; return key -> id.
+
+    `special(far, number)` gives what else is particular to each of them, or instead.
+    """
     now = int(time.time() * SECOND)
     directory.prepare(data)
     master = keys.load_master(None, data / directory.KEY, has_data=False)
@@ -109,12 +131,9 @@ async def build(data: Path, far: Far, count: int, interval: int) -> dict[str, st
 
         def some(conn: Conn, start: int) -> None:
             for number in range(start, min(count, start + AT_ONCE)):
-                spec = made(
-                    name=f"bench {number}",
-                    interval_seconds=interval,
-                    timeout_seconds=5,
-                    **fields(far, number),
-                )
+                usual = {"interval_seconds": interval, "timeout_seconds": 5}
+                own = fields(far, number) | (special(far, number) if special else {})
+                spec = made(name=f"bench {number}", **(usual | own))
                 draft = Monitor(
                     id=new_id(now),
                     key=0,
@@ -123,7 +142,7 @@ async def build(data: Path, far: Far, count: int, interval: int) -> dict[str, st
                     created_by=user.id,
                     created_at=now,
                 )
-                ids[key(far.kind, number)] = monitors.insert(conn, draft).id
+                ids[_key_of(far.kind, number, spec.target)] = monitors.insert(conn, draft).id
 
         for start in range(0, count, AT_ONCE):
             await db.write(some, start)
@@ -139,15 +158,19 @@ def installed(name: str, place: str) -> str | None:
 
 
 @contextlib.contextmanager
-def far_side(kind: str, folder: Path) -> Iterator[Far]:
-    """Run the far side of one kind; its arrivals can be read afterwards."""
+def far_side(kind: str, folder: Path, page: bytes | None = None) -> Iterator[Far]:
+    """Run the far side of one kind; its arrivals can be read afterwards.
+
+    nginx answers everything with `page`, if there is one, `/slow/` at 96 KiB a second, and `/fail/`
+    with an error while there is a file `off` in the folder.
+    """
     program = installed("nginx", "usr/sbin") if kind in {"http", "https"} else None
     if program is not None:
-        with _nginx(kind, program, folder) as far:
+        with _nginx(kind, program, folder, page) as far:
             yield far
         return
-    if kind == "https":
-        raise SystemExit("https is measured against nginx: packaging/system_packages.py bench")
+    if kind == "https" or page is not None:
+        raise SystemExit("this is measured against nginx: packaging/system_packages.py bench")
     ledger = folder / f"{kind}.json"
     process = subprocess.Popen(
         [sys.executable, str(ROOT / "bench" / "target.py"), str(ledger), kind],
@@ -179,7 +202,7 @@ def _wait_for(port: int) -> None:
 
 
 @contextlib.contextmanager
-def _nginx(kind: str, program: str, folder: Path) -> Iterator[Far]:
+def _nginx(kind: str, program: str, folder: Path, page: bytes | None) -> Iterator[Far]:
     port, ledger, home = free_port(), folder / f"{kind}.log", folder / f"nginx-{kind}"
     home.mkdir()
     # Its workers need not be root's, and then could not read what is root's.
@@ -196,17 +219,27 @@ def _nginx(kind: str, program: str, folder: Path) -> Iterator[Far]:
         own.cert_chain_pems[0].write_to_path(str(home / "cert.pem"))
         own.private_key_pem.write_to_path(str(home / "key.pem"))
         tls = f"ssl_certificate {home}/cert.pem; ssl_certificate_key {home}/key.pem;"
+    answers = 'location / { return 200 "ok\\n"; }'
+    if page is not None:
+        (home / "page").write_bytes(page)
+        answers = f"""
+            root {home}; default_type text/html;
+            location / {{ try_files /page =404; }}
+            location /slow/ {{ limit_rate 96k; try_files /page =404; }}
+            location /fail/ {{ if (-f {folder}/off) {{ return 500; }} try_files /page =404; }}
+        """
     settings = home / "nginx.conf"
     settings.write_text(f"""
         {user} daemon off; worker_processes 1; pid {home}/pid; error_log {home}/errors;
         worker_rlimit_nofile 65536;
         events {{ worker_connections 16384; }}
         http {{
-            {places} keepalive_timeout 0; log_format arrival '$msec $uri';
+            {places} keepalive_timeout 0; sendfile on;
+            log_format arrival '$msec $request_uri $request_time $status';
             access_log {ledger} arrival buffer=256k;
             server {{
                 listen 127.0.0.1:{port} backlog=8192 {"ssl" if kind == "https" else ""}; {tls}
-                location / {{ return 200 "ok\\n"; }}
+                {answers}
             }}
         }}
     """)

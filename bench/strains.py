@@ -65,7 +65,7 @@ def overload(page: Page, found: Kept) -> None:
     size = f"{amount(found.number('monitors'))} monitors" if found else "Monitors"
     page.chapter(
         "More than it can do",
-        f"{size} fetch 64 KiB every 10 s and look for a word at the end of it, which is more than",
+        f"{size} fetch 256 KiB every 10 s and look for a word at the end, which is more than",
         "one core can do. A check is late by the time since it was due, as seen at its target.",
         "Nothing may be stacked (two checks of a monitor at once), and nobody called down for our",
         "own lateness.",

@@ -20,6 +20,7 @@ class Trace:
         "connect_ms",
         "dns_ms",
         "first_byte_ms",
+        "forgiven",
         "phase",
         "port",
         "tls_ms",
@@ -39,6 +40,8 @@ class Trace:
         self.connect_ms: float | None = None
         self.tls_ms: float | None = None
         self.first_byte_ms: float | None = None
+        self.forgiven = 0.0
+        """Seconds in which we were busy with ourselves: they are in no total."""
 
     def resolved(self, milliseconds: float) -> None:
         """Note that the address is known."""
@@ -62,6 +65,7 @@ class Trace:
     def forgive(self, seconds: float) -> None:
         """Leave out a stretch in which we were busy with ourselves."""
         self._began += seconds
+        self.forgiven += seconds
 
     def stop(self) -> None:
         """Note that the probe has its result; what it does now is not the target's time."""

@@ -44,6 +44,7 @@ from netpulse.model.monitor import Monitor, MonitorSpec
 from netpulse.model.push import Ping
 from netpulse.model.time import SECOND, Millis
 from netpulse.model.watch import Watch
+from netpulse.probes.turns import is_crowded
 from netpulse.rules import quotas
 from netpulse.rules.addresses import AddressPolicy
 from netpulse.rules.outbox import Backoff
@@ -109,7 +110,7 @@ class Engine:
         self.lag = LoopLag(self.clock, self._on_break)
         if at_once is None:
             at_once = limits.checks_at_once(limits.raise_file_limit())
-        self.scheduler = Scheduler(self.clock, self._begin, limit=at_once)
+        self.scheduler = Scheduler(self.clock, self._begin, limit=at_once, crowded=is_crowded)
         self.permits = Permits(db, egress)
         self.measuring = Measuring(self.permits.way, self.clock, self.lag)
         self.isolation = Isolation(

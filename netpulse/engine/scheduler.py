@@ -60,10 +60,12 @@ class Scheduler:
         limit: int,
         per_turn: int = STARTS_PER_TURN,
         used: Callable[[], float] = time.thread_time,
+        crowded: Callable[[], bool] = lambda: False,
     ) -> None:
         """Make an empty schedule that runs at most `limit` checks at once.
 
-        `used` returns the seconds of processor that the loop's thread has used so far.
+        `used` returns the seconds of processor that the loop's thread has used so far, `crowded`
+        whether checks that have begun stand in each other's way: then no other begins.
         """
         self._clock = clock
         self._begin = begin
@@ -73,6 +75,7 @@ class Scheduler:
         self._at_once = False
         """The last turn asked for the next at once: what lies between is one turn of the loop."""
         self._used = used
+        self._crowded = crowded
         self._used_before = 0.0
         self._entries: dict[Id, Entry] = {}
         self._agenda = Agenda()
@@ -112,6 +115,14 @@ class Scheduler:
         """Return the next slot of the monitor's grid (Unix milliseconds); None if not scheduled."""
         entry = self._entries.get(monitor_id)
         return entry.slot if entry is not None and entry.grid else None
+
+    def overdue(self, monitor_id: Id) -> bool:
+        """Tell whether a check of the monitor was due, and had no place yet, when the schedule was
+        looked at last: there is too much to do."""
+        entry = self._entries.get(monitor_id)
+        if entry is None or not entry.grid:
+            return False
+        return entry.state is State.WAITING or entry.grid_mono < self.turned_at
 
     def put(self, monitor_id: Id, interval_ms: int, *, within: float | None = None) -> None:
         """Put a monitor on its grid, instead of what the schedule had for it.
@@ -246,6 +257,8 @@ class Scheduler:
 
     def _turn(self, now: float) -> float | None:
         self._place_some()
+        if self._crowded():
+            return 0.0
         begun = self._begin_waiting()
         popped = 0
         agenda = self._agenda

@@ -203,7 +203,10 @@ class Watchdog:
     def _reason(self, watched: Watched) -> UnknownReason:
         if watched.own_failure is not None:
             return _REASONS.get(watched.own_failure, UnknownReason.STALE)
-        if self._lag.worst_since(watched.finished_at) > OWN_LAG_MS or self._scheduler.waiting:
+        scheduler = self._scheduler
+        if scheduler.overdue(watched.id) or scheduler.left_out.total:
+            return UnknownReason.STARVED  # there are more checks than can be made
+        if self._lag.worst_since(watched.finished_at) > OWN_LAG_MS:
             return UnknownReason.STARVED
         return UnknownReason.STALE
 

@@ -116,6 +116,9 @@ class Reading(Struct, frozen=True, kw_only=True):
     """
 
     timings: Timings = Timings()
+    own_ms: float = 0.0
+    """How long, in milliseconds, the check waited for us: what had come lay there while others had
+    their turn. It is not in the total."""
     failure: Failure | None = None
     detail: str | None = None
     error: str | None = None

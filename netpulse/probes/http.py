@@ -251,10 +251,20 @@ async def _read_body(
             return _Body(bytes(body), complete=False)
         data = await wire.receive()
         if hop.got > LONG or len(body) > LONG:
-            await turn()
+            await _its_turn(trace)
         if not data:
             framing.end()
             return _Body(bytes(body), complete=True)
+
+
+async def _its_turn(trace: Trace) -> None:
+    """Wait for the turn of the next piece. Until then, or until the deadline strikes, what came
+    lies here because of other checks: our time, not the target's."""
+    came = time.perf_counter()
+    try:
+        await turn()
+    finally:
+        trace.forgive(time.perf_counter() - came)
 
 
 def _decoders(head: Head) -> list[Decoder]:
@@ -322,6 +332,7 @@ def _reading(
     charset = None if kind is None else _CHARSET.search(kind)
     return Reading(
         timings=trace.timings(),
+        own_ms=trace.forgiven * 1000,
         failure=failure,
         detail=detail,
         error=error,

@@ -90,10 +90,13 @@ async def _shake_hands(
 ) -> None:
     """Return once both sides agree on TLS; `trace` notes how long that took."""
     began = time.perf_counter()
-    spoken = await wire.shake_hands(context, name)
+    try:
+        spoken = await wire.shake_hands(context, name)
+    finally:
+        if trace is not None:
+            # While an answer lay there, we were busy with other checks: our time, not the target's.
+            trace.forgive(wire.waited)
     if trace is not None:
-        # While an answer lay there, we were busy with other checks: our time, not the target's.
-        trace.forgive(wire.waited)
         trace.shook_hands((time.perf_counter() - began - wire.waited) * 1000)
     der = peer_der(spoken)
     if der is not None:

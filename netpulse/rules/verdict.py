@@ -45,12 +45,14 @@ def judge(spec: MonitorSpec, reading: Reading, *, own_lag_ms: float = 0, now: Mi
     """Return the verdict on what a probe measured.
 
     `own_lag_ms` is the greatest lateness of our own loop while the probe ran; where it is too
-    great, only an answer that is right in everything counts. `now` (Unix milliseconds) is what a
-    certificate's expiry is held against. Failures of our own are inconclusive.
+    great, or the time that the check waited for its turn among others, only an answer that is right
+    in everything counts. `now` (Unix milliseconds) is what a certificate's expiry is held against.
+    Failures of our own are inconclusive.
     """
     verdict = _judged(spec, reading, now)
     if verdict.result is Result.INCONCLUSIVE:
         return verdict
+    own_lag_ms = max(own_lag_ms, reading.own_ms)
     if verdict.result is not Result.UP and own_lag_ms > lag_limit_ms(spec.timeout_seconds):
         late = own_lag_ms / SECOND
         return Verdict(

@@ -17,6 +17,7 @@ import pytest
 from netpulse.engine.roster import Watched
 from netpulse.model.alert import Event
 from netpulse.model.check import Check, Failure, Result, Timings
+from netpulse.model.ids import new_id
 from netpulse.model.monitor import Monitor
 from netpulse.model.time import DAY, HOUR, SECOND, Millis
 from netpulse.model.watch import Status, UnknownReason
@@ -169,6 +170,23 @@ async def test_a_monitor_nobody_checks_is_found_and_told_once(ward: Ward) -> Non
     assert await at.db.read(troubles.open) == []
     events = [one.event for one in await at.db.read(notices.recent, at.org.id, 10)]
     assert events == [Event.SYSTEM_RECOVERED, Event.SYSTEM_ISOLATED]
+
+
+async def test_a_monitor_whose_check_finds_no_place_is_starved(ward: Ward) -> None:
+    """A turn begins so many checks and no more, and there are too few turns for all of them."""
+    engine = ward.at.engine
+    few, late = await ward.on_duty(name="Few"), await ward.on_duty(name="Late")
+    vouched = late.vouched.vouched_until
+    for _ in range(500):  # before it in the line, of which sixteen begin in a turn
+        engine.scheduler.put(new_id(now()), 10 * SECOND, within=0.0)
+    for _ in range(22):
+        ward.pass_time(1)
+        await ward.check(few, Result.UP)
+        engine.scheduler.turn()
+    assert engine.scheduler.overdue(late.id)
+    await engine.watchdog.scan()
+    assert (await ward.spans(late))[-1] == (Status.UNKNOWN, UnknownReason.STARVED, vouched)
+    assert few.watch.status is Status.UP
 
 
 async def test_a_trouble_that_was_open_is_not_over_by_a_restart(ward: Ward) -> None:

@@ -3,17 +3,28 @@
 from __future__ import annotations
 
 import asyncio
+import re
+import sys
+import time
+from collections import Counter, defaultdict
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
 from netpulse.model.check import Result
 from netpulse.model.watch import Status
+from netpulse.rules.schedule import phase_ms
 from tests.conftest import Opener
 from tests.home import home, spec
+from tests.instance import SOURCE, Instance
 from tests.servers import Exchange, HttpServer, answer
 
 MONITORS, AT_ONCE, BAD = 24, 2, 6
+MANY, DESCRIPTORS, INTERVAL = 270, 128, 10
+PLACES = (DESCRIPTORS - 64) // 2
+"""How many checks so many descriptors are enough for."""
+SLOW_SECONDS = 1.5
 
 
 class Narrow:
@@ -77,6 +88,98 @@ async def test_verdicts_stay_right_and_nothing_is_stacked(tmp_path: Path) -> Non
         for number, monitor in enumerate(made):
             down = number % BAD == 0
             await at.until_status(monitor.id, Status.DOWN if down else Status.UP)
+
+
+class Held:
+    """A target that holds each check for a while, and notes when each page was asked for."""
+
+    def __init__(self) -> None:
+        self.at: dict[str, list[float]] = defaultdict(list)
+        self.now: Counter[str] = Counter()
+        self.most = self.most_of_one = 0
+
+    async def __call__(self, exchange: Exchange) -> None:
+        path = exchange.request.path
+        self.at[path].append(time.time())
+        self.now[path] += 1
+        self.most = max(self.most, self.now.total())
+        self.most_of_one = max(self.most_of_one, self.now[path])
+        await asyncio.sleep(SLOW_SECONDS)
+        self.now[path] -= 1
+        await exchange.send(answer(500 if path.startswith("/bad") else 200))
+
+    async def seen(self, times: int) -> None:
+        """Wait until each page was asked for so often."""
+        until = time.monotonic() + 90
+        while len(self.at) < MANY or min(map(len, self.at.values())) < times:
+            assert time.monotonic() < until, Counter(map(len, self.at.values()))
+            await asyncio.sleep(0.1)
+
+    def late(self, ids: dict[str, str]) -> list[float]:
+        """Return how late checks were that a slot of the grid was due for, in order."""
+        found = []
+        for path, monitor_id in ids.items():
+            phase = phase_ms(monitor_id, INTERVAL * 1000) / 1000
+            for before, at in pairwise(self.at[path]):
+                # A slot in which the one before was under way is nobody's.
+                ended = before + SLOW_SECONDS
+                found.append(at - (ended - (ended - phase) % INTERVAL + INTERVAL))
+        return sorted(found)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="the limit is Linux's: run on Linux")
+async def test_a_process_with_too_much_to_do_is_late_evenly_and_says_so(tmp_path: Path) -> None:
+    """27 checks a second where there is room for twenty-one at most."""
+    held = Held()
+    instance = Instance(tmp_path / "data")
+    instance.command = ["sh", "-c", f'ulimit -n {DESCRIPTORS}; exec "$@"', "sh", *SOURCE]
+
+    async def script(exchange: Exchange) -> None:
+        await held(exchange)
+
+    def make(url: str) -> dict[str, str]:
+        instance.start()
+        instance.register()
+        ids = {}
+        for number in range(MANY):
+            path = f"/bad/{number}" if number % 50 == 0 else f"/{number}"
+            fields = {"interval_seconds": INTERVAL, "timeout_seconds": 8, "confirmations": 1}
+            made = {"type": "http", "name": path, "target": url + path[1:]} | fields
+            ids[path] = instance.ok("POST", "/v1/monitors", made)["id"]
+        return ids
+
+    try:
+        async with HttpServer(script) as server:
+            ids = await asyncio.to_thread(make, server.url("/"))
+            await held.seen(2)
+            ready = await asyncio.to_thread(instance.call, "GET", "/readyz")
+            page = (await asyncio.to_thread(instance.call, "GET", "/dashboard"))[2]
+            late = held.late(ids)
+            down = await asyncio.to_thread(instance.ok, "GET", "/v1/monitors?status=down&limit=100")
+            assert {each["name"] for each in down} == {path for path in ids if "bad" in path}
+            for status in ("degraded", "unknown", "pending"):
+                assert (
+                    await asyncio.to_thread(instance.ok, "GET", f"/v1/monitors?status={status}")
+                    == []
+                )
+    finally:
+        instance.close()
+    assert held.most <= PLACES
+    assert held.most_of_one == 1
+    # Who waited longest is next, so nobody has many turns before others have one.
+    times = Counter(map(len, held.at.values()))
+    assert max(times) - min(times) <= 2, times
+    most = late[int(len(late) * 0.99)]
+    assert most > 2
+    status, _, said = ready
+    is_ready = said["schedule_lag_p99_ms"] < 5000
+    assert (status, said["status"]) == ((200, "ready") if is_ready else (503, "not ready"))
+    assert abs(said["schedule_lag_p99_ms"] / 1000 - most) < 0.5 + most / 5, (said, most)
+    told = re.search(r"Checks start ([\d.]+) s late, and up to ([\d.]+) s", page)
+    assert told is not None
+    assert 1 < float(told[1]) <= float(told[2])
+    assert abs(float(told[2]) - most) < 0.5 + most / 5, (told[0], most)
 
 
 @pytest.mark.parametrize(

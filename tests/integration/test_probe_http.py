@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import re
 import resource
 import time
 from collections.abc import AsyncIterator
@@ -13,6 +14,9 @@ import pytest
 
 from netpulse import __version__
 from netpulse.egress.connect import Egress
+from netpulse.model.check import Failure
+from netpulse.probes.http import BODY_LIMIT
+from netpulse.probes.turns import A_TURN_SECONDS, turn
 from netpulse.rules.addresses import AddressPolicy
 from tests.hostile.http import encoded
 from tests.hostile.streams import (
@@ -418,3 +422,29 @@ async def test_connections_do_not_pile_up(egress: Egress) -> None:
         await asyncio.sleep(0.3)
         after = len(os.listdir("/proc/self/fd"))  # noqa: PTH208
     assert after <= before + 1
+
+
+async def test_a_long_page_that_waits_for_its_turn_blames_nobody(egress: Egress) -> None:
+    """Others are read meanwhile, so many that this one is not done in time; the loop as a whole is
+    never late."""
+    done = False
+
+    async def other() -> None:
+        while not done:
+            await turn()
+            spent = time.perf_counter() + A_TURN_SECONDS
+            while time.perf_counter() < spent:
+                pass
+
+    others = [asyncio.ensure_future(other()) for _ in range(120)]
+    page = answer(200, {}, b"x" * (BODY_LIMIT - 1))
+    waited = await see(egress, page, timeout_seconds=1)
+    done = True
+    await asyncio.gather(*others)
+    assert waited.reading.failure is Failure.TIMEOUT
+    assert waited.reading.own_ms > 250
+    assert waited.said == "inconclusive own_lag"
+    assert re.fullmatch(r"our own process was late by \d\.\d s: not judged", waited.message)
+    alone = await see(egress, page, timeout_seconds=5)
+    assert alone.said == "up"
+    assert alone.reading.own_ms < 250

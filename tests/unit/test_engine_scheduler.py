@@ -246,6 +246,24 @@ def test_long_turns_of_others_leave_the_checks_their_share() -> None:
     assert in_a_turn == [16, 8, 8, 8, 8, 8, 16, 16]
 
 
+def test_where_those_that_have_begun_are_too_many_no_other_begins() -> None:
+    bench, crowded = Bench(), True
+    bench.schedule = Scheduler(
+        bench.clock, bench.begin, limit=100, used=lambda: 0.0, crowded=lambda: crowded
+    )
+    (one,) = ids(1)
+    bench.schedule.put(one, MINUTE, within=0)
+    for _ in range(3):
+        assert bench.schedule.turn() == 0.0
+        bench.clock.advance(1)
+    assert bench.begun == []
+    assert not bench.schedule.overdue(one)  # its own slot is ahead
+    crowded = False
+    bench.schedule.turn()
+    assert [due for due, _, _ in bench.begun] == [one]
+    assert bench.lags == [3.0]
+
+
 def test_a_clock_set_forward_left_nothing_out() -> None:
     bench = Bench()
     for one in ids(5):
