@@ -78,8 +78,8 @@ soak: ## Test for hours: 2,000 monitors in trouble, simulated lives, kills, long
 	$(VENV)/python bench/figures.py
 	NETPULSE_SEED=$$(date +%s) NETPULSE_SIMULATED_HOURS=1000 $(VENV)/python -m pytest -s \
 		-o timeout=3600 tests/simulation
-	NETPULSE_KILLS=100 $(VENV)/python -m pytest -s -o timeout=3600 tests/crash/test_kill.py \
-		tests/crash/test_storm.py
+	NETPULSE_KILLS=250 $(VENV)/python -m pytest -s -o timeout=3600 tests/crash/test_kill.py \
+		tests/crash/test_storm.py tests/crash/test_sealing.py
 	NETPULSE_STOPPED_SECONDS=600 NETPULSE_STARVED_SECONDS=120 $(VENV)/python -m pytest -s \
 		-o timeout=3600 tests/integration/test_starved.py \
 		tests/integration/test_serve.py::test_suspended_process_blames_nobody

@@ -1,9 +1,10 @@
 """The process that test_sealing.py kills: fills and seals a raw store by a simulated clock.
 
 It reads one order a line (JSON) and forks a worker for each, so that no start of an interpreter
-stands between two kills. A worker prints `verified N` when it has found again what was acknowledged
-earlier, `ack SLOT` when all rows before SLOT are committed, `told HOUR {key: checks}` when sealing
-tells of an hour, `wrong …` when something is missing. The forking process adds `pid N` and `end N`.
+stands between two kills. Sealing is done by the housekeeping, with its rollups in a main file. A
+worker prints `verified N` when it has found again what was acknowledged earlier, `ack SLOT` when
+all rows before SLOT are committed, `told HOUR {key: checks}` when the rollups of an hour are
+written, `wrong …` when something is missing. The forking process adds `pid N` and `end N`.
 """
 
 from __future__ import annotations
@@ -15,12 +16,21 @@ import random
 import signal
 import sys
 import time
+from collections import Counter
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+from netpulse.engine.housekeeping import Housekeeping
 from netpulse.model.check import Check, Failure, Result, Timings
-from netpulse.model.time import HOUR, MINUTE, Millis
+from netpulse.model.time import DAY, HOUR, MINUTE, Millis
+from netpulse.storage import monitors, rollups
+from netpulse.storage.conn import Conn
+from netpulse.storage.db import Database
 from netpulse.storage.raw import HourFigures, Raw
+from tests.clock import FakeClock
+from tests.store import add_monitor, add_org, opened
 
 START: Millis = 1_795_737_600_000
 """2026-11-27T00:00:00Z: the end of a month is near."""
@@ -80,9 +90,56 @@ async def verify(raw: Raw, key: int, before: int, first: int = 0) -> int:
     return len(wanted)
 
 
-async def told(hour: Millis, figures: dict[int, HourFigures]) -> None:
-    """Pass on what sealing tells."""
-    say("told", hour, json.dumps({key: value.checks for key, value in figures.items()}))
+class Keeping(Housekeeping):
+    """The housekeeping, which says when the rollups of an hour are written."""
+
+    async def _on_hour(self, hour: Millis, figures: Mapping[int, HourFigures]) -> None:
+        await super()._on_hour(hour, figures)
+        say("told", hour, json.dumps({key: value.checks for key, value in figures.items()}))
+
+
+class House:
+    """The main file and the raw results, with who keeps them in order."""
+
+    def __init__(self, db: Database, raw: Raw, clock: FakeClock) -> None:
+        self.db = db
+        self.raw = raw
+        self.clock = clock
+        self.keeping = Keeping(db=db, raw=raw, clock=clock, raw_days=0)
+
+    async def seal(self, slot: int) -> None:
+        """Do what is done each minute, at the time of a slot."""
+        self.clock.set_wall(START + slot * INTERVAL - self.clock.now())
+        await self.keeping.seal()
+
+
+def furnish(conn: Conn) -> None:
+    """Add the monitors, once."""
+    if not monitors.load_all(conn):
+        org = add_org(conn, at=START - DAY)
+        added = [add_monitor(conn, org.id, at=START - DAY).key for _ in KEYS]
+        assert added == list(KEYS)
+
+
+@asynccontextmanager
+async def house(order: dict[str, Any], crash_at: str | None = None) -> AsyncIterator[House]:
+    """Open the data of an order; at the given time of a step the process kills itself."""
+    steps = 0
+
+    def checkpoint(step: str) -> None:
+        nonlocal steps
+        if step == crash_at:
+            steps += 1
+            if steps == order["time"]:
+                say("crash", step)
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    data = Path(order["data"])
+    async with opened(data) as db:
+        await db.write(furnish)
+        raw = Raw(data, checkpoint=checkpoint)
+        yield House(db, raw, FakeClock(START))
+        await raw.close()
 
 
 async def watch(raw: Raw, acked: list[int]) -> None:
@@ -96,62 +153,66 @@ async def watch(raw: Raw, acked: list[int]) -> None:
 
 async def fill(order: dict[str, Any]) -> None:
     """Append, seal and read until killed, or until the given slot."""
-    slot, steps = order["slot"], 0
-
-    def checkpoint(step: str) -> None:
-        nonlocal steps
-        if step == order.get("crash_at"):
-            steps += 1
-            if steps == order["time"]:
-                say("crash", step)
-                os.kill(os.getpid(), signal.SIGKILL)
-
-    raw = Raw(Path(order["data"]), checkpoint=checkpoint)
-    sample = [1, *random.Random(slot).sample(KEYS, 2)]
-    for key in KEYS:
-        first = 0 if key in sample else max(0, slot - 4 * SLOTS_AN_HOUR)
-        await verify(raw, key, slot, first)
-    say("verified", slot)
-    acked = [slot]
-    watching = asyncio.create_task(watch(raw, acked))
-    sealing = asyncio.create_task(raw.seal_due(0, told))
-    # What the killed process may have written already is written again: nothing is there twice.
-    while slot < order.get("until", 1 << 30):
-        until = slot + SLOTS_AN_HOUR // 2
-        rows = [
-            (key, the_check(key, one))
-            for one in range(max(0, slot - LATE_BY), until)
-            for key in KEYS
-            if slot <= written_at(key, one) < until
-        ]
-        raw.append(rows)
-        # Some wait in the spool when the process is killed: those are safe as well.
-        if not await (raw.flush() if slot // SLOTS_AN_HOUR % 2 else raw.keep()):
-            say("wrong", raw.trouble)
-        acked[0] = slot = until
-        say("ack", slot)
-        # The next rows come while this goes on, late ones for the hours it seals among them.
+    slot = order["slot"]
+    async with house(order, order.get("crash_at")) as at:
+        raw = at.raw
+        sample = [1, *random.Random(slot).sample(KEYS, 2)]
+        for key in KEYS:
+            first = 0 if key in sample else max(0, slot - 4 * SLOTS_AN_HOUR)
+            await verify(raw, key, slot, first)
+        say("verified", slot)
+        acked = [slot]
+        watching = asyncio.create_task(watch(raw, acked))
+        sealing = asyncio.create_task(at.seal(0))
+        # What the killed process may have written already is written again: nothing is there twice.
+        while slot < order.get("until", 1 << 30):
+            until = slot + SLOTS_AN_HOUR // 2
+            rows = [
+                (key, the_check(key, one))
+                for one in range(max(0, slot - LATE_BY), until)
+                for key in KEYS
+                if slot <= written_at(key, one) < until
+            ]
+            raw.append(rows)
+            # Some wait in the spool when the process is killed: those are safe as well.
+            if not await (raw.flush() if slot // SLOTS_AN_HOUR % 2 else raw.keep()):
+                say("wrong", raw.trouble)
+            acked[0] = slot = until
+            say("ack", slot)
+            # The next rows come while this goes on, late ones for the hours it seals among them.
+            await sealing
+            sealing = asyncio.create_task(at.seal(slot))
+            if watching.done():
+                watching.result()
         await sealing
-        sealing = asyncio.create_task(raw.seal_due(START + slot * INTERVAL, told))
-        if watching.done():
-            watching.result()
-    await sealing
-    watching.cancel()
-    await raw.close()
+        watching.cancel()
 
 
 async def finish(order: dict[str, Any]) -> None:
-    """Seal all there is, and compare every single check."""
-    raw = Raw(Path(order["data"]))
-    await raw.seal_due(START * 2, told)
-    count = 0
-    for key in KEYS:
-        count += await verify(raw, key, order["slot"])
-    for problem in raw.damaged:
-        say("wrong", problem)
-    if sorted(await raw.verify(30)) != raw.months():
-        say("wrong", "a month is not sound")
-    await raw.close()
+    """Seal all there is, and compare every single check, and what the rollups say of them."""
+    async with house(order) as at:
+        await at.raw.flush()
+        await at.seal(START // INTERVAL)
+        count = 0
+        for key in KEYS:
+            count += await verify(at.raw, key, order["slot"])
+        for monitor, _ in await at.db.read(monitors.load_all):
+            stored = Counter(
+                check.due_at // HOUR * HOUR
+                for check in await at.raw.range(monitor.key, 0, START * 2)
+            )
+            hours = await at.db.read(rollups.hours, monitor.id, START, START * 2)
+            if {hour.from_ms: hour.checks for hour in hours} != stored:
+                say("wrong", f"monitor {monitor.key} has rollups {hours} of {stored}")
+            days = await at.db.read(rollups.days, monitor.id, START, START * 2)
+            for day in days:
+                of_day = sum(n for hour, n in stored.items() if 0 <= hour - day.from_ms < DAY)
+                if day.checks != of_day:
+                    say("wrong", f"monitor {monitor.key} has {day}, and {of_day} checks of it")
+        for problem in at.raw.damaged:
+            say("wrong", problem)
+        if sorted(await at.raw.verify(30)) != at.raw.months():
+            say("wrong", "a month is not sound")
     say("verified", count)
 
 

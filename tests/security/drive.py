@@ -29,6 +29,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, quote_plus, urlencode
 
+import apsw
 import pyotp
 import trustme
 
@@ -39,6 +40,29 @@ from tests.tenancy import routes_of
 EMAIL = "owner@seeded.example"
 VIEWER = "viewer@seeded.example"
 INVITED = "invited@seeded.example"
+
+UNWRITTEN = (
+    "/v1/auth/refresh",
+    "/v1/auth/password/forgot",  # again, within the time in which no second letter goes out
+    "/v1/monitors/test",
+    "/v1/monitors/{id}/check",
+    "/status/{slug}",  # the password of a page, by a stranger
+    "/ping/{token}",
+    "/api/push/{token}",
+)
+"""What is answered without changing anything that anybody could ask about: no entry in the log."""
+DENIALS = {
+    "access.refused",
+    "auth.login_failed",
+    "auth.refresh_reused",
+    "auth.proof_refused",
+}
+"""What is written where somebody is refused."""
+STRANGERS = ("/setup", "/v1/auth/register")
+ENTRIES = (
+    "SELECT org_id, action FROM audit_logs WHERE rowid > ? AND actor_kind <> 'system'"
+    " ORDER BY rowid"
+)
 
 Step = Callable[["Drive"], None]
 STEPS: list[Step] = []
@@ -141,6 +165,8 @@ class Drive:
         self.secrets: dict[str, str] = {}
         self.seen: list[tuple[str, str, frozenset[str]]] = []
         """(where, what was said, the secrets that it is there to say)."""
+        self.audited: list[tuple[str, int, list[tuple[str, str]]]] = []
+        """(what was asked for, the status, the log and the action of each entry it left)."""
         self.cookies: dict[str, str] = {}
         self.token: str | None = None
         self.made: dict[str, str] = {}
@@ -192,13 +218,20 @@ class Drive:
     ) -> tuple[int, str, dict[str, str]]:
         """Make one request; return status, body, and the cookies that it set, which are secrets."""
         connection = http.client.HTTPConnection("127.0.0.1", self.instance.port, timeout=30)
+        log = apsw.Connection(
+            str(self.instance.data / "netpulse.db"), flags=apsw.SQLITE_OPEN_READONLY
+        )
         try:
+            before = log.execute("SELECT max(rowid) FROM audit_logs").get or 0
             connection.request(method, path, body, headers or {})
             answer = connection.getresponse()
             text = answer.read().decode("utf-8", "replace")
             got = answer.getheaders()
+            entries = [(str(org), str(action)) for org, action in log.execute(ENTRIES, (before,))]
         finally:
             connection.close()
+            log.close()
+        self.audited.append((f"{method} {path.partition('?')[0]}", answer.status, entries))
         set_now: dict[str, str] = {}
         for name, value in got:
             if name.lower() == "set-cookie":
@@ -357,10 +390,42 @@ class Drive:
                 ]
         return sorted(set(found))
 
+    def unaudited(self) -> list[str]:
+        """Return what was done without an entry in the log, or with one too many; and what was
+        refused and stands there as if it had been done."""
+        found = []
+        for asked, status, entries in self.audited:
+            actions = [action for _, action in entries]
+            method, path = asked.split()
+            if status >= 400:
+                denied = len(actions) <= 1 and set(actions) <= DENIALS
+                # Of somebody we do not know nothing is kept; nor of the same look once more.
+                silent = status != 403 or method == "GET" or path in STRANGERS
+                right = denied and (silent or bool(actions))
+            elif method == "GET":
+                # To look is no deed, but to take all of it along is.
+                right = all(action.endswith("exported") for action in actions)
+            elif any(_fits(path, one) for one in UNWRITTEN):
+                right = len(actions) <= 1
+            else:
+                # One in each log that it concerns.
+                right = bool(actions) and len(set(entries)) == len(entries)
+            if not right:
+                found.append(f"{asked} {status} {actions}")
+        return found
+
     def log(self) -> list[str]:
         """Return the lines of the log."""
         mark = "{" if self.form == "json" else "20"
         return [line for line in self.instance.output if line.startswith(mark)]
+
+
+def _fits(path: str, route: str) -> bool:
+    """Tell whether a path is one of a route's."""
+    parts, wanted = path.split("/"), route.split("/")
+    return len(parts) == len(wanted) and all(
+        two.startswith("{") or one == two for one, two in zip(parts, wanted, strict=True)
+    )
 
 
 def spellings(value: str) -> Iterator[str]:

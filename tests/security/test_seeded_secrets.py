@@ -1,5 +1,6 @@
 """Secrets go in, and do not come out: not into a log at debug level, not into an answer, a page, an
-export, an audit row, a figure, a command's words or a file.
+export, an audit row, a figure, a command's words or a file. Each deed of the drive is in the audit log,
+once.
 """
 
 from __future__ import annotations
@@ -24,6 +25,9 @@ def test_no_secret_comes_out(tmp_path: Path, form: str) -> None:
     assert {"reset token", "totp secret", "recovery code 9", "slack hook"} <= drive.secrets.keys()
     assert len(drive.seen) >= 400
     assert drive.leaks() == []
+    # Nor is anything done, or refused, that the audit log does not hold once.
+    assert drive.unaudited() == []
+    assert sum(bool(entries) for _, _, entries in drive.audited) >= 100
     # What is looked through does hold what was said.
     drive.secrets["an address"] = EMAIL
     places = {leak.removeprefix("an address in ") for leak in drive.leaks()}
