@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import logging
 import os
@@ -336,6 +337,8 @@ class Engine:
     async def _finish(self) -> None:
         if self._run_id is not None:
             await self._db.write(runs.finish, self._run_id, self.clock.now())
+            with contextlib.suppress(OSError):  # nobody listens for long
+                await asyncio.to_thread(alive.take_back, self._raw.data)
 
     # Changes from outside
 

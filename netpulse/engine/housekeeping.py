@@ -137,6 +137,8 @@ class Housekeeping:
         if self._alone and not alone:
             log.error("another NetPulse has started on the same data: stop one of the two")
         self._alone = alone
+        # Somebody who listens whether we are there hears us in these seconds too.
+        await self._give_sign(now)
 
     async def _give_sign(self, now: Millis) -> bool:
         """Give the sign of life that spares a commit; False where only a commit will do."""

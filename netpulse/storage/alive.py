@@ -52,3 +52,17 @@ def last(data: Path) -> Sign | None:
     except OSError:
         return None
     return None if found is None else Sign(*map(int, found.groups()))
+
+
+def moment(data: Path) -> float | None:
+    """Return when a sign was given last (Unix seconds, by the file system's clock); None where
+    there is none."""
+    try:
+        return (data / NAME).stat().st_mtime
+    except OSError:
+        return None
+
+
+def take_back(data: Path) -> None:
+    """Remove the sign: the process ends in order, and its row says so."""
+    (data / NAME).unlink(missing_ok=True)

@@ -9,12 +9,17 @@ import time
 from pathlib import Path
 from types import TracebackType
 
+from netpulse.storage import alive
 from netpulse.storage.errors import StartRefused
 
 FILE = "netpulse.lock"
 """Held by the server."""
 ROTATION = "rotation.lock"
 """Held while the master key is being changed, copied or exchanged."""
+RECENT_SECONDS = 30.0
+"""How old a sign of life may be to be listened for another one; clocks of two machines differ."""
+LISTEN_SECONDS = 6.5
+"""A sign of life is given every five seconds."""
 
 
 class DataLock:
@@ -49,6 +54,8 @@ class DataLock:
                 owner = data.stat()
                 os.fchown(handle, owner.st_uid, owner.st_gid)
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if file == FILE:
+                _refuse_rival(data, os.pread(handle, 400, 0).decode("utf-8", "replace"))
             os.ftruncate(handle, 0)
             os.pwrite(handle, _card().encode(), 0)
         except BlockingIOError:
@@ -61,6 +68,9 @@ class DataLock:
             raise StartRefused(
                 f"another NetPulse ({by}) already uses {data}; stop it or choose another --data"
             ) from None
+        except StartRefused:
+            os.close(handle)
+            raise
         except OSError as error:
             os.close(handle)
             raise StartRefused(
@@ -121,6 +131,33 @@ def other_holder(data: Path) -> str | None:
     except StartRefused:
         return _holder(card)
     return None
+
+
+def _refuse_rival(data: Path, card: str) -> None:
+    """Refuse where another machine's process is at work that our lock does not meet.
+
+    Some file systems keep locks on each machine for itself, and a lock on a file that was deleted
+    meets nobody. So where the last holder, as the file's text names it, was not on this machine,
+    and a sign of life was given lately, we listen whether there comes another one. That costs time
+    only after a crash: who ends in order takes the sign back.
+
+    Raises:
+        StartRefused: there is another NetPulse.
+    """
+    parts = card.split()
+    if len(parts) > 2 and parts[2] == socket.gethostname():
+        return
+    sign = alive.moment(data)
+    if sign is None or abs(time.time() - sign) > RECENT_SECONDS:
+        return
+    until = time.monotonic() + LISTEN_SECONDS
+    while time.monotonic() < until:
+        time.sleep(0.1)
+        if alive.moment(data) not in (sign, None):
+            raise StartRefused(
+                f"another NetPulse ({_holder(card)}) is at work on {data}, though its lock is not "
+                "seen from here: stop it, or choose a --data on a local disk"
+            )
 
 
 def _card() -> str:

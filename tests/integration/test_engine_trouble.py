@@ -417,7 +417,8 @@ async def test_a_sign_of_life_is_given_every_five_seconds(ward: Ward) -> None:
     await keeping.stop()
     ward.clock.advance(5)
     await keeping.seen()
-    assert alive.last(data) is None, "the first is noted in the main file"
+    first = alive.last(data)
+    assert first == alive.Sign(run_id, ward.clock.now(), ward.clock.now()), "noted in the main file"
     assert await killed_and_begun_again() == 0
 
     ward.clock.advance(HOUR / SECOND)

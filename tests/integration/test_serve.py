@@ -162,6 +162,24 @@ def test_second_instance_on_the_same_data_names_the_first(instance: Instance) ->
     assert str(instance.data) in line
 
 
+def test_second_instance_that_does_not_meet_the_lock(instance: Instance) -> None:
+    """As on a file system whose locks are each machine's own: it hears the first one's signs."""
+    instance.start()
+    instance.register()
+    eventually("a sign of life", (instance.data / "alive").exists, 10)
+    lock = instance.data / "netpulse.lock"
+    lock.unlink()
+    lock.write_text("7 1790000000000 elsewhere\n")
+    assert refused(instance.data) == (
+        f"another NetPulse (process 7 on elsewhere) is at work on {instance.data}, though its lock "
+        "is not seen from here: stop it, or choose a --data on a local disk"
+    )
+    assert lock.read_text() == "7 1790000000000 elsewhere\n", "the next one hears it too"
+    assert instance.call("GET", "/readyz")[0] == 200
+    assert instance.stop() == 0
+    assert not (instance.data / "alive").exists(), "who ends in order keeps nobody waiting"
+
+
 def test_unknown_key_is_named_with_its_path(tmp_path: Path) -> None:
     path = tmp_path / "config.toml"
     path.write_text("[server]\nprot = 1\n")

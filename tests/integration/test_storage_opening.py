@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import os
 import re
+import socket
 import stat
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import apsw
 import pytest
 
 from netpulse.crypto.vault import Vault
-from netpulse.storage import directory, meta, opening
+from netpulse.storage import alive, directory, meta, opening
+from netpulse.storage import lock as lock_module
 from netpulse.storage.db import FEW, Conn, StartRefused
 from netpulse.storage.lock import DataLock
 from netpulse.storage.migrations import LATEST
@@ -339,6 +342,29 @@ def test_second_instance_gets_the_holders_pid(tmp_path: Path) -> None:
         lock.release()
     with DataLock.acquire(tmp_path):
         pass
+
+
+@pytest.mark.parametrize(
+    ("card", "age", "listens"),
+    [
+        ("7 1790000000000 elsewhere\n", 3, True),
+        ("", 3, True),  # a lock that is new beside a sign that is not
+        ("7 1790000000000 elsewhere\n", 40, False),
+        (f"7 1790000000000 {socket.gethostname()}\n", 3, False),
+    ],
+)
+def test_whoever_was_on_another_machine_is_listened_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, card: str, age: int, listens: bool
+) -> None:
+    """Nothing more is heard of it: it has crashed, and its place is taken."""
+    monkeypatch.setattr(lock_module, "LISTEN_SECONDS", 0.4)
+    (tmp_path / "netpulse.lock").write_text(card)
+    (tmp_path / alive.NAME).write_text("run 1 noted 2 seen 3")
+    os.utime(tmp_path / alive.NAME, (time.time() - age,) * 2)
+    began = time.monotonic()
+    with DataLock.acquire(tmp_path):
+        assert (time.monotonic() - began >= 0.4) == listens
+    assert (tmp_path / "netpulse.lock").read_text() != card
 
 
 def test_lock_in_one_process_too_and_holder_elsewhere(tmp_path: Path) -> None:
