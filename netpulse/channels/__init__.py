@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from netpulse.channels import (
     discord,
     email,
@@ -86,7 +88,8 @@ async def send_test(channel: Channel, org: Org, carrier: Carrier, *, now: Millis
         id=notice_id,
         event=Event.TEST.value,
         payload=payload,
-        words=messages.compose(
+        speak=partial(
+            messages.compose,
             payload,
             template=None,
             cause=Cause.SYSTEM,

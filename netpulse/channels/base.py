@@ -36,13 +36,18 @@ class Message(Struct, frozen=True, kw_only=True):
     event: str
     payload: bytes
     """JSON, for machines."""
-    words: Words
-    """The same for people."""
+    speak: Callable[[], Words]
+    """The same for people: put into words when a channel asks for them, which not each does."""
     incident_id: Id | None = None
     rule_id: Id | None = None
     created_at: Millis
     attempted_at: Millis
     """The moment of this attempt, Unix milliseconds."""
+
+    @property
+    def words(self) -> Words:
+        """What people read. To be asked for once: it is composed anew each time."""
+        return self.speak()
 
 
 class Twilio(Struct, frozen=True, kw_only=True):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from msgspec.structs import replace
 
 from netpulse.channels import Message
@@ -21,21 +23,26 @@ def compose(claim: Claimed, links: Links, now: Millis, *, from_memory: bool = Fa
     `links` makes the addresses in it; `from_memory`: it is not in the outbox, and says so.
     """
     notice = claim.notice
-    words = [_words(claim, one, links, now) for one in claim.notices]
-    is_digest = len(words) > 1
-    told = messages.digest(words, page_url=links.page("/incidents")) if is_digest else words[0]
-    if from_memory:
-        told = replace(told, lines=(*told.lines, FROM_MEMORY))
+    is_digest = len(claim.notices) > 1
     return Message(
         id=claim.id,
         event=notice.event.value,
         payload=bytes(notice.payload),
-        words=told,
+        # In a storm most of what goes to machines is done without.
+        speak=partial(_said, claim, links, now, from_memory=from_memory),
         incident_id=None if is_digest else notice.incident_id,
         rule_id=None if is_digest else notice.rule_id,
         created_at=notice.created_at,
         attempted_at=now,
     )
+
+
+def _said(claim: Claimed, links: Links, now: Millis, *, from_memory: bool) -> Words:
+    words = [_words(claim, one, links, now) for one in claim.notices]
+    told = words[0]
+    if len(words) > 1:
+        told = messages.digest(words, page_url=links.page("/incidents"))
+    return replace(told, lines=(*told.lines, FROM_MEMORY)) if from_memory else told
 
 
 def _words(claim: Claimed, notice: Notice, links: Links, now: Millis) -> Words:

@@ -33,7 +33,7 @@ def message(notice_id: str = "019b2dcd-7c37-7df4-a095-8fb2bc0e4842") -> Message:
         id=notice_id,
         event="monitor.down",
         payload=PAYLOAD,
-        words=Words(title="Down: schön"),
+        speak=lambda: Words(title="Down: schön"),
         created_at=now(),
         attempted_at=now(),
     )
