@@ -213,6 +213,8 @@ class Bench:
 
 def figures(found: Storm, receivers: int, wanted: int) -> dict[str, Any]:
     """Return the figures of a storm, with what they are to be at most."""
+    if not found.told:
+        raise SystemExit(f"nobody was told that the monitors are {found.way}")
     confirmed = found.confirmed()
     waits = [
         max(0.0, (at - confirmed[name]) * 1000)
@@ -240,12 +242,12 @@ def figures(found: Storm, receivers: int, wanted: int) -> dict[str, Any]:
 def of_people(found: Storm) -> dict[str, Any]:
     """Return how people were told of a storm: the first message, and how few there were."""
     began = min(found.confirmed().values())
-    times = [at for at, _ in found.messages]
+    told = sorted(found.messages)
     row = {
-        "messages": len(times),
-        "first_message_ms": round((min(times) - began) * 1000, 1),
-        "last_message_seconds": round(max(times) - began, 1),
-        "last_title": max(found.messages)[1],
+        "messages": len(told),
+        "first_message_ms": round((told[0][0] - began) * 1000, 1) if told else None,
+        "last_message_seconds": round(told[-1][0] - began, 1) if told else None,
+        "last_title": told[-1][1] if told else None,
     }
     # What comes in the window after a storm waits for its end.
     return beside(row, {"first_message_ms": WIRE_MS} if found.way == "down" else {})
