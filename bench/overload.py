@@ -53,7 +53,7 @@ from bench.measure import (  # noqa: E402
 from netpulse.rules.schedule import phase_ms  # noqa: E402
 
 TICKING = (sys.executable, str(ROOT / "bench" / "ticking.py"))
-MONITORS, INTERVAL = 20_000, 10
+MONITORS, INTERVAL = 24_000, 10
 FAILING, SLOW_EVERY = 20, 100
 WORD = "everything-is-in-order"
 PAGE = b"<!doctype html><title>A page</title>\n" + b"<p>Words of a page.\n" * 13_107 + WORD.encode()
