@@ -73,6 +73,8 @@ class Bulk:
         """So many of the first that wait are in the spool."""
         self._hold_until = 0.0
         """Monotonic moment from which on what is in the spool is to be written, and flushed."""
+        self._unvouched = False
+        """The disk did not vouch for what was flushed last, which was told."""
         self._flushes: list[Future[bool]] = []
         self._keeps: list[Future[bool]] = []
         self._closing = False
@@ -315,7 +317,13 @@ class Bulk:
         try:
             self._hot.sync()
         except OSError as error:
-            log.error("checks of the last minute may not survive a power failure: %s", error)  # noqa: TRY400 -- the sentence says it
+            if not self._unvouched:
+                log.error("checks of the last minute may not survive a power failure: %s", error)  # noqa: TRY400 -- the sentence says it
+            self._unvouched = True
+        else:
+            if self._unvouched:
+                log.info("checks survive a power failure again")
+            self._unvouched = False
 
     def _write(self, batch: list[Waiting]) -> None:
         by_hour: dict[Millis, tuple[list[Waiting], list[Keyed]]] = {}
