@@ -50,7 +50,7 @@ class Lines(logging.Handler):
                         "name": __name__,
                         "levelno": logging.WARNING,
                         "levelname": "WARNING",
-                        "msg": f"{self._lost} lines were lost here: nobody took them",
+                        "msg": f"nobody took what was written here; lines lost: {self._lost}",
                     }
                 )
                 end = b"\n" if self._is_torn else b""
