@@ -71,7 +71,7 @@ def overload(page: Page, found: Kept) -> None:
         "own lateness.",
         command="python bench/overload.py",
     )
-    failing = found.number("failing")
+    fails = f"{amount(found.number('found_down'))} of {amount(found.number('failing'))}"
     down = [each.number() or 0 for _, each in found.items("wrongly_down")]
     wrong = sum(down) if found.at("wrongly_down") else None
     after = [found.number(f"found_down_after_seconds_{part}") for part in ("median", "max")]
@@ -94,9 +94,7 @@ def overload(page: Page, found: Kept) -> None:
             ("checks of a monitor: fewest, median, most", several("", *times), ""),
             page.figure("monitors not checked at all", found, "monitors_not_checked", "", 0),
             page.figure("stacked", found, "stacked", "", 0),
-            page.line(
-                "found down, of those that fail", found.number("found_down"), failing, least=True
-            ),
+            ("found down meanwhile, of those that fail", fails if found else NOT_MEASURED, ""),
             ("found after: median, most", several("s", *after), ""),
             page.line("called down though they answer", wrong, 0),
             ("time of those that answer that is unknown", amount(share, "%"), ""),
