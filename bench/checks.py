@@ -59,9 +59,9 @@ READ_MONITORS = 10_000
 """Up to so many the targets of the API and the dashboard count."""
 IDLE_PERCENT = 1.0
 """Of a core, for 100 monitors at 60 s."""
-BEYOND = 13_000
-"""https monitors at 10 s that are more than a core can shake hands with: at 0.9 to 1.1 ms a check
-all of it takes 1.1 to 1.4 cores. The far side has its own share of the two."""
+BEYOND = 14_000
+"""https monitors at 10 s that are more than a core can shake hands with: at 0.8 to 1.0 ms a check
+all of it takes 1.1 to 1.4 cores. The far side takes about a fifth of one besides."""
 WARM_SECONDS = 15
 LONG_WARM_SECONDS = 60
 """Where the first checks, for which all is made anew, and their verdicts, which are written each,
@@ -69,7 +69,7 @@ are more than a core can do: what is left of them is made up by then."""
 LONG_WARM_SHARE = 0.45
 """From this share of a core on, by the targets' cost."""
 ONE_CORE_US = 1_500_000
-"""By the targets' cost, which is above what a check takes: of 1,300 https checks a second more
+"""By the targets' cost, which is above what a check takes: of 1,400 https checks a second more
 than a core's worth is left, of 1,000 it need not be."""
 FROM_SOURCE = [sys.executable, "-m", "netpulse"]
 DASHBOARD = "/dashboard"
