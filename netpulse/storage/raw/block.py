@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import chain
 from typing import Any, cast
 
@@ -11,6 +11,10 @@ from netpulse.model.time import Millis
 from netpulse.storage.raw import lanes
 from netpulse.storage.raw.packed import Column, Packed, Planes
 from netpulse.storage.raw.row import DUE, PHASES, TOTAL, WIDTH, Row
+
+
+def no_pause() -> None:
+    """Go on at once."""
 
 
 class Block:
@@ -36,12 +40,15 @@ class Block:
         return cls([None] * WIDTH, packed, packed.size)
 
     @classmethod
-    def joined(cls, blocks: Sequence[Block]) -> Block:
-        """Return one block of several that follow each other without overlapping."""
-        columns: list[Column | None] = [
-            list(chain.from_iterable(block.column(which) for block in blocks))
-            for which in range(WIDTH)
-        ]
+    def joined(cls, blocks: Sequence[Block], pause: Callable[[], None] = no_pause) -> Block:
+        """Return one block of several that follow each other without overlapping.
+
+        `pause` is called after each column, which takes less than a millisecond.
+        """
+        columns: list[Column | None] = []
+        for which in range(WIDTH):
+            columns.append(list(chain.from_iterable(block.column(which) for block in blocks)))
+            pause()
         return cls(columns, None, sum(block.size for block in blocks))
 
     def column(self, which: int) -> Column:

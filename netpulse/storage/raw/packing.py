@@ -16,13 +16,13 @@ from __future__ import annotations
 import sys
 import zlib
 from array import array
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import pairwise
 
 from netpulse.model.check import LOCAL
 from netpulse.storage.raw import varints
 from netpulse.storage.raw.bits import squeeze
-from netpulse.storage.raw.block import Block
+from netpulse.storage.raw.block import Block, no_pause
 from netpulse.storage.raw.packed import (
     CONSTANT,
     NOTHING,
@@ -46,8 +46,8 @@ class BlobDamaged(ValueError):
     """A packed blob cannot be read: damaged, or of a newer version."""
 
 
-def pack(block: Block) -> bytes:
-    """Return `block` as a blob.
+def pack(block: Block, pause: Callable[[], None] = no_pause) -> bytes:
+    """Return `block` as a blob; `pause` is called amid the work, after each column.
 
     Raises:
         ValueError: there is no check in it, or a number of 63 bits or more.
@@ -69,6 +69,7 @@ def pack(block: Block) -> bytes:
                 None if text is None else texts.setdefault(text, len(texts) + 1) for text in values
             ]
         columns.append(values)
+        pause()
     head = bytearray()
     varints.write(head, block.size)
     varints.write(head, len(texts) - 1)
@@ -77,11 +78,14 @@ def pack(block: Block) -> bytes:
         varints.write(head, len(encoded))
         head += encoded
     head += first
-    return _in_bits(head, columns) if block.size <= SHORT else _in_planes(head, columns)
+    if block.size <= SHORT:
+        return _in_bits(head, columns, pause)
+    return _in_planes(head, columns, pause)
 
 
-def _in_bits(body: bytearray, columns: Iterable[Column]) -> bytes:
+def _in_bits(body: bytearray, columns: Iterable[Column], pause: Callable[[], None]) -> bytes:
     for values in columns:
+        pause()
         numbers = _write_tag(body, values, SQUEEZED)
         if numbers is not None:
             squeezed = squeeze(numbers)
@@ -96,11 +100,12 @@ def _in_bits(body: bytearray, columns: Iterable[Column]) -> bytes:
     return bytes((BITS, *body)) + zlib.crc32(body).to_bytes(_CHECKSUM, "big")
 
 
-def _in_planes(body: bytearray, columns: Iterable[Column]) -> bytes:
+def _in_planes(body: bytearray, columns: Iterable[Column], pause: Callable[[], None]) -> bytes:
     # Matches of bytes that differ by chance save nothing: runs alone are looked for.
     packer = zlib.compressobj(_LEVEL, zlib.DEFLATED, zlib.MAX_WBITS, _MEMORY, zlib.Z_RLE)
     out = [bytes((PLANES,))]
     for values in columns:
+        pause()
         numbers = _write_tag(body, values, 0)
         if numbers is None:
             continue

@@ -51,10 +51,13 @@ _MONITORS_AT_ONCE = 50
 _CACHE_KB = 2_000
 """Of the month that is written: hours are merged into days among those of all other monitors."""
 _REST = 1.0
-"""How long it rests for each second that it computes, after every monitor. Each time that the event
-loop is woken it waits for a thread that computes to let go of the interpreter; at a thousand checks
-a second it would fall behind by as much as is computed at a stretch. An hour is time enough."""
-_LEAST_REST_SECONDS = 0.0005
+"""How long it rests for each second that it computes. Each time that the event loop is woken it
+waits for a thread that computes to let go of the interpreter, and for as long as the system keeps
+that thread from the processor: at a thousand checks a second the loop falls behind. An hour is time
+enough."""
+_STRETCH_SECONDS = 0.001
+"""So much is computed before a rest is worth it. The system seldom takes the processor from a
+thread that asks for as little."""
 
 
 class Stopping(Exception):
@@ -149,7 +152,7 @@ class Sealer:
     ) -> tuple[HourFigures, int]:
         there = month.block(writer, path, key, hour_stretch(hour), self._infirmary)
         block = Block.of(unite([there.rows() if there else (), rows]))
-        month.store(writer, key, hour_stretch(hour), block.size, pack(block))
+        month.store(writer, key, hour_stretch(hour), block.size, pack(block, self._rest))
         size = block.size
         day = month.block(writer, path, key, day_stretch(hour), self._infirmary)
         if day is not None:
@@ -224,8 +227,8 @@ class Sealer:
         if stretches[0].table == "days":
             block = Block.of(unite(block.rows() for block in sound))
         else:
-            block = Block.joined(sound)
-        month.store(writer, key, day, block.size, pack(block))
+            block = Block.joined(sound, self._rest)
+        month.store(writer, key, day, block.size, pack(block, self._rest))
         month.drop_hours(writer, key, day)
 
     def drop_before(self, name: str) -> list[str]:
@@ -261,13 +264,16 @@ class Sealer:
             connection.close()
 
     def _rest(self) -> None:
-        """Leave the interpreter to others, as long as it was computed in since the last rest.
+        """Leave the interpreter to others for as long as this thread has computed since it rested
+        last, where that is worth it.
 
         Raises:
             Stopping: the store is being closed; what is not committed is done at the next start.
         """
         # Of this thread alone: to wait for the disk or for the interpreter takes it from nobody.
         used = time.thread_time() - self._rested_at
-        if self._stopping.wait(max(_LEAST_REST_SECONDS, _REST * used)):
+        worth_it = used >= _STRETCH_SECONDS
+        if self._stopping.wait(_REST * used) if worth_it else self._stopping.is_set():
             raise Stopping
-        self._rested_at = time.thread_time()
+        if worth_it:
+            self._rested_at = time.thread_time()
