@@ -10,6 +10,9 @@ import brotli  # type: ignore[import-untyped]  # it ships no types
 
 STEP = 65_536
 """Most bytes that come out of a decoder at once."""
+_SLICE = 8_192
+"""Bytes that a layer takes of another at once. Each empty member of gzip, of which there may be one
+every 20 bytes, copies what is behind it."""
 MOST_LAYERS = 5
 """Encodings on top of each other; browsers have the same limit or a lower one."""
 
@@ -21,6 +24,9 @@ class BadEncoding(Exception):
 class Decoder(Protocol):
     """One layer."""
 
+    given: int
+    """Bytes that came out of it so far."""
+
     def pieces(self, data: bytes) -> Iterator[bytes]:
         """Yield what `data` decodes to, at most STEP bytes at a time."""
 
@@ -31,26 +37,28 @@ class Gzip:
     name = "gzip"
 
     def __init__(self) -> None:
+        self.given = 0
         self._inflater = zlib.decompressobj(wbits=31)
         self._over = False
 
     def pieces(self, data: bytes) -> Iterator[bytes]:
         """Yield what `data` decodes to."""
         while data and not self._over:
+            if self._inflater.eof:
+                if data[:1] != b"\x1f":
+                    # Padding, or garbage that browsers ignore.
+                    self._over = True
+                    return
+                self._inflater = zlib.decompressobj(wbits=31)
             try:
                 piece = self._inflater.decompress(data, STEP)
             except zlib.error as error:
                 raise BadEncoding(f"its gzip data is damaged ({_why(error)})") from None
             if piece:
                 yield piece
-            data = self._inflater.unconsumed_tail
-            if self._inflater.eof:
-                data = self._inflater.unused_data
-                if data[:1] != b"\x1f":
-                    # Padding, or garbage that browsers ignore.
-                    self._over = True
-                else:
-                    self._inflater = zlib.decompressobj(wbits=31)
+            inflater = self._inflater
+            # The next member may also begin with what comes next.
+            data = inflater.unused_data if inflater.eof else inflater.unconsumed_tail
 
 
 class Deflate:
@@ -59,6 +67,7 @@ class Deflate:
     name = "deflate"
 
     def __init__(self) -> None:
+        self.given = 0
         self._inflater = zlib.decompressobj()
         self._begun = False
 
@@ -85,6 +94,7 @@ class Brotli:
     name = "br"
 
     def __init__(self) -> None:
+        self.given = 0
         self._decompressor = brotli.Decompressor()
 
     def pieces(self, data: bytes) -> Iterator[bytes]:
@@ -129,9 +139,19 @@ def layers(codings: str) -> list[Decoder]:
 
 
 def decoded(data: bytes, stack: list[Decoder]) -> Iterator[bytes]:
-    """Yield what `data` decodes to through all of `stack`; stop asking and nothing more unpacks."""
+    """Yield what `data` decodes to through all of `stack`; stop asking and nothing more unpacks.
+
+    Before a layer takes what another one gave b"" comes: gigabytes between the layers may decode to
+    nothing in the end.
+    """
     if not stack:
         yield data
         return
     for piece in stack[0].pieces(data):
-        yield from decoded(piece, stack[1:])
+        stack[0].given += len(piece)
+        if len(stack) == 1:
+            yield piece
+            continue
+        for begin in range(0, len(piece), _SLICE):
+            yield b""
+            yield from decoded(piece[begin : begin + _SLICE], stack[1:])

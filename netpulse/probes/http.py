@@ -43,9 +43,12 @@ from netpulse.rules import excerpt
 BODY_LIMIT = 1 << 20
 """Bytes of a body, decoded, on which the verdict is reached."""
 _RAW_LIMIT = 2 * BODY_LIMIT
-"""Bytes of a body as sent: encodings that yield nothing, and chunks of one byte, end here."""
+"""Bytes of a body as sent, and between two encodings: those that yield nothing, and chunks of one
+byte, end here."""
 _A_TURN = 262_144
-"""Decoded bytes after which other checks have their turn: a bomb unpacks a mebibyte at once."""
+"""Bytes out of decoders after which others have their turn: a bomb unpacks a mebibyte at once."""
+_DENSE = 8
+"""What is packed once more may be thousands of tiny packets, each of which takes its time."""
 _PATIENT = 100
 """Interim answers (1xx) after which reading slows down: an endless stream of them must wait for
 the deadline without taking the processor."""
@@ -240,11 +243,13 @@ async def _read_body(
         hop.got += len(data)
         for piece in decoded(framing.feed(data), stack):
             body += piece
-            if len(body) > BODY_LIMIT:
+            between = sum(each.given for each in stack[:-1])
+            if len(body) > BODY_LIMIT or between > _RAW_LIMIT:
                 return _Body(bytes(body[:BODY_LIMIT]), complete=False)
-            if len(body) - rested >= _A_TURN:
-                rested = len(body)
-                await asyncio.sleep(0)
+            unpacked = len(body) + _DENSE * between
+            if unpacked - rested >= _A_TURN:
+                rested = unpacked
+                await _its_turn(trace)
         if framing.done:
             return _Body(bytes(body), complete=True)
         if hop.got > _RAW_LIMIT:

@@ -176,6 +176,9 @@ BOMB = gzip.compress(bytes(200 << 20), 9)
 DOUBLE_BOMB = gzip.compress(BOMB, 9)
 DEFLATE_BOMB = zlib.compress(bytes(64 << 20), 9)
 BROTLI_BOMB = brotli.compress(bytes(64 << 20), quality=1)
+_MANY_NOTHINGS = gzip.compress(gzip.compress(b"") * 500_000, 9)
+HOLLOW_BOMB = gzip.compress(_MANY_NOTHINGS * 100, 9)
+"""4 KiB: a gigabyte of gzip members between its layers, and not a byte in them."""
 
 BOMBS = (
     ("infinite body", endless_body),
@@ -187,6 +190,7 @@ BOMBS = (
     ("deflate bomb of 64 MiB", encoded("deflate", DEFLATE_BOMB)),
     ("brotli bomb of 64 MiB", encoded("br", BROTLI_BOMB)),
     ("8 MiB body", answer(200, body=bytes(8 << 20))),
+    ("a gigabyte of nothing in a bomb", encoded("gzip, gzip, gzip", HOLLOW_BOMB)),
 )
 
 _LATE = "down timeout"
