@@ -41,11 +41,11 @@ from netpulse.engine.unwritten import Unwritten
 from netpulse.engine.watchdog import Watchdog
 from netpulse.model.check import Check, Reading, Verdict
 from netpulse.model.ids import Id
-from netpulse.model.monitor import Monitor, MonitorSpec
+from netpulse.model.monitor import HttpSpec, Monitor, MonitorSpec
 from netpulse.model.push import Ping
 from netpulse.model.time import SECOND, Millis
 from netpulse.model.watch import Watch
-from netpulse.probes.turns import is_crowded
+from netpulse.probes.turns import THRONG, is_crowded
 from netpulse.rules import quotas
 from netpulse.rules.addresses import AddressPolicy
 from netpulse.rules.outbox import Backoff
@@ -111,7 +111,7 @@ class Engine:
         self.lag = LoopLag(self.clock, self._on_break)
         if at_once is None:
             at_once = limits.checks_at_once(limits.raise_file_limit())
-        self.scheduler = Scheduler(self.clock, self._begin, limit=at_once, crowded=is_crowded)
+        self.scheduler = Scheduler(self.clock, self._begin, limit=at_once, crowded=self._crowded)
         self.permits = Permits(db, egress)
         self.measuring = Measuring(self.permits.way, self.clock, self.lag)
         self.isolation = Isolation(
@@ -455,6 +455,15 @@ class Engine:
         return await self._db.read(notices.pending_count)
 
     # Called by the parts
+
+    def _crowded(self, monitor_id: Id) -> bool:
+        watched = self.roster.get(monitor_id)
+        if watched is None:
+            return False
+        if watched.long:
+            return is_crowded()
+        unknown = watched.last is None and isinstance(watched.monitor.spec, HttpSpec)
+        return unknown and is_crowded(THRONG)
 
     def _begin(self, due: Due) -> None:
         self.runner.begin(due)

@@ -57,6 +57,7 @@ class Watched:
         "known",
         "lapsed",
         "last",
+        "long",
         "maintained",
         "monitor",
         "owed",
@@ -90,6 +91,8 @@ class Watched:
         self._note(watch)
         self.last: Check | None = None
         """The last counted check, conclusive or not."""
+        self.long = False
+        """The last check had a long body to read, so that others of the kind stand in its way."""
         self.maintained: Window | None = None
         """The maintenance it is in; `Roster.maintain` sets it."""
         self.certificate: Certificate | None = None

@@ -178,6 +178,7 @@ class Runner:
         """Tell what a measured check is worth, and take it."""
         if measured.reading.certificate is not None:
             watched.certificate = measured.reading.certificate
+        watched.long = measured.reading.long
         if measured.error is not None or watched.internal:
             self._note_internal(watched, measured.error)
         if not self._isolation.passes(watched, measured):

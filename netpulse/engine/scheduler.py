@@ -60,12 +60,14 @@ class Scheduler:
         limit: int,
         per_turn: int = STARTS_PER_TURN,
         used: Callable[[], float] = time.thread_time,
-        crowded: Callable[[], bool] = lambda: False,
+        crowded: Callable[[Id], bool] = lambda _: False,
     ) -> None:
         """Make an empty schedule that runs at most `limit` checks at once.
 
         `used` returns the seconds of processor that the loop's thread has used so far, `crowded`
-        whether checks that have begun stand in each other's way: then no other begins.
+        whether checks that have begun would stand in the way of one of this monitor: then it is
+        held until they do not. The others begin meanwhile: a few targets, which may be ill-natured,
+        must not keep everybody's checks from beginning.
         """
         self._clock = clock
         self._begin = begin
@@ -81,6 +83,8 @@ class Scheduler:
         self._agenda = Agenda()
         self._serial = count(1)
         self._waiting: deque[Due] = deque()
+        self._held: deque[Due] = deque()
+        """Those that wait for the crowd of their kind to go."""
         self._misplaced: deque[Entry] = deque()
         self.running = 0
         self.skipped = 0
@@ -108,8 +112,8 @@ class Scheduler:
 
     @property
     def waiting(self) -> int:
-        """How many checks are due and wait for a free place."""
-        return len(self._waiting)
+        """How many checks are due and wait for a free place, or for others of their kind."""
+        return len(self._waiting) + len(self._held)
 
     def next_due(self, monitor_id: Id) -> Millis | None:
         """Return the next slot of the monitor's grid (Unix milliseconds); None if not scheduled."""
@@ -201,6 +205,7 @@ class Scheduler:
         """Begin nothing any more."""
         self._alarm.stop()
         self._waiting.clear()
+        self._held.clear()
 
     def kick(self) -> None:
         """Make the loop look at the schedule at once, whatever timer it has."""
@@ -220,7 +225,7 @@ class Scheduler:
             entry.again = False
             self._push_extra(entry, self._clock.monotonic())
             self._set_alarm()
-        if self._waiting:
+        if self._waiting or self._held:
             self._alarm.set(self._clock.monotonic())
 
     def ease(self) -> None:
@@ -257,9 +262,8 @@ class Scheduler:
 
     def _turn(self, now: float) -> float | None:
         self._place_some()
-        if self._crowded():
-            return 0.0
-        begun = self._begin_waiting()
+        begun = self._begin_held()
+        begun += self._begin_waiting(self._per_turn - begun)
         popped = 0
         agenda = self._agenda
         wall = self._clock.now()
@@ -286,10 +290,13 @@ class Scheduler:
             elif self.running >= self.limit or self._waiting:
                 entry.state = State.WAITING
                 self._waiting.append(due)
+            elif self._crowded(due.monitor_id):
+                entry.state = State.WAITING
+                self._held.append(due)
             else:
                 self._start(due)
                 begun += 1
-        if self._misplaced or (self._waiting and self.running < self.limit):
+        if self._misplaced or (self.waiting and self.running < self.limit):
             return 0.0
         first_at = agenda.first_at
         return None if first_at is None else max(0.0, first_at - now)
@@ -303,15 +310,35 @@ class Scheduler:
             log.exception("a check could not be begun", extra={"monitor_id": due.monitor_id})
             self.done(due)
 
-    def _begin_waiting(self) -> int:
-        begun = 0
-        while self._waiting and self.running < self.limit and begun < self._per_turn:
-            due = self._waiting.popleft()
-            due.entry.state = State.IDLE
-            if due.entry.grid:  # else it was taken off the schedule while it waited
-                self._start(due)
-                begun += 1
+    def _begin_held(self) -> int:
+        """Begin those that were held, where they may; the others have half of the turn at least."""
+        begun, most = 0, (self._per_turn + 1) // 2 if self._waiting else self._per_turn
+        while self._held and self.running < self.limit and begun < most:
+            if self._crowded(self._held[0].monitor_id):
+                break
+            begun += self._start_late(self._held.popleft())
         return begun
+
+    def _begin_waiting(self, most: int) -> int:
+        begun = looked = 0
+        while self._waiting and self.running < self.limit and begun < most:
+            looked += 1
+            if looked > POPS_PER_TURN:
+                break
+            due = self._waiting.popleft()
+            if self._crowded(due.monitor_id):
+                self._held.append(due)
+            else:
+                begun += self._start_late(due)
+        return begun
+
+    def _start_late(self, due: Due) -> bool:
+        """Start a check that has waited, unless it was taken off the schedule meanwhile."""
+        due.entry.state = State.IDLE
+        if not due.entry.grid:
+            return False
+        self._start(due)
+        return True
 
     def _take_slot(self, entry: Entry, slot: Millis, now: float, wall: Millis) -> Millis:
         """Put the next slot on the agenda first, then return the one that is to be checked now."""

@@ -119,6 +119,8 @@ class Reading(Struct, frozen=True, kw_only=True):
     own_ms: float = 0.0
     """How long, in milliseconds, the check waited for us: what had come lay there while others had
     their turn. It is not in the total."""
+    long: bool = False
+    """There was so much to read that its pieces had to wait for their turn among others."""
     failure: Failure | None = None
     detail: str | None = None
     error: str | None = None

@@ -73,6 +73,7 @@ class _Hop:
         "got",
         "head",
         "interim",
+        "long",
         "request",
         "text",
         "tls",
@@ -92,6 +93,8 @@ class _Hop:
         """Interim answers so far."""
         self.got = 0
         """Bytes of the body so far, as sent."""
+        self.long = False
+        """The body has so much of it that it waits for its turn."""
         self.expected: int | None = None
         self.certificate: Certificate | None = None
         self.tls: str | None = None
@@ -249,22 +252,23 @@ async def _read_body(
             unpacked = len(body) + _DENSE * between
             if unpacked - rested >= _A_TURN:
                 rested = unpacked
-                await _its_turn(trace)
+                await _its_turn(hop, trace)
         if framing.done:
             return _Body(bytes(body), complete=True)
         if hop.got > _RAW_LIMIT:
             return _Body(bytes(body), complete=False)
         data = await wire.receive()
         if hop.got > LONG or len(body) > LONG:
-            await _its_turn(trace)
+            await _its_turn(hop, trace)
         if not data:
             framing.end()
             return _Body(bytes(body), complete=True)
 
 
-async def _its_turn(trace: Trace) -> None:
+async def _its_turn(hop: _Hop, trace: Trace) -> None:
     """Wait for the turn of the next piece. Until then, or until the deadline strikes, what came
     lies here because of other checks: our time, not the target's."""
+    hop.long = True
     came = time.perf_counter()
     try:
         await turn()
@@ -338,6 +342,7 @@ def _reading(
     return Reading(
         timings=trace.timings(),
         own_ms=trace.forgiven * 1000,
+        long=last.long,
         failure=failure,
         detail=detail,
         error=error,

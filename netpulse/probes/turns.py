@@ -22,7 +22,10 @@ AT_ONCE = 64
 """Bodies that are woken in one turn at most."""
 CROWD = 64
 """More bodies than this wait: there are more than can be read, and none of them gets far before its
-deadline. Nothing more should begin then."""
+deadline. No other of them should begin then; checks of other kinds have nothing to do with it."""
+THRONG = 256
+"""More than this may wait after a start, when nobody knows yet whose bodies are long. Each of them
+may have a mebibyte of memory."""
 
 
 class Line:
@@ -40,6 +43,8 @@ class Line:
         self._began: float | None = None
         """When the first piece of this turn began."""
         self._armed = False
+        self._woken = False
+        """This turn is theirs who were woken for it: whoever comes now is behind them."""
 
     def __len__(self) -> int:
         """Return how many wait."""
@@ -47,7 +52,8 @@ class Line:
 
     async def turn(self) -> None:
         """Wait until the next piece may be worked on; whoever came first goes first."""
-        if not self._waiting and not self._again and self._is_open():
+        before = self._waiting or self._again or (self._woken and self._began is None)
+        if not before and self._is_open():
             return
         where = self._waiting.append
         while True:
@@ -82,6 +88,7 @@ class Line:
             if not place.done():  # else it was cancelled
                 place.set_result(None)
                 woken += 1
+        self._woken = woken > 0
         if woken:
             # Also where all of these are cancelled before they run.
             self._arm()
@@ -99,7 +106,8 @@ async def turn() -> None:
     await line.turn()
 
 
-def is_crowded() -> bool:
-    """Tell whether so many wait in the running loop that no further check should begin."""
+def is_crowded(most: int = CROWD) -> bool:
+    """Tell whether more than `most` wait in the running loop: no further long body should be asked
+    for then."""
     line = _LINES.get(asyncio.get_running_loop())
-    return line is not None and len(line) > CROWD
+    return line is not None and len(line) > most

@@ -14,6 +14,7 @@ import pytest
 
 from netpulse.model.check import Result
 from netpulse.model.watch import Status
+from netpulse.probes.turns import A_TURN_SECONDS, CROWD, LONG, is_crowded, turn
 from netpulse.rules.schedule import phase_ms
 from tests.conftest import Opener
 from tests.home import home, spec
@@ -216,3 +217,50 @@ async def test_a_second_late_is_not_yet_told_on_the_page(open_stage: Opener) -> 
     page = await stage.client(headers=stage.cast.alice.headers).get("/dashboard")
     assert page.status_code == 200
     assert "Checks start" not in page.text
+
+
+async def test_a_crowd_of_long_pages_holds_its_own_kind_alone(tmp_path: Path) -> None:
+    """Nobody's short page waits because others, who may be ill-natured, have long ones."""
+    crowd = True
+    asked: Counter[str] = Counter()
+
+    async def script(exchange: Exchange) -> None:
+        path = exchange.request.path
+        asked[path] += 1
+        await exchange.send(answer(200, body=b"x" * (3 * LONG if path == "/long" else 2)))
+
+    async def other() -> None:
+        while crowd:
+            await turn()
+            spent = time.perf_counter() + A_TURN_SECONDS
+            while time.perf_counter() < spent:
+                pass
+
+    async with HttpServer(script) as server, home(tmp_path / "data") as at:
+        slow = {"interval_seconds": 86_400, "timeout_seconds": 20}
+        short = await at.monitor(spec(server.url("/short"), **slow))
+        long = await at.monitor(spec(server.url("/long"), **slow))
+        await at.until_status(short.id, Status.UP)
+        await at.until_status(long.id, Status.UP)
+        others = [asyncio.ensure_future(other()) for _ in range(3 * CROWD)]
+        await asyncio.sleep(0)
+        before = Counter(asked)
+        at.nudge(long)
+        at.nudge(short)
+        new = await at.monitor(spec(server.url("/new"), **slow))
+        await at.until_status(new.id, Status.UP)
+
+        async def again() -> bool:
+            return asked["/short"] > before["/short"]
+
+        await at.until(again, "the short page is asked for")
+        assert is_crowded()
+        assert asked["/long"] == before["/long"]
+        assert at.engine.scheduler.overdue(long.id)
+        crowd = False
+        await asyncio.gather(*others)
+
+        async def at_last() -> bool:
+            return asked["/long"] > before["/long"]
+
+        await at.until(at_last, "the long page is asked for")

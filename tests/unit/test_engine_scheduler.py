@@ -246,22 +246,56 @@ def test_long_turns_of_others_leave_the_checks_their_share() -> None:
     assert in_a_turn == [16, 8, 8, 8, 8, 8, 16, 16]
 
 
-def test_where_those_that_have_begun_are_too_many_no_other_begins() -> None:
+def test_where_those_of_a_kind_are_too_many_no_other_of_them_begins() -> None:
     bench, crowded = Bench(), True
+    one, two, other = ids(3)
     bench.schedule = Scheduler(
-        bench.clock, bench.begin, limit=100, used=lambda: 0.0, crowded=lambda: crowded
+        bench.clock,
+        bench.begin,
+        limit=100,
+        used=lambda: 0.0,
+        crowded=lambda which: crowded and which != other,
     )
-    (one,) = ids(1)
-    bench.schedule.put(one, MINUTE, within=0)
+    for each in (one, two, other):
+        bench.schedule.put(each, MINUTE, within=0)
     for _ in range(3):
         assert bench.schedule.turn() == 0.0
         bench.clock.advance(1)
-    assert bench.begun == []
-    assert not bench.schedule.overdue(one)  # its own slot is ahead
+        bench.finish()
+    # Whoever is of another kind begins meanwhile.
+    assert [due for due, _, _ in bench.begun] == [other]
+    assert bench.schedule.waiting == 2
+    assert bench.schedule.overdue(one)
+    bench.schedule.remove(two)
     crowded = False
     bench.schedule.turn()
-    assert [due for due, _, _ in bench.begun] == [one]
-    assert bench.lags == [3.0]
+    assert [due for due, _, _ in bench.begun] == [other, one]
+    assert bench.lags == [0.0, 3.0]
+    assert bench.schedule.waiting == 0
+
+
+def test_those_that_wait_for_a_place_and_for_their_kind_have_turns_each() -> None:
+    bench, crowded = Bench(limit=2, takes=1), True
+    both = ids(40)
+    kind, others = both[:20], both[20:]
+    bench.schedule = Scheduler(
+        bench.clock,
+        bench.begin,
+        limit=2,
+        used=lambda: 0.0,
+        crowded=lambda which: crowded and which in kind,
+    )
+    for each in (*kind, *others):
+        bench.schedule.put(each, 100 * MINUTE, within=0)
+    for _ in range(150):  # the crowd does not go by waiting
+        bench.finish()
+        bench.schedule.turn()
+        bench.clock.advance(0.1)
+    assert {which for which, _, _ in bench.begun} == {*others}
+    crowded = False
+    bench.run(25)
+    assert len({which for which, _, _ in bench.begun}) == 40
+    assert bench.schedule.waiting == bench.schedule.running == 0
 
 
 def test_a_clock_set_forward_left_nothing_out() -> None:

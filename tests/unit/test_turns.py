@@ -69,3 +69,19 @@ async def test_more_than_a_crowd_is_seen() -> None:
     assert len(line.line) > CROWD
     await asyncio.gather(*tasks)
     assert len(line.line) == 0
+
+
+async def test_who_comes_between_is_behind_those_who_were_woken() -> None:
+    line = Pieces(seconds=2 * A_TURN_SECONDS)
+
+    async def quick(number: int, pieces: int) -> None:
+        for _ in range(pieces):
+            await asyncio.sleep(0)  # as a body does of which the next piece is there
+            await line.body(number, 1)
+
+    tasks = [asyncio.ensure_future(quick(each, 4)) for each in range(3)]
+    await asyncio.gather(*tasks)
+    assert [line.order.count(each) for each in range(3)] == [4, 4, 4]
+    for each in range(3):
+        # Nobody has two pieces while another one waits for its first.
+        assert each in line.order[:4], line.order
