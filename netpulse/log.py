@@ -33,12 +33,12 @@ class Lines(logging.Handler):
     def __init__(self, descriptor: int) -> None:
         """Take what is written to; it stays open."""
         super().__init__()
-        self._descriptor = descriptor
+        self._descriptor = _unwaiting(descriptor)
         self._ready = select.poll()
-        self._ready.register(descriptor, select.POLLOUT)
+        self._ready.register(self._descriptor, select.POLLOUT)
         self._lost = 0
         self._is_torn = False
-        """The last line was written in part."""
+        """The last line of which anything was written was written in part."""
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write the record's line, or drop it where nobody takes it."""
@@ -56,7 +56,8 @@ class Lines(logging.Handler):
                 end = b"\n" if self._is_torn else b""
                 said = end + f"{self.format(lost)}\n".encode() + said
             left = self._write(said)
-            self._is_torn = left < len(said) if left else False
+            if left < len(said):
+                self._is_torn = left > 0
             self._lost = self._lost + 1 if left else 0
         except Exception:  # noqa: BLE001 - what the logging of Python itself does
             self.handleError(record)
@@ -70,6 +71,22 @@ class Lines(logging.Handler):
         except OSError:  # the reader went away, or the disk is full
             return len(said) - written
         return len(said) - written
+
+
+def _unwaiting(descriptor: int) -> int:
+    """Return another descriptor of a terminal, which is never waited for; any other one as it is.
+
+    A terminal is ready as soon as it takes one letter, and the rest of a line is waited for. Not to
+    wait is a property of what was opened, which the shell shares with us: so it is opened anew.
+    """
+    if not os.isatty(descriptor):
+        return descriptor
+    try:
+        return os.open(
+            os.ttyname(descriptor), os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+        )
+    except OSError:  # that of another user, or of another container
+        return descriptor
 
 
 def announce(text: str) -> None:

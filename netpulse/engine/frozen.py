@@ -26,12 +26,29 @@ def _die(seconds: float) -> None:
     # Standard error may be what hangs, or be gone: the process ends all the same.
     last = threading.Timer(_LAST_WORDS_SECONDS, os._exit, (EXIT_STATUS,))
     last.daemon = True
-    last.start()
+    with contextlib.suppress(RuntimeError):  # no thread can be made any more
+        last.start()
     with contextlib.suppress(OSError, ValueError):
         # Straight to the descriptor: logging may be what hangs.
         os.write(2, f"netpulse: the event loop is frozen for {seconds:.0f} s; stacks:\n".encode())
-        faulthandler.dump_traceback(file=sys.__stderr__ or 2, all_threads=True)
+        _tell_stacks()
     os._exit(EXIT_STATUS)
+
+
+def _tell_stacks() -> None:
+    """Write every thread's stack to standard error.
+
+    They are taken while no other thread can run: straight into a pipe that is full, that would
+    never end, and the thread that ends the process would wait as well.
+    """
+    if sys.platform != "linux":
+        faulthandler.dump_traceback(file=2, all_threads=True)
+        return
+    kept = os.memfd_create("stacks", os.MFD_CLOEXEC)
+    faulthandler.dump_traceback(file=kept, all_threads=True)
+    left = os.pread(kept, os.fstat(kept).st_size, 0)
+    while left:
+        left = left[os.write(2, left) :]
 
 
 class FrozenLoop:

@@ -17,7 +17,6 @@ import logging
 import os
 import socket
 import struct
-from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -32,7 +31,7 @@ from litestar.types import ASGIApp, Receive, Scope, Send
 from netpulse.engine import limits
 from netpulse.model.time import Millis, rfc3339
 from netpulse.web.certificate import Pair
-from netpulse.web.crowd import Crowd, can_watch
+from netpulse.web.crowd import Asking, Crowd, can_watch
 from netpulse.web.tls import LOOK_SECONDS, Tls
 
 log = logging.getLogger(__name__)
@@ -160,7 +159,7 @@ class Listener:
         port: int,
         pair: Pair | None = None,
         minimum: str = "1.3",
-        asking: Counter[int] | None = None,
+        asking: Asking | None = None,
     ) -> None:
         """Take what is served, where (the address numeric), and over TLS with which pair, if any,
         and from which version on. `asking` is that of the listener whose place it takes."""
@@ -174,8 +173,8 @@ class Listener:
         """Ends with the listener and its last connection."""
         self.leaving = asyncio.Event()
         """Set when its connections are to end with their next answer, and streams by themselves."""
-        self.asking: Counter[int] = Counter() if asking is None else asking
-        """From which ports requests are under way, of all listeners on our port."""
+        self.asking = Asking() if asking is None else asking
+        """From which ports people ask, of all listeners on our port."""
         self._door: socket.socket | None = None
         """The listening socket, watched by `_crowd`."""
         self._crowd: asyncio.Task[None] | None = None
@@ -185,13 +184,11 @@ class Listener:
         scope.setdefault("state", {})["leaving"] = self.leaving
         client = scope.get("client")
         port = int(client[1]) if client else 0  # granian has it as text
-        self.asking[port] += 1
+        self.asking.begin(port)
         try:
             await self._app(scope, receive, send)
         finally:
-            self.asking[port] -= 1
-            if not self.asking[port]:
-                del self.asking[port]
+            self.asking.end(port)
 
     async def start(self, *, instead: bool = False) -> None:
         """Begin to listen; `instead` of whoever listens there now, who gets no new connections.
@@ -234,7 +231,7 @@ class Listener:
                 _steer(sock)
             if can_watch():
                 self._door = sock.dup()
-                crowd = Crowd(self._door, self.asking.__contains__)
+                crowd = Crowd(self._door, self.asking)
                 self._crowd = asyncio.create_task(crowd.watch(), name="crowd")
 
     async def end(self, seconds: float | None = None) -> None:
@@ -330,7 +327,7 @@ async def serve_embedded(
 
 
 async def _successor(
-    app: ASGIApp, address: str, port: int, tls: Tls, now: Millis, asking: Counter[int]
+    app: ASGIApp, address: str, port: int, tls: Tls, now: Millis, asking: Asking
 ) -> Listener | None:
     """Return a listener that has taken over with the pair that the files hold by now; None where
     there is no other pair, or none that can be served."""

@@ -57,6 +57,32 @@ def test_a_frozen_process_ends_though_nobody_takes_what_it_says() -> None:
             os.close(reader)
 
 
+def test_a_frozen_process_ends_though_its_stacks_are_too_long_for_who_reads() -> None:
+    """A pipe that takes the first line, and of the stacks a part."""
+    reader, writer = os.pipe()
+    crowd = """
+import threading, time
+
+def deep(calls):
+    deep(calls - 1) if calls else time.sleep(30)
+
+for _ in range(40):
+    threading.Thread(target=deep, args=(40,), daemon=True).start()
+"""
+    hurried = f"from netpulse.engine import frozen\nfrozen._LAST_WORDS_SECONDS = 0.2{crowd}{FREEZE}"
+    try:
+        done = subprocess.run(
+            [sys.executable, "-c", hurried], stderr=writer, timeout=20, check=False
+        )
+        assert done.returncode == 70
+        said = os.read(reader, 1 << 20)
+        assert b"the event loop is frozen" in said
+        assert b"in deep" in said
+    finally:
+        os.close(reader)
+        os.close(writer)
+
+
 def test_a_beating_loop_is_left_alone() -> None:
     died = threading.Event()
     beats = iter(range(10_000))

@@ -5,6 +5,8 @@ from __future__ import annotations
 import fcntl
 import logging
 import os
+import pty
+import select
 import sys
 from collections.abc import Iterator
 
@@ -70,6 +72,40 @@ def test_a_line_that_was_torn_is_ended(pipe: tuple[int, Lines]) -> None:
         "INFO x: after it",
         "",
     ]
+
+
+def test_a_line_that_was_torn_is_ended_after_others_that_were_lost(pipe: tuple[int, Lines]) -> None:
+    reader, lines = pipe
+    say(lines, "y" * 20_000)
+    say(lines, "nothing of it is taken")
+    taken(reader)
+    say(lines, "after them")
+    assert taken(reader) == [
+        "",
+        "WARNING log: nobody took what was written here; lines lost: 2",
+        "INFO x: after them",
+        "",
+    ]
+
+
+@pytest.mark.timeout(20)
+def test_a_terminal_that_takes_nothing_is_not_waited_for() -> None:
+    screen, terminal = pty.openpty()
+    try:
+        lines = Lines(terminal)
+        for number in range(2_000):
+            say(lines, f"{number} {'x' * 200}")
+        said = b""
+        while b"reads again" not in said:
+            while select.select([screen], [], [], 0.05)[0]:
+                said += os.read(screen, 65_536)
+            say(lines, "somebody reads again")
+        assert said.startswith(b"0 xxx")
+        assert b"nobody took what was written here; lines lost: " in said
+        assert os.get_blocking(terminal), "the shell has it too"
+    finally:
+        os.close(screen)
+        os.close(terminal)
 
 
 def test_a_reader_that_is_gone_costs_the_lines(
