@@ -49,6 +49,8 @@ _A_TURN = 262_144
 """Bytes out of decoders after which others have their turn: a bomb unpacks a mebibyte at once."""
 _DENSE = 8
 """What is packed once more may be thousands of tiny packets, each of which takes its time."""
+_WORTH_SECONDS = 0.001
+"""A shorter wait for a turn is not worth asking whose fault it was."""
 _PATIENT = 100
 """Interim answers (1xx) after which reading slows down: an endless stream of them must wait for
 the deadline without taking the processor."""
@@ -242,6 +244,7 @@ async def _read_body(
     stack = _decoders(head)
     body = hop.body
     rested = 0
+    waited = 0.0
     while True:
         hop.got += len(data)
         for piece in decoded(framing.feed(data), stack):
@@ -257,23 +260,29 @@ async def _read_body(
             return _Body(bytes(body), complete=True)
         if hop.got > _RAW_LIMIT:
             return _Body(bytes(body), complete=False)
+        if waited > _WORTH_SECONDS and not wire.has_come():
+            # The target was slower than we were: it would have taken as long without us.
+            trace.forgive(-waited)
+        waited = 0.0
         data = await wire.receive()
         if hop.got > LONG or len(body) > LONG:
-            await _its_turn(hop, trace)
+            waited = await _its_turn(hop, trace)
         if not data:
             framing.end()
             return _Body(bytes(body), complete=True)
 
 
-async def _its_turn(hop: _Hop, trace: Trace) -> None:
+async def _its_turn(hop: _Hop, trace: Trace) -> float:
     """Wait for the turn of the next piece. Until then, or until the deadline strikes, what came
-    lies here because of other checks: our time, not the target's."""
+    lies here because of other checks: our time, not the target's. Returns the seconds."""
     hop.long = True
     came = time.perf_counter()
     try:
         await turn()
     finally:
-        trace.forgive(time.perf_counter() - came)
+        waited = time.perf_counter() - came
+        trace.forgive(waited)
+    return waited
 
 
 def _decoders(head: Head) -> list[Decoder]:

@@ -103,6 +103,19 @@ class PlainWire:
             raise self._error
         return data
 
+    def has_come(self) -> bool:
+        """Tell whether there is something to receive already, an end for instance."""
+        if self._ended:
+            return True
+        try:
+            self._sock.recv(1, socket.MSG_PEEK)
+        except BlockingIOError:
+            return False
+        except OSError as error:
+            # The system says so only once.
+            self._error = error
+        return True
+
     def _taken(self) -> bytes | None:
         try:
             return self._sock.recv(PIECE)

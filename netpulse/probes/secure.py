@@ -226,6 +226,10 @@ class TlsWire:
             self._ended = not data
             return data
 
+    def has_come(self) -> bool:
+        """Tell whether there is something to receive already, as `PlainWire.has_come`."""
+        return self._ended or self._more or self._heard.pending > 0 or self._plain.has_come()
+
     def close(self) -> None:
         """Close at once, as `PlainWire.close` does."""
         self._plain.close()

@@ -16,7 +16,7 @@ from netpulse import __version__
 from netpulse.egress.connect import Egress
 from netpulse.model.check import Failure
 from netpulse.probes.http import BODY_LIMIT
-from netpulse.probes.turns import A_TURN_SECONDS, turn
+from netpulse.probes.turns import A_TURN_SECONDS, LONG, turn
 from netpulse.rules.addresses import AddressPolicy
 from tests.hostile.http import encoded
 from tests.hostile.streams import (
@@ -448,3 +448,29 @@ async def test_a_long_page_that_waits_for_its_turn_blames_nobody(egress: Egress)
     alone = await see(egress, page, timeout_seconds=5)
     assert alone.said == "up"
     assert alone.reading.own_ms < 250
+
+
+async def test_a_target_slower_than_we_are_is_not_excused_by_its_turns(egress: Egress) -> None:
+    """It would not have been done in time without others either."""
+    done = False
+
+    async def other() -> None:
+        while not done:
+            await turn()
+            spent = time.perf_counter() + A_TURN_SECONDS
+            while time.perf_counter() < spent:
+                pass
+
+    async def dripping(exchange: Exchange) -> None:
+        await exchange.send(b"HTTP/1.1 200 OK\r\n\r\n" + b"x" * (LONG + 5_000))
+        while True:
+            await asyncio.sleep(0.3)
+            await exchange.send(b"x" * 1_000)
+
+    others = [asyncio.ensure_future(other()) for _ in range(50)]
+    seen = await see(egress, dripping, timeout_seconds=4)
+    done = True
+    await asyncio.gather(*others)
+    assert seen.said == "down timeout"
+    assert seen.reading.own_ms < 1_000
+    assert (seen.reading.timings.total_ms or 0) > 3_000
