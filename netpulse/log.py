@@ -100,11 +100,26 @@ def refuse(text: str) -> None:
 
 
 def _say(stream: TextIO, text: str) -> None:
+    if not _takes_some(stream):
+        logging.getLogger(__name__).info("%s takes nothing: nobody reads it", stream.name)
+        return
     try:
         stream.write(text)
         stream.flush()
     except OSError as error:
         logging.getLogger(__name__).info("%s takes nothing: %s", stream.name, error.strerror)
+
+
+def _takes_some(stream: TextIO) -> bool:
+    """Tell whether a few lines can be written without waiting: a supervisor's pipe outlives us, and
+    may be full from the start."""
+    try:
+        descriptor = stream.fileno()
+    except (io.UnsupportedOperation, ValueError):
+        return True
+    ready = select.poll()
+    ready.register(descriptor, select.POLLOUT)
+    return bool(ready.poll(0))
 
 
 def close_streams() -> None:

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from netpulse.log import Lines, TextLines
+from netpulse.log import Lines, TextLines, announce
 
 PIPE_BYTES = 8192
 
@@ -106,6 +106,26 @@ def test_a_terminal_that_takes_nothing_is_not_waited_for() -> None:
     finally:
         os.close(screen)
         os.close(terminal)
+
+
+@pytest.mark.timeout(20)
+def test_what_a_start_announces_is_not_waited_for(
+    pipe: tuple[int, Lines], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A supervisor's pipe may be full from the process before."""
+    reader, lines = pipe
+    caplog.set_level(logging.INFO)
+    with os.fdopen(lines._descriptor, "w", closefd=False) as stream:
+        monkeypatch.setattr(sys, "stdout", stream)
+        announce("NetPulse is watching.\n")
+        assert taken(reader) == ["NetPulse is watching.", ""]
+        say(lines, "y" * 20_000)
+        announce("NetPulse is watching.\n")
+        assert [record.getMessage() for record in caplog.records] == [
+            f"{stream.name} takes nothing: nobody reads it"
+        ]
+        assert "watching" not in "".join(taken(reader))
+        monkeypatch.undo()
 
 
 def test_a_reader_that_is_gone_costs_the_lines(
