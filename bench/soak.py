@@ -58,9 +58,9 @@ from bench.truths import examine  # noqa: E402
 
 RESTLESS = str(ROOT / "bench" / "restless.py")
 CALM_SECONDS = 180.0
-LEAST_WARM_UP = 45.0
-"""Until then the C library's stores of freed blocks fill, one for each thread: it was seen to go on
-for most of an hour, and to be all that still grew in what is in use."""
+LEAST_WARM_UP = 75.0
+"""Until then the C library's stores of freed blocks fill, one for each thread, ever more slowly: it
+was seen to go on for more than an hour, and to be all that still grew in what is in use."""
 SEALED_MINUTE = 7.0
 """The hour before is sealed five minutes after its end, within seconds."""
 ABOUT = 60
