@@ -27,8 +27,8 @@ def second_core(page: Page, checks: Kept) -> None:
     page.chapter(
         "More handshakes than one core can do",
         "An https check is a TLS handshake and little else. Past what the event loop can do alone,",
-        "a thread shakes hands on the other core, of which the far side needs its own share here. It",
-        "takes few of them so far ([why](performance.md#tls)): the others are late.",
+        "a thread shakes hands on the other core, of which the far side needs its own share here.",
+        "It takes few of them so far ([why](performance.md#tls)): the others are late.",
         command="python bench/checks.py",
     )
     rows = [row for row in checks.all("rows") if row.number("at_least", "cpu_percent_of_a_core")]
