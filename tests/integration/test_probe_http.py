@@ -8,6 +8,7 @@ import re
 import resource
 import time
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -424,9 +425,9 @@ async def test_connections_do_not_pile_up(egress: Egress) -> None:
     assert after <= before + 1
 
 
-async def test_a_long_page_that_waits_for_its_turn_blames_nobody(egress: Egress) -> None:
-    """Others are read meanwhile, so many that this one is not done in time; the loop as a whole is
-    never late."""
+@asynccontextmanager
+async def others_in_line(count: int) -> AsyncIterator[None]:
+    """Have so many others wait for their turns meanwhile, and fill each of them."""
     done = False
 
     async def other() -> None:
@@ -436,11 +437,20 @@ async def test_a_long_page_that_waits_for_its_turn_blames_nobody(egress: Egress)
             while time.perf_counter() < spent:
                 pass
 
-    others = [asyncio.ensure_future(other()) for _ in range(120)]
+    others = [asyncio.ensure_future(other()) for _ in range(count)]
+    try:
+        yield
+    finally:
+        done = True
+        await asyncio.gather(*others)
+
+
+async def test_a_long_page_that_waits_for_its_turn_blames_nobody(egress: Egress) -> None:
+    """Others are read meanwhile, so many that this one is not done in time; the loop as a whole is
+    never late."""
     page = answer(200, {}, b"x" * (BODY_LIMIT - 1))
-    waited = await see(egress, page, timeout_seconds=1)
-    done = True
-    await asyncio.gather(*others)
+    async with others_in_line(120):
+        waited = await see(egress, page, timeout_seconds=1)
     assert waited.reading.failure is Failure.TIMEOUT
     assert waited.reading.own_ms > 250
     assert waited.said == "inconclusive own_lag"
@@ -452,14 +462,6 @@ async def test_a_long_page_that_waits_for_its_turn_blames_nobody(egress: Egress)
 
 async def test_a_target_slower_than_we_are_is_not_excused_by_its_turns(egress: Egress) -> None:
     """It would not have been done in time without others either."""
-    done = False
-
-    async def other() -> None:
-        while not done:
-            await turn()
-            spent = time.perf_counter() + A_TURN_SECONDS
-            while time.perf_counter() < spent:
-                pass
 
     async def dripping(exchange: Exchange) -> None:
         await exchange.send(b"HTTP/1.1 200 OK\r\n\r\n" + b"x" * (LONG + 5_000))
@@ -467,10 +469,8 @@ async def test_a_target_slower_than_we_are_is_not_excused_by_its_turns(egress: E
             await asyncio.sleep(0.3)
             await exchange.send(b"x" * 1_000)
 
-    others = [asyncio.ensure_future(other()) for _ in range(50)]
-    seen = await see(egress, dripping, timeout_seconds=4)
-    done = True
-    await asyncio.gather(*others)
+    async with others_in_line(50):
+        seen = await see(egress, dripping, timeout_seconds=4)
     assert seen.said == "down timeout"
     assert seen.reading.own_ms < 1_000
     assert (seen.reading.timings.total_ms or 0) > 3_000

@@ -63,7 +63,9 @@ def test_streams_that_take_nothing(instance: Instance, where: str) -> None:
     instance.login()
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="a pipe's size is set on Linux only")
+@pytest.mark.skipif(
+    sys.platform != "linux", reason="a pipe's size is set on Linux only: run on Linux"
+)
 def test_a_reader_that_sleeps_and_one_that_goes_away(instance: Instance, tmp_path: Path) -> None:
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)

@@ -17,7 +17,9 @@ from netpulse.web.listening import Listener
 from tests.clock import FakeClock
 from tests.servers import free_port
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="who waits is told on Linux only")
+pytestmark = pytest.mark.skipif(
+    sys.platform != "linux", reason="who waits is told on Linux only: run on Linux"
+)
 
 LARGE = bytes(24 * 1024 * 1024)
 """More than the system takes for somebody who does not read."""
