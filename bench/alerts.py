@@ -17,15 +17,12 @@ import argparse
 import asyncio
 import contextlib
 import json
-import os
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -37,15 +34,15 @@ sys.path.insert(0, str(ROOT))
 from bench import fleet  # noqa: E402  # the checkout, not an installed copy
 from bench.checks import API_P99_MS, DASHBOARD, DASHBOARD_MS, LAG_P99_MS, ask  # noqa: E402
 from bench.measure import (  # noqa: E402
+    UNDER_WAY,
     beside,
     cpu_seconds,
-    free_port,
     judge,
     keep,
     made,
     percentile,
+    running,
     sign_in,
-    wait_ready,
 )
 
 INTERVAL = 10
@@ -105,6 +102,11 @@ class Storm:
         self.ids: list[str] = []
         self.messages: list[tuple[float, str]] = []
         """When a message for people came, and its title."""
+        self.stretch = (0.0, 0.0)
+        """From when to when it lasted (Unix seconds): until all webhooks had come. What people are
+        told later, in peace, is none of it."""
+        self.cpu = 0.0
+        """Seconds of processor time that the whole process used in it."""
 
     def take(self, report: dict[str, list[list[Any]]]) -> None:
         """Add a report."""
@@ -198,15 +200,22 @@ class Bench:
         """Switch the target and wait until `wanted` notices have come, and people were told."""
         found = Storm(way, nth)
         self.far.report()
+        began, cpu = time.time(), cpu_seconds(self.pid)
         self.far.say("off" if way == "down" else "on")
         deadline = time.monotonic() + PATIENCE
         waiting = f"/v1/alert-events?channel_id={self.people}&status=pending&limit=1"
+        has_passed = False
         while time.monotonic() < deadline:
             await asyncio.sleep(0.5)
             found.take(self.far.report())
-            if found.count >= wanted and not (self.people and await self._total(waiting)):
+            if not has_passed:
+                found.stretch = (began, time.time())
+                found.cpu = cpu_seconds(self.pid) - cpu
+                has_passed = found.count >= wanted
+            if has_passed and not (self.people and await self._total(waiting)):
                 break
-        await asyncio.sleep(2)
+        # What was due until then arrives, and what is told twice.
+        await asyncio.sleep(UNDER_WAY)
         found.take(self.far.report())
         return found
 
@@ -254,17 +263,24 @@ def of_people(found: Storm) -> dict[str, Any]:
 
 
 async def reading(
-    session: aiohttp.ClientSession, base: str, ids: list[str], took: list[tuple[str, float]]
+    session: aiohttp.ClientSession,
+    base: str,
+    ids: list[str],
+    took: list[tuple[float, str, float]],
 ) -> None:
-    """Read the API and the dashboard until cancelled; add path and milliseconds of each."""
-    async for _, path, each in ask(session, base, ids):
-        took.append((path, each))
+    """Read the API and the dashboard until cancelled; add Unix time, path and milliseconds."""
+    async for each in ask(session, base, ids):
+        took.append(each)  # noqa: PERF401 -- what was measured until it is cancelled is kept
 
 
-def read_meanwhile(took: list[tuple[str, float]]) -> dict[str, Any]:
-    """Return what the API and the dashboard took, with what they are to take at most."""
-    api = [each for path, each in took if path != DASHBOARD]
-    dashboard = [each for path, each in took if path == DASHBOARD]
+def read_meanwhile(
+    took: list[tuple[float, str, float]], stretch: tuple[float, float]
+) -> dict[str, Any]:
+    """Return what the API and the dashboard took in a stretch of time, with what they are to take
+    at most."""
+    within = [(path, each) for at, path, each in took if stretch[0] <= at < stretch[1]]
+    api = [each for path, each in within if path != DASHBOARD]
+    dashboard = [each for path, each in within if path == DASHBOARD]
     row = {
         "api_requests": len(api),
         "api_ms_median": round(statistics.median(api), 2),
@@ -278,32 +294,11 @@ def read_meanwhile(took: list[tuple[str, float]]) -> dict[str, Any]:
 def others_meanwhile(
     ids: dict[str, str], arrivals: list[tuple[str, float]], stretch: tuple[float, float]
 ) -> dict[str, Any]:
-    """Return how the other monitors' checks went in a stretch of time."""
-    grid = judge(ids, arrivals, *stretch, INTERVAL)
+    """Return how the other monitors' checks went in a stretch of time, its last seconds included:
+    it was measured for longer."""
+    grid = judge(ids, arrivals, stretch[0], stretch[1] + UNDER_WAY, INTERVAL)
     row = {"monitors": len(ids), "interval_seconds": INTERVAL} | grid
     return beside(row, {"checks_missed": 0, "lag_ms_p99": LAG_P99_MS})
-
-
-@asynccontextmanager
-async def running(command: list[str], data: Path, far: Far) -> AsyncIterator[Bench]:
-    """Run NetPulse on what was made, and speak with it as its administrator."""
-    port = free_port()
-    server = subprocess.Popen(  # noqa: ASYNC220  # before anything is measured
-        [*command, "serve", "--data", str(data), "--port", str(port)],
-        env=os.environ | {"NETPULSE_LIMITS_REQUESTS_PER_MINUTE": "0"},
-        cwd=ROOT,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    base = f"http://127.0.0.1:{port}"
-    try:
-        async with aiohttp.ClientSession() as session:
-            await wait_ready(session, base)
-            await sign_in(session, base)
-            yield Bench(session, base, far, server.pid)
-    finally:
-        server.terminate()
-        server.wait(30)
 
 
 async def watched(at: Bench, ids: list[str], count: int) -> list[dict[str, Any]]:
@@ -318,21 +313,21 @@ async def watched(at: Bench, ids: list[str], count: int) -> list[dict[str, Any]]
             await at.readers()
         await asyncio.sleep(SETTLED_SECONDS)
         for way, nth in STORMS:
-            took: list[tuple[str, float]] = []
-            began, cpu = time.time(), cpu_seconds(at.pid)
+            took: list[tuple[float, str, float]] = []
             beside_it = asyncio.create_task(reading(at.session, at.base, ids, took))
             found = await at.storm(way, nth, count * total)
-            used, ended = cpu_seconds(at.pid) - cpu, time.time()
             if beside_it.done():
                 await beside_it
             beside_it.cancel()
             await asyncio.gather(beside_it, return_exceptions=True)
             row = figures(found, total, count * total)
-            row["cpu_percent_of_a_core"] = round(used / (ended - began) * 100, 1)
-            row["meanwhile"] = read_meanwhile(took)
+            lasted = found.stretch[1] - found.stretch[0]
+            row["seconds"] = round(lasted, 1)
+            row["cpu_percent_of_a_core"] = round(found.cpu / lasted * 100, 1)
+            row["meanwhile"] = read_meanwhile(took, found.stretch)
             if at.people:
                 row["people"] = of_people(found)
-            rows.append(row | {"stretch": (began, ended)})
+            rows.append(row | {"stretch": found.stretch})
             await asyncio.sleep(SETTLED_SECONDS)
         await at.calm(count)
     return rows
@@ -346,7 +341,9 @@ async def run(count: int, others: int, command: list[str]) -> list[dict[str, Any
         stack.callback(far.close)
         with fleet.far_side("http", folder) as elsewhere:
             ids = await fleet.build(folder / "data", elsewhere, others, INTERVAL)
-            async with running(command, folder / "data", far) as at:
+            async with running(command, folder / "data") as it:
+                await sign_in(it.session, it.base)
+                at = Bench(it.session, it.base, far, it.process.pid)
                 await at.monitors(count)
                 await at.calm(count)
                 await asyncio.sleep(WARM_SECONDS)

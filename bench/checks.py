@@ -15,10 +15,8 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import os
 import signal
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -38,13 +36,12 @@ from bench.measure import (  # noqa: E402
     beside,
     cpu_seconds,
     family,
-    free_port,
     judge,
     keep,
     percentile,
     resident_mb,
+    running,
     sign_in,
-    wait_ready,
 )
 
 TARGET_US = {"http": 250, "https": 1300, "tcp": 100, "dns": 120, "icmp": 50}
@@ -221,53 +218,40 @@ async def _watch(
     row: Row, command: list[str], folder: Path, far: Far, ids: dict[str, str]
 ) -> dict[str, Any]:
     """Run the product on what was made, and return what the operating system says of it."""
-    data, port = folder / "data", free_port()
     ticker = row.rate >= TICKED and row.ticked
     if command is FROM_SOURCE:
         command = [sys.executable, str(ROOT / "bench" / "ticking.py"), str(folder / "ticks.json")]
-    server = subprocess.Popen(  # noqa: ASYNC220  # before anything is measured
-        [*command, "serve", "--data", str(data), "--port", str(port)],
-        env=os.environ | {"NETPULSE_LIMITS_REQUESTS_PER_MINUTE": "0"},
-        cwd=ROOT,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    base = f"http://127.0.0.1:{port}"
-    try:
-        async with aiohttp.ClientSession() as session:
-            started = await wait_ready(session, base)
-            # Every monitor had its first check by then, ten seconds at most after the start, and
-            # the start's own work is done.
-            busy = row.rate * TARGET_US[row.kind] / 1e6 >= LONG_WARM_SHARE
-            await asyncio.sleep(LONG_WARM_SECONDS if busy else WARM_SECONDS)
-            # Of an executable the second process is the program, the first one has unpacked it.
-            program = family(server.pid)[-1]
-            began, cpu, before = time.time(), cpu_seconds(server.pid), processors.moment(program)
-            far_cpu = cpu_seconds(far.pid)
+    async with running(command, folder / "data") as at:
+        pid = at.process.pid
+        # Every monitor had its first check by then, ten seconds at most after the start, and
+        # the start's own work is done.
+        busy = row.rate * TARGET_US[row.kind] / 1e6 >= LONG_WARM_SHARE
+        await asyncio.sleep(LONG_WARM_SECONDS if busy else WARM_SECONDS)
+        # Of an executable the second process is the program, the first one has unpacked it.
+        program = family(pid)[-1]
+        began, cpu, before = time.time(), cpu_seconds(pid), processors.moment(program)
+        far_cpu = cpu_seconds(far.pid)
+        await asyncio.sleep(row.seconds)
+        used, middle = cpu_seconds(pid) - cpu, time.time()
+        after, far_cpu = processors.moment(program), cpu_seconds(far.pid) - far_cpu
+        reading: dict[str, Any] = {}
+        if ticker:
+            # Only now: it would be counted among what checks cost.
+            at.process.send_signal(signal.SIGUSR2)
+        if ticker and not row.reading:
             await asyncio.sleep(row.seconds)
-            used, middle = cpu_seconds(server.pid) - cpu, time.time()
-            after, far_cpu = processors.moment(program), cpu_seconds(far.pid) - far_cpu
-            reading: dict[str, Any] = {}
-            if ticker:
-                # Only now: it would be counted among what checks cost.
-                server.send_signal(signal.SIGUSR2)
-            if ticker and not row.reading:
-                await asyncio.sleep(row.seconds)
-            if row.reading:
-                await sign_in(session, base)
-                reading = await read(session, base, list(ids.values()), row.seconds)
-            memory = resident_mb(server.pid)
-            ended = time.time()
-    finally:
-        server.terminate()
-        server.wait(30)
+        if row.reading:
+            await sign_in(at.session, at.base)
+            reading = await read(at.session, at.base, list(ids.values()), row.seconds)
+        memory = resident_mb(pid)
+        ended = time.time()
     return reading | {
         "used": used,
         "moments": (before, after),
         "seconds": round(middle - began, 1),
         "far_side_percent_of_a_core": round(far_cpu / (middle - began) * 100, 1),
         "rss_mb": round(memory, 1),
-        "start_seconds": round(started, 2),
+        "start_seconds": round(at.started, 2),
         "ticker": ticker,
         "counted": (began, middle),
         "from": began,

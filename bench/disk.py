@@ -258,12 +258,23 @@ async def day(monitors: int, interval: int, days: int, where: Path) -> dict[str,
             "file_bytes": round((used - free) / held, 2),
             "free_bytes_a_monitor": round(free / monitors),
             "checks": held,
-            "checked": monitors * days * DAY // (interval * SECOND) == held,
+            "same_as_written": await same(store, monitors, interval, days),
         }
         found |= await reads(store, monitors, days)
     finally:
         await store.close()
     return found
+
+
+async def same(store: Store, monitors: int, interval: int, days: int) -> bool:
+    """Tell whether the checks of all monitors are read back as they were made, every field of
+    them: they are made once more to be held against."""
+    end = BEGIN + days * DAY
+    for number in range(monitors):
+        stored = await store.raw.range(number + 1, BEGIN, end, newest_first=False)
+        if stored != list(Target(number, interval).checks(BEGIN, end)):
+            return False
+    return True
 
 
 async def reads(store: Store, monitors: int, days: int) -> dict[str, Any]:

@@ -61,9 +61,14 @@ def machines(page: Page, kept: dict[str, Kept]) -> None:
     """Say what the figures were measured on, and when."""
     page.chapter(
         "The machine",
-        "Each bench keeps what it ran on. The load is that of the minute before, by processes of",
-        "others: where it is much above 0, figures of time say less.",
+        "Each bench keeps what it ran on, and of what: digits behind the version that differ are",
+        "those of programs that do. The load is that of the minute before it began. Of the first",
+        "bench of a run it is the work of others, and figures of time say less where it is much",
+        "above 0; of a later one the bench before is in it.",
     )
+    of = {_program(each) for each in kept.values() if each}
+    if len(of) > 1 or "" in of:
+        page.text("Not all of it is known to be of one program: compare within one file.")
     rows = []
     for name in FILES:
         found, on = kept[name], kept[name].at("machine")
@@ -81,11 +86,27 @@ def machines(page: Page, kept: dict[str, Kept]) -> None:
                     if each
                 ),
                 on.text("python"),
+                _program(found),
                 amount(load[0].number()) if load else "",
             )
         )
-    head = ("", "measured (UTC)", "by", "processor", "memory", "system", "Python", "load")
+    head = (
+        "",
+        "measured (UTC)",
+        "by",
+        "processor",
+        "memory",
+        "system",
+        "Python",
+        "NetPulse",
+        "load",
+    )
     page.table(head, rows)
+
+
+def _program(found: Kept) -> str:
+    """Return what was measured, as far as it was kept."""
+    return f"{found.text('program', 'version')} {found.text('program', 'sources')}".strip()
 
 
 def made(results: Path = RESULTS) -> str:

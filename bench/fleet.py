@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 
 import trustme
 
-from bench.measure import EMAIL, PASSWORD, free_port
+from bench.measure import EMAIL, PASSWORD, end, free_port
 from netpulse.crypto import keys, passwords
 from netpulse.crypto.vault import Vault
 from netpulse.model.ids import new_id
@@ -250,5 +250,4 @@ def _nginx(kind: str, program: str, folder: Path, page: bytes | None) -> Iterato
         _wait_for(port)
         yield Far(kind, port, ledger, pem, "nginx", process.pid)
     finally:
-        process.terminate()
-        process.wait(30)
+        end(process)

@@ -51,10 +51,10 @@ class Kept:
             return None
         return found if math.isfinite(found) else None
 
-    def truth(self, *keys: str) -> str:
-        """Return whether something is so, in a word."""
+    def truth(self, *keys: str) -> bool | None:
+        """Return whether something is so; None where that is not known."""
         found = self.at(*keys)._found
-        return ("yes" if found else "no") if isinstance(found, bool) else NOT_MEASURED
+        return found if isinstance(found, bool) else None
 
     def text(self, *keys: str) -> str:
         """Return a text, and "" where there is none."""
@@ -78,6 +78,12 @@ class Kept:
             if all(each.at(key)._found == value for key, value in wanted.items()):
                 return each
         return Kept()
+
+    def of(self, **least: float) -> Kept:
+        """Return this, and nothing where one of these is smaller: targets are for what is that
+        large at least, and what was tried on less meets none of them."""
+        small = any((self.number(key) or 0) < value for key, value in least.items())
+        return Kept() if small else self
 
     def target(self, key: str, otherwise: float | None = None) -> float | None:
         """Return the target that was kept beside a figure, and `otherwise` where none was."""
@@ -200,6 +206,17 @@ class Page:
         sense = "at least " if least else ""
         shown = "" if goal is None else f"{sense}{amount(goal, unit)}"
         return what, self.held(what, value, goal, unit, least=least), shown
+
+    def truth(self, what: str, is_so: bool | None) -> tuple[str, str, str]:
+        """Return the row of a table for what has to be so, and count it; None: it is not known."""
+        if is_so is None:
+            self.missing.append(f"{linked(self._chapter)}: {what}")
+            return what, NOT_MEASURED, "yes"
+        if is_so:
+            self.met += 1
+            return what, f"yes {MET}", "yes"
+        self.missed.append(f"{linked(self._chapter)}: {what}, no")
+        return what, f"**no, {MISSED}**", "yes"
 
     def figure(
         self, what: str, row: Kept, key: str, unit: str = "", otherwise: float | None = None

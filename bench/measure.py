@@ -4,27 +4,37 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import hashlib
 import json
 import os
 import platform
+import shlex
+import signal
 import socket
+import subprocess
+import sys
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import aiohttp
 
+from netpulse import __version__
 from netpulse.rules.schedule import phase_ms
 
+ROOT = Path(__file__).resolve().parent.parent
 INTERVAL = 10
 EMAIL, PASSWORD = "bench@example.com", "a long bench passphrase"
 LOAD_BEFORE = os.getloadavg()
 """Of the last 1, 5 and 15 minutes when this was imported: before anything of ours ran."""
 
 
+UNDER_WAY = 2.0
+"""Seconds before the end of what is measured whose slots are left out: their checks may still be
+under way then."""
 EARLY = 0.1
 """Seconds by which a check may seem to come before its slot: nginx looks at the clock once for all
 that it finds waiting, and where it is kept from the processor amid these, it writes down the time
@@ -65,11 +75,39 @@ def file_system(place: Path) -> str:
     return found[1]
 
 
-def report(command: str = "make bench", data: Path | None = None) -> dict[str, Any]:
+def _program() -> dict[str, str]:
+    told = hashlib.sha256()
+    place = ROOT / "netpulse"
+    for path in sorted(each for each in place.rglob("*") if each.is_file()):
+        if "__pycache__" not in path.parts:
+            told.update(f"{path.relative_to(place)}\0".encode() + path.read_bytes() + b"\0")
+    return {"version": __version__, "sources": told.hexdigest()[:8]}
+
+
+PROGRAM = _program()
+"""Which NetPulse this is: its version, and eight digits that are others as soon as one of its files
+is."""
+
+
+def command(words: Sequence[str]) -> str:
+    """Return how a bench was begun, from its `sys.argv`: without where its results went, and
+    without directories of this machine."""
+    script, told, rest = Path(words[0]).resolve(), [], iter(words[1:])
+    for word in rest:
+        if word == "--out":
+            next(rest, None)
+        elif not word.startswith("--out="):
+            told.append(Path(word).name if word.startswith("/") else word)
+    name = script.relative_to(ROOT) if script.is_relative_to(ROOT) else script.name
+    return shlex.join(["python", str(name), *told])
+
+
+def report(data: Path | None = None) -> dict[str, Any]:
     """Return the head of a file of results."""
     return {
         "measured_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-        "command": command,
+        "command": command(sys.argv),
+        "program": PROGRAM,
         "machine": machine(data),
     }
 
@@ -96,7 +134,6 @@ def keep(
     folder: Path | None,
     name: str,
     found: Mapping[str, Any],
-    command: str = "make bench",
     data: Path | None = None,
 ) -> None:
     """Write what was found into `name`.json; nowhere without a folder. `data` as of `machine`.
@@ -107,7 +144,7 @@ def keep(
     if folder is None:
         return
     folder.mkdir(parents=True, exist_ok=True)
-    told = report(command, data) | dict(found)
+    told = report(data) | dict(found)
     (folder / f"{name}.json").write_text(json.dumps(told, indent=2, allow_nan=False) + "\n")
 
 
@@ -147,6 +184,65 @@ def percentile(values: Iterable[float], part: float) -> float:
     """Return the value below which `part` (0 to 1) of `values` lie."""
     ordered = sorted(values)
     return ordered[min(len(ordered) - 1, int(part * len(ordered)))] if ordered else float("nan")
+
+
+class Running(NamedTuple):
+    """A NetPulse that answers."""
+
+    process: subprocess.Popen[bytes]
+    base: str
+    """Where it is: http://127.0.0.1:PORT."""
+    session: aiohttp.ClientSession
+    """Of nobody yet: `sign_in` makes it the administrator's."""
+    started: float
+    """Seconds from the start of the process to its first answer."""
+
+
+@contextlib.asynccontextmanager
+async def running(command: Sequence[str], data: Path) -> AsyncIterator[Running]:
+    """Run NetPulse on a data directory until what is done with it is over.
+
+    Args:
+        command: what begins it, without `serve`.
+        data: its data directory.
+
+    Raises:
+        SystemExit: it does not answer.
+        TimeoutExpired: it did not end, and was killed.
+    """
+    port = free_port()
+    process = subprocess.Popen(  # noqa: ASYNC220  # before anything is measured
+        [*command, "serve", "--data", str(data), "--port", str(port)],
+        env=os.environ | {"NETPULSE_LIMITS_REQUESTS_PER_MINUTE": "0"},
+        cwd=ROOT,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    base = f"http://127.0.0.1:{port}"
+    try:
+        async with aiohttp.ClientSession() as session:
+            started = await wait_ready(session, base)
+            yield Running(process, base, session, started)
+    finally:
+        end(process)
+
+
+def end(process: subprocess.Popen[Any], patience: float = 30.0) -> None:
+    """Ask a process to end, and wait for that; one that does not is killed with its descendants,
+    so that no bench leaves it behind.
+
+    Raises:
+        TimeoutExpired: it had to be killed.
+    """
+    process.terminate()
+    try:
+        process.wait(patience)
+    except subprocess.TimeoutExpired:
+        for one in family(process.pid):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(one, signal.SIGKILL)
+        process.wait(patience)
+        raise
 
 
 async def wait_ready(session: aiohttp.ClientSession, base: str, patience: float = 60.0) -> float:
@@ -250,8 +346,7 @@ def hold(
     lags = []
     for key, phase in phases.items():
         slot = began - (began - phase) % interval + interval
-        # The last slots may still be under way when the measuring ends.
-        while slot < ended - 2:
+        while slot < ended - UNDER_WAY:
             due += 1
             late = [at - slot for at in seen[key] if -EARLY <= at - slot < interval - EARLY]
             if late:

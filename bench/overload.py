@@ -43,6 +43,7 @@ from bench.checks import read, say, ticked  # noqa: E402  # the checkout, not an
 from bench.fleet import Far, build, far_side, fields  # noqa: E402
 from bench.measure import (  # noqa: E402
     cpu_seconds,
+    end,
     free_port,
     keep,
     percentile,
@@ -179,14 +180,21 @@ STATES = ("up", "degraded", "down", "pending", "unknown")
 async def blamed(
     session: aiohttp.ClientSession, base: str, ids: Mapping[str, str]
 ) -> dict[str, int]:
-    """Return how many monitors whose target always answers are said to be down, by the word."""
+    """Return how often monitors whose target always answers were called down, by the words of the
+    incident; those that are up again count as well."""
     steady = {one for where, one in ids.items() if not where.startswith("/fail/")}
-    async with session.get(f"{base}/v1/monitors?status=down&limit=100") as answer:
-        wrong = [each["id"] for each in (await answer.json())["data"] if each["id"] in steady]
     words: Counter[str] = Counter()
-    for one in wrong:
-        async with session.get(f"{base}/v1/monitors/{one}/checks?status=down&limit=1") as answer:
-            words.update(each["error_message"] for each in (await answer.json())["data"])
+    seen, count = 0, 1
+    while seen < count:
+        page = seen // 100 + 1
+        async with session.get(f"{base}/v1/incidents?limit=100&page={page}") as answer:
+            told = await answer.json()
+        seen, count = page * 100, told["meta"]["total"]
+        words.update(
+            each["reason"] or "without a word"
+            for each in told["data"]
+            if each["monitor_id"] in steady
+        )
     return dict(words)
 
 
@@ -282,8 +290,7 @@ async def _watch(
                 "wrongly_down": await blamed(session, base, ids),
             }
     finally:
-        server.terminate()
-        server.wait(60)
+        end(server, 60)
     found |= reading
     found |= {
         "monitors": len(ids),

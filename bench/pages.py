@@ -29,7 +29,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from bench import crowd  # noqa: E402  # the checkout, not an installed copy
-from bench.measure import beside, cpu_seconds, free_port, keep, percentile  # noqa: E402
+from bench.measure import beside, cpu_seconds, end, free_port, keep, percentile  # noqa: E402
 
 RESTING = 86_400
 PAGE_MS = 50
@@ -92,8 +92,7 @@ def serving(data: Path, port: int) -> Iterator[int]:
     try:
         yield server.pid
     finally:
-        server.terminate()
-        server.wait(30)
+        end(server)
 
 
 def connect(port: int) -> tuple[http.client.HTTPConnection, dict[str, str]]:

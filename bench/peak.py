@@ -37,6 +37,8 @@ sys.path.insert(0, str(ROOT))
 from bench.checks import DASHBOARD, ask, ticked  # noqa: E402  # the checkout, not an installed copy
 from bench.fleet import build, far_side  # noqa: E402
 from bench.measure import (  # noqa: E402
+    UNDER_WAY,
+    end,
     free_port,
     judge,
     keep,
@@ -75,10 +77,11 @@ RETAIN_AT, SEAL_AT = WARM_SECONDS + 45.0, WARM_SECONDS + 60.0
 AFTER_SECONDS = 30.0
 PATIENCE_SECONDS = 1_200.0
 BEFORE, AFTER = "quiet before", "quiet after"
-JUDGED = 2.0
-"""The last seconds before an end, whose slots are left out by `judge`."""
-STILL_FELT = 1.0
-"""Seconds after the end of something that still count as its own."""
+DONE = ("retention", "seal", "rollups", "unlink", "merge", "fold")
+"""What `keeping.py` writes down of what is due here."""
+FELT = 1.0
+"""Seconds before the beginning of something, and after its end, that count as its own: what was due
+just before comes late as well."""
 MORE_LATE_MS = 100.0
 SAMPLE_SECONDS = 0.25
 SIGN_IN_SECONDS = 600.0
@@ -253,8 +256,7 @@ async def watch(
                 await asyncio.gather(*tasks, return_exceptions=True)
             ended = time.time()
     finally:
-        server.terminate()
-        server.wait(60)
+        end(server, 60)
     return began, ended, jobs_of(ledger), sampled, {"start_seconds": round(started, 2)}
 
 
@@ -291,15 +293,22 @@ async def _sample(pid: int, sampled: Sampled) -> None:
 
 def stretches(began: float, ended: float, jobs: Sequence[Job]) -> list[Job]:
     """Return what went on between two moments, in the order of time: the quiet before and after,
-    and each part of housekeeping; what is done in several goes is one stretch."""
+    and each part of housekeeping; what is done in several goes is one stretch.
+
+    Raises:
+        SystemExit: a part was not done, so that it cost nothing.
+    """
     parts = [job for job in jobs if not job.what.startswith("job ")]
+    undone = [what for what in DONE if what not in {part.what for part in parts}]
+    if undone:
+        raise SystemExit(f"it was due and was not done: {', '.join(undone)}")
     first, last = min(part.began for part in parts), max(part.ended for part in parts)
     found = [Job(BEFORE, began, first, 0.0)]
     for what in dict.fromkeys(part.what for part in parts):
         some = [part for part in parts if part.what == what]
         cpu = sum(part.cpu for part in some)
         found.append(Job(what, some[0].began, some[-1].ended, cpu))
-    return [*found, Job(AFTER, last + STILL_FELT, ended, 0.0)]
+    return [*found, Job(AFTER, last + FELT, ended, 0.0)]
 
 
 def seen(
@@ -311,8 +320,12 @@ def seen(
 ) -> dict[str, Any]:
     """Return the figures of a stretch of time."""
     quiet = job.what in {BEFORE, AFTER}
-    began, ended = job.began, job.ended + (0 if quiet else STILL_FELT)
-    lags = judge(ids, arrivals, began, ended if quiet else ended + JUDGED, INTERVAL)
+    began, ended = job.began, job.ended
+    if quiet:
+        lags = judge(ids, arrivals, began, ended, INTERVAL)
+    else:
+        began, ended = began - FELT, ended + FELT
+        lags = judge(ids, arrivals, began, ended + UNDER_WAY, INTERVAL)
     answers = [
         took for at, path, took in sampled.answers if began <= at < ended and path != DASHBOARD
     ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import subprocess
 import tempfile
@@ -11,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.fleet import far_side, installed
-from bench.measure import cpu_seconds, free_port, hold, own_phases, resident_mb
+from bench.measure import cpu_seconds, end, free_port, hold, own_phases, resident_mb
 
 PROGRAMS = "prometheus", "prometheus-blackbox-exporter"
 MODULES = {"modules": {"http": {"prober": "http", "http": {"preferred_ip_protocol": "ip4"}}}}
@@ -70,9 +71,9 @@ async def run(count: int, interval: int, seconds: int) -> dict[str, Any]:
                 ended = time.time()
                 memory = [resident_mb(each.pid) for each in both]
             finally:
-                for each in both:
-                    each.terminate()
-                    each.wait(30)
+                with contextlib.ExitStack() as ending:
+                    for each in both:
+                        ending.callback(end, each)
         # Their first scrapes count for the phase too: it does not change.
         arrivals = far.arrivals()
         found = hold(own_phases(arrivals, interval), arrivals, began, ended, interval)

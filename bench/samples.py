@@ -40,9 +40,9 @@ async def watch(pid: int, seconds: float) -> list[dict[str, float]]:
     return samples
 
 
-def slope(samples: list[dict[str, float]], name: str) -> float:
+def slope(samples: list[dict[str, float]], name: str) -> float | None:
     """Return how fast a figure grows, an hour: the median over all pairs of samples (Theil, Sen),
-    which single peaks do not move."""
+    which single peaks do not move; None of fewer than two."""
     points = [(one["at"], one[name]) for one in samples if name in one]
     step = max(1, len(points) // 200)
     points = points[::step]
@@ -51,7 +51,7 @@ def slope(samples: list[dict[str, float]], name: str) -> float:
         for number, one in enumerate(points)
         for two in points[number + 1 :]
     ]
-    return round(statistics.median(slopes) * 3600, 3) if slopes else 0.0
+    return round(statistics.median(slopes) * 3600, 3) if slopes else None
 
 
 def figures(samples: list[dict[str, float]], warm: float) -> dict[str, Any]:

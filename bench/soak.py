@@ -381,7 +381,7 @@ def main() -> int:
         f"memory: {grown} MB an hour after the warm-up (to be under {MOST_SLOPE}); "
         f"{row['steady_checks_missed']} of {row['steady_checks_due']} checks missed; {wrong}\n"
     )
-    keep(chosen.out, "soak", row, "make soak")
+    keep(chosen.out, "soak", row)
     return 1 if row["wrong"] else 0
 
 

@@ -27,7 +27,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from bench import crowd  # noqa: E402  # the checkout, not an installed copy
-from bench.measure import beside, cpu_seconds, free_port, keep, resident_mb  # noqa: E402
+from bench.measure import beside, cpu_seconds, end, free_port, keep, resident_mb  # noqa: E402
 from netpulse.model.time import DAY, SECOND  # noqa: E402
 
 INTERVAL = 10
@@ -93,8 +93,7 @@ async def once(command: list[str], data: Path, target: Target) -> Any:
         cpu = cpu_seconds(process.pid)
         memory = resident_mb(process.pid)
     finally:
-        process.terminate()
-        process.wait(30)
+        end(process)
     return {"seconds": target.at - began, "cpu_seconds": cpu, "rss_mb": memory}
 
 

@@ -37,6 +37,7 @@ from bench.measure import (  # noqa: E402  # the checkout, not an installed copy
     PASSWORD,
     beside,
     cpu_seconds,
+    end,
     fill,
     free_port,
     judge,
@@ -130,6 +131,8 @@ async def read(port: int, rate: int, seconds: float) -> dict[str, Any]:
             asked += 1
 
     await asyncio.gather(*(one(number) for number in range(CONNECTIONS)))
+    if not statuses.keys() <= {200, 304}:
+        raise SystemExit(f"not every reader got the page: {statuses}")
     return {
         "requests": len(took),
         "requests_per_second": round(len(took) / (loop.time() - began), 1),
@@ -147,9 +150,9 @@ async def change(session: aiohttp.ClientSession, base: str, ping: str, said: lis
     is_out = False
     while True:
         is_out = not is_out
+        began = time.perf_counter()
         async with session.post(ping + ends[is_out]) as answer:
             await answer.read()
-        began = time.perf_counter()
         while True:
             async with session.get(f"{base}/status/{SLUG}") as answer:
                 if f"np-overall {word[is_out]}" in await answer.text():
@@ -208,10 +211,11 @@ async def run(count: int, rate: int, seconds: int) -> dict[str, Any]:
                     changing.cancel()
                     await asyncio.gather(changing, return_exceptions=True)
         finally:
-            server.terminate()
-            server.wait(15)
-            target.stdin.close()
-            target.wait(60)
+            try:
+                end(server)
+            finally:
+                target.stdin.close()
+                target.wait(60)
         arrivals = json.loads(ledger.read_text())
         quiet, busy = (
             beside(
@@ -272,6 +276,8 @@ async def _in_a_process(port: int, rate: int, seconds: int) -> dict[str, Any]:
         stdout=asyncio.subprocess.PIPE,
     )
     out, _ = await process.communicate()
+    if process.returncode:
+        raise SystemExit("the readers ended before their time")
     found: dict[str, Any] = json.loads(out)
     return found
 

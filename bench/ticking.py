@@ -3,7 +3,8 @@
     python bench/ticking.py LEDGER serve --data DIR --port PORT
 
 The command line after the ledger is `netpulse`'s own. From SIGUSR2 on a timer notes every 10 ms
-how late it is; a thread beside looks every 4 ms, and when the timer is overdue by more than 5 ms it
+how late it is, and how late it would have been each time that it could not come meanwhile
+(`ticks.py`); a thread beside looks every 4 ms, and when the timer is overdue by more than 5 ms it
 takes down what the loop's thread is doing. When the process ends, the ledger (JSON) gets (Unix
 seconds, late milliseconds) of each tick, the stacks, most frequent first, and the names of the
 threads by the system's ids. Until that signal this is the product as `make run` has it: what only
@@ -28,9 +29,9 @@ sys.path.insert(0, str(ROOT))
 ONLY_TESTS_HAVE = ("pydantic",)
 sys.modules.update(dict.fromkeys(ONLY_TESTS_HAVE))  # type: ignore[arg-type]  # None: not there
 
-from netpulse import app, cli  # noqa: E402  # the checkout, not an installed copy
+from bench.ticks import TICK, ticks  # noqa: E402  # the checkout, not an installed copy
+from netpulse import app, cli  # noqa: E402
 
-TICK = 0.01
 LOOK = 0.004
 LATE = 0.005
 DEEPEST = 6
@@ -63,7 +64,7 @@ class Ticker:
 
         def tick() -> None:
             now = time.perf_counter()
-            self.ticks.append((time.time(), round((now - self._due) * 1000, 2)))
+            self.ticks += ticks(time.time(), now - self._due)
             self._due = now + TICK
             loop.call_later(TICK, tick)
 

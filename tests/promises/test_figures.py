@@ -9,6 +9,20 @@ from pathlib import Path
 
 import pytest
 
+from bench import (
+    alerts,
+    checks,
+    costs,
+    disk,
+    pages,
+    reads,
+    screens,
+    soak,
+    start,
+    status,
+    storms,
+    volumes,
+)
 from bench.figures import FILES, PAGE, RESULTS, made
 from bench.kept import Kept, amount, bar
 
@@ -55,6 +69,108 @@ def test_what_is_not_there_is_said_not_to_be_measured(tmp_path: Path) -> None:
     assert "- [Start](#start): size of the executable (at most 45 MB)" in first
     assert "None" not in page
     assert "nan" not in page
+
+
+def _chapters(page: str) -> dict[str, str]:
+    return {
+        title: text for title, _, text in (each.partition("\n") for each in page.split("\n## "))
+    }
+
+
+def test_no_chapter_with_targets_is_empty_in_silence(tmp_path: Path) -> None:
+    held = {
+        title
+        for title, text in list(_chapters(made()).items())[1:]
+        if re.search(r" ✓| missed[*]", text)
+    }
+    assert len(held) > 12
+    first = made(tmp_path).partition("\n## ")[0]
+    # Its targets are kept with its figures alone.
+    silent = {title for title in held if f"- [{title}](#" not in first} - {"Hostile targets"}
+    assert silent == set()
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("start", "from source, restarted at once (at most 1.5 s)"),
+        ("reads", "the 90-day bars of all monitors: p99 (at most 150 ms)"),
+        ("pages", "every page, p95 (at most 50 ms)"),
+        ("first_load", "login, loaded (at most 1,000 ms)"),
+        ("status", "checks late with readers, p99 (at most 50 ms)"),
+        ("soak", "resident memory, growth an hour (at most 1 MB)"),
+    ],
+)
+def test_what_was_tried_on_less_meets_no_target(name: str, says: str, tmp_path: Path) -> None:
+    kept = json.loads((RESULTS / f"{name}.json").read_text("utf-8"))
+    assert says not in made()
+    (tmp_path / f"{name}.json").write_text(json.dumps(kept | {"monitors": 10}))
+    assert says in made(tmp_path).partition("\n## ")[0]
+
+
+def test_a_small_storm_meets_no_target(tmp_path: Path) -> None:
+    kept = json.loads((RESULTS / "alerts.json").read_text("utf-8"))
+    for row in kept["rows"]:
+        row["others"]["monitors"] = 100
+    (tmp_path / "alerts.json").write_text(json.dumps(kept))
+    first = made(tmp_path).partition("\n## ")[0]
+    assert "- [Alerts](#alerts): 1,000 up, 1 receiver, the last notice (at most 1,000 ms)" in first
+
+
+def test_the_page_and_the_benches_have_the_same_targets() -> None:
+    assert (costs.COST_US, costs.RSS_MB) == (checks.TARGET_US, checks.RSS_MB)
+    ours = (costs.LAG_MS, costs.API_MS, costs.DASHBOARD_MS)
+    assert ours == (checks.LAG_P99_MS, checks.API_P99_MS, checks.DASHBOARD_MS)
+    assert ours == (storms.LAG_MS, storms.API_MS, storms.DASHBOARD_MS)
+    assert storms.WIRE_MS == alerts.WIRE_MS
+    assert volumes.DISK == disk.TARGETS
+    assert volumes.READS_MS == reads.TARGETS
+    starts = {"start": start.TARGET_SOURCE, "start-binary": start.TARGET_BINARY}
+    assert (starts, start.EXECUTABLE_MB) == (volumes.START_SECONDS, volumes.EXECUTABLE_MB)
+    assert {name: each / 10 for name, each in costs.BUSY.items()} == checks.BUSY
+    assert screens.STATUS == status.TARGETS
+    assert (screens.PAGE_MS, volumes.SLOPE_MB) == (pages.PAGE_MS, soak.MOST_SLOPE)
+
+
+@pytest.mark.parametrize("path", sorted(RESULTS.glob("*.json")), ids=lambda path: path.stem)
+def test_what_was_kept_is_held_against_what_is_promised_today(path: Path) -> None:
+    """Targets are kept with figures: one that was softer then would be met for ever."""
+    none = ("checks_missed", "repeated", "not_told", "stacked", "wrongly_down")
+    none += ("monitors_not_checked", "steady_checks_missed")
+    delays = ("healthy_late_ms_p99", "healthy_took_ms_p99", "loop_late_ms_p99")
+    promised: dict[str, tuple[float, ...]] = dict.fromkeys(none, (0,))
+    promised |= dict.fromkeys(delays, (50,))
+    promised |= {name: (each,) for name, each in (disk.TARGETS | status.TARGETS).items()}
+    promised |= {
+        "cpu_us_per_check": tuple(checks.TARGET_US.values()),
+        "cpu_percent_of_a_core": (1,),
+        "api_ms_p99": (50, 200),
+        "dashboard_ms_max": (300,),
+        "confirming_answer_to_wire_ms_max": (1_000,),
+        "first_message_ms": (1_000,),
+        "rss_mb": (100, 200),
+        "rss_grown_mb": (50,),
+        "more_rss_mb": (30,),
+        "more_late_ms_max": (100,),
+        "ms_p95": (50,),
+        "ms_p99": (5, 150, 2),
+        "load_ms": (1_000,),
+        "seconds_median": (1.5, 2.5),
+        "executable_mb": (45,),
+        "per_hour": (1,),
+    }
+
+    def walk(found: object) -> None:
+        if isinstance(found, dict):
+            for key, value in found.get("targets", {}).items():
+                assert value in promised[key], key
+            for each in found.values():
+                walk(each)
+        elif isinstance(found, list):
+            for each in found:
+                walk(each)
+
+    walk(json.loads(path.read_text("utf-8")))
 
 
 @pytest.mark.parametrize("name", FILES)
