@@ -52,21 +52,7 @@ dist/netpulse: $(SOURCES)
 bench: ## Measure checks, lag, CPU, memory and storage; results go to bench/results
 	@sh packaging/venv.sh dev
 	@$(VENV)/python packaging/system_packages.py --optional bench proxy browser
-	$(VENV)/python bench/checks.py --out bench/results $(ARGS)
-	test ! -x dist/netpulse || $(VENV)/python bench/checks.py --binary dist/netpulse --out bench/results
-	$(VENV)/python bench/probes.py --out bench/results
-	$(VENV)/python bench/bombs.py --out bench/results
-	$(VENV)/python bench/alerts.py --out bench/results
-	$(VENV)/python bench/overload.py --out bench/results
-	$(VENV)/python bench/pages.py --out bench/results
-	$(VENV)/python bench/first_load.py --out bench/results
-	$(VENV)/python bench/start.py --out bench/results
-	test ! -x dist/netpulse || $(VENV)/python bench/start.py --binary dist/netpulse --out bench/results
-	$(VENV)/python bench/disk.py --out bench/results
-	$(VENV)/python bench/peak.py --out bench/results
-	$(VENV)/python bench/reads.py --out bench/results
-	$(VENV)/python bench/status.py --out bench/results
-	$(VENV)/python bench/figures.py
+	@sh packaging/bench.sh $(ARGS)
 
 figures: ## Write docs/measured.md anew from bench/results; nothing is measured
 	@sh packaging/venv.sh dev
@@ -74,8 +60,8 @@ figures: ## Write docs/measured.md anew from bench/results; nothing is measured
 
 soak: ## Test for hours: 2,000 monitors in trouble, simulated lives, kills, long sleeps, fuzzing
 	@sh packaging/venv.sh dev
-	$(VENV)/python bench/soak.py --out bench/results $(ARGS)
-	$(VENV)/python bench/figures.py
+	@status=0; $(VENV)/python bench/soak.py --out bench/results $(ARGS) || status=$$?; \
+	$(VENV)/python bench/figures.py && exit $$status
 	NETPULSE_SEED=$$(date +%s) NETPULSE_SIMULATED_HOURS=1000 $(VENV)/python -m pytest -s \
 		-o timeout=3600 tests/simulation
 	NETPULSE_KILLS=250 $(VENV)/python -m pytest -s -o timeout=3600 tests/crash/test_kill.py \

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -233,3 +235,50 @@ def test_round_figures_of_the_disk_agree_with_what_was_kept() -> None:
         found = re.search(words, flat)
         assert found is not None, words
         assert float(found[1]) == pytest.approx(kept, rel=0.15), words
+
+
+def test_one_bench_that_cannot_be_measured_keeps_no_other_from_it(tmp_path: Path) -> None:
+    said = tmp_path / "said"
+    stub = tmp_path / "python"
+    stub.write_text(f'#!/bin/sh\necho "$*" >> {said}\ncase $1 in *alerts.py) exit 1; esac\n')
+    (tmp_path / "make").write_text("#!/bin/sh\nexit 2\n")
+    for program in (stub, tmp_path / "make"):
+        program.chmod(0o755)
+    done = subprocess.run(
+        ["sh", str(ROOT / "packaging" / "bench.sh"), "--seconds", "5"],
+        env=os.environ | {"BENCH_PYTHON": str(stub), "PATH": f"{tmp_path}:{os.environ['PATH']}"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (1, "Not measured: alerts.py executable\n")
+    ran = said.read_text().splitlines()
+    assert ran[0] == "bench/checks.py --seconds 5 --out bench/results"
+    assert ran[-1] == "bench/figures.py"
+    listed = re.findall(
+        r"^\| `(\w+\.py)` \|", (ROOT / "bench/README.md").read_text("utf-8"), re.MULTILINE
+    )
+    assert {f"bench/{name}" for name in listed} - {line.split()[0] for line in ran} == {
+        "bench/soak.py"
+    }
+
+
+def test_the_executable_is_measured_as_it_is_built_of_these_sources(tmp_path: Path) -> None:
+    said = tmp_path / "said"
+    for name in ("python", "make"):
+        program = tmp_path / name
+        program.write_text(f'#!/bin/sh\necho "{name} $*" >> {said}\n')
+        program.chmod(0o755)
+    subprocess.run(
+        ["sh", str(ROOT / "packaging" / "bench.sh")],
+        env=os.environ
+        | {"BENCH_PYTHON": str(tmp_path / "python"), "PATH": f"{tmp_path}:{os.environ['PATH']}"},
+        capture_output=True,
+        check=True,
+    )
+    assert said.read_text().splitlines()[-4:] == [
+        "make --no-print-directory binary",
+        "python bench/checks.py --binary dist/netpulse --out bench/results",
+        "python bench/start.py --binary dist/netpulse --out bench/results",
+        "python bench/figures.py",
+    ]
