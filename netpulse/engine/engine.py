@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import gc
 import logging
 import os
 from collections.abc import Awaitable
+from functools import partial
 
 from netpulse.channels import Carrier
 from netpulse.crypto.links import Links
 from netpulse.egress.connect import Egress
-from netpulse.engine import limits
+from netpulse.engine import garbage, limits, long_pages
 from netpulse.engine.breaks import Breaks
+from netpulse.engine.by_hand import ByHand
 from netpulse.engine.calendar import Calendar
 from netpulse.engine.changes import Changes
 from netpulse.engine.clock import Clock
@@ -41,11 +42,10 @@ from netpulse.engine.unwritten import Unwritten
 from netpulse.engine.watchdog import Watchdog
 from netpulse.model.check import Check, Reading, Verdict
 from netpulse.model.ids import Id
-from netpulse.model.monitor import HttpSpec, Monitor, MonitorSpec
+from netpulse.model.monitor import Monitor, MonitorSpec
 from netpulse.model.push import Ping
 from netpulse.model.time import SECOND, Millis
 from netpulse.model.watch import Watch
-from netpulse.probes.turns import THRONG, is_crowded
 from netpulse.rules import quotas
 from netpulse.rules.addresses import AddressPolicy
 from netpulse.rules.outbox import Backoff
@@ -57,10 +57,6 @@ from netpulse.storage.raw import Raw
 log = logging.getLogger(__name__)
 
 STOP_SECONDS = 2.0
-WORTH_FREEZING = 500
-"""Monitors from which on walking them in every full collection is worth avoiding."""
-BY_HAND_AT_ONCE = 32
-"""Checks that people run now, beside the schedule."""
 
 
 class Engine:
@@ -111,7 +107,12 @@ class Engine:
         self.lag = LoopLag(self.clock, self._on_break)
         if at_once is None:
             at_once = limits.checks_at_once(limits.raise_file_limit())
-        self.scheduler = Scheduler(self.clock, self._begin, limit=at_once, crowded=self._crowded)
+        self.scheduler = Scheduler(
+            self.clock,
+            self._begin,
+            limit=at_once,
+            crowded=partial(long_pages.crowded, self.roster),
+        )
         self.permits = Permits(db, egress)
         self.measuring = Measuring(self.permits.way, self.clock, self.lag)
         self.isolation = Isolation(
@@ -228,7 +229,7 @@ class Engine:
             if frozen_seconds is None
             else FrozenLoop(lambda: self.lag.beats, after=frozen_seconds)
         )
-        self._by_hand = asyncio.Semaphore(BY_HAND_AT_ONCE)
+        self._by_hand = ByHand(raw=raw, measuring=self.measuring, isolation=self.isolation)
         self._readying: asyncio.Task[None] | None = None
         self._ending = asyncio.Lock()
         self._run_id: int | None = None
@@ -271,9 +272,7 @@ class Engine:
             started_at=now,
         )
         await self.thresholds.load()
-        if len(self.roster) >= WORTH_FREEZING:
-            gc.collect()
-            gc.freeze()
+        garbage.loaded(len(self.roster))
         await self.isolation.start()
         await self.pushes.load(previous, now)
         self.pushes.start()
@@ -397,19 +396,11 @@ class Engine:
 
         It is kept among the raw results but confirms nothing and is in no figure.
         """
-        if monitor.org_id != org_id:
-            raise ValueError("the monitor belongs to another organization")
-        async with self._by_hand:
-            measured = await self.measuring.measure(org_id, monitor.spec, damage=monitor.damage)
-        check = self.isolation.view(monitor.spec, measured).check(None, counted=False)
-        self._raw.append([(monitor.key, check)])
-        return check
+        return await self._by_hand.check(org_id, monitor)
 
     async def test(self, org_id: Id, spec: MonitorSpec) -> tuple[Reading, Verdict, Check]:
         """Run a configuration that an organization has not stored; nothing is kept of it."""
-        async with self._by_hand:
-            measured = await self.measuring.measure(org_id, spec)
-        return measured.reading, measured.verdict, measured.check(None, counted=False)
+        return await self._by_hand.test(org_id, spec)
 
     # Pings
 
@@ -455,15 +446,6 @@ class Engine:
         return await self._db.read(notices.pending_count)
 
     # Called by the parts
-
-    def _crowded(self, monitor_id: Id) -> bool:
-        watched = self.roster.get(monitor_id)
-        if watched is None:
-            return False
-        if watched.long:
-            return is_crowded()
-        unknown = watched.last is None and isinstance(watched.monitor.spec, HttpSpec)
-        return unknown and is_crowded(THRONG)
 
     def _begin(self, due: Due) -> None:
         self.runner.begin(due)

@@ -20,6 +20,8 @@ LONG_SECONDS = 0.01
 SETTLING_SECONDS = (0.0, 2.0, 3.0, 5.0, 5.0, 10.0, 40.0)
 """The waits between the moments after the start at which what has come is here to stay: the
 application, the templates, the first checks of short intervals, and those of usual ones."""
+MANY_MONITORS = 500
+"""From so many on walking through them in every full collection is worth avoiding."""
 _YOUNG, _FULL = 1, 2
 _NEVER = 1 << 30
 
@@ -44,6 +46,13 @@ class Watch:
             self._began = self._clock()
         elif self._clock() - self._began > LONG_SECONDS:
             gc.freeze()
+
+
+def loaded(monitors: int) -> None:
+    """Freeze what was loaded, where it is of many monitors."""
+    if monitors >= MANY_MONITORS:
+        gc.collect()
+        gc.freeze()
 
 
 async def settle(waits: Iterable[float] = SETTLING_SECONDS) -> None:
