@@ -12,13 +12,12 @@ def crowded(roster: Roster, monitor_id: Id) -> bool:
     """Tell whether a check of a monitor would only join a crowd of its own kind in the running
     loop: it should not begin until that is gone.
 
-    Only one whose last body was long has to do with it. Of a page that nobody has read yet that is
-    not known: it waits where far more wait already.
+    Only one whose last body was long has to do with it. Of a page that this process has not read
+    yet that is not known: it waits where far more wait already.
     """
     watched = roster.get(monitor_id)
     if watched is None:
         return False
-    if watched.long:
-        return is_crowded()
-    unknown = watched.last is None and isinstance(watched.monitor.spec, HttpSpec)
-    return unknown and is_crowded(THRONG)
+    if watched.long is None:
+        return isinstance(watched.monitor.spec, HttpSpec) and is_crowded(THRONG)
+    return watched.long and is_crowded()

@@ -91,8 +91,9 @@ class Watched:
         self._note(watch)
         self.last: Check | None = None
         """The last counted check, conclusive or not."""
-        self.long = False
-        """The last check had a long body to read, so that others of the kind stand in its way."""
+        self.long: bool | None = None
+        """The last check had a long body to read, so that others of the kind stand in its way; None
+        until one was made since the start."""
         self.maintained: Window | None = None
         """The maintenance it is in; `Roster.maintain` sets it."""
         self.certificate: Certificate | None = None

@@ -57,7 +57,7 @@ def roster() -> Roster:
         (CROWD, set()),
         (CROWD + 1, {0}),
         (THRONG, {0}),
-        (THRONG + 1, {0, 2}),
+        (THRONG + 1, {0, 2, 3}),
     ],
 )
 async def test_who_is_held_behind_so_many(roster: Roster, count: int, held: set[int]) -> None:
