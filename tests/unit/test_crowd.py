@@ -71,9 +71,12 @@ async def test_a_connection_in_use_is_not_closed_between_two_questions(
 ) -> None:
     async with crowded(monkeypatch) as (port, rush):
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        held = writer.get_extra_info("socket")
         for _ in range(30):
             writer.write(GET % b"")
             assert await asyncio.wait_for(reader.readuntil(b"ok"), 5)
+            # Acknowledged at once and not with the next question: no answer is on its way still.
+            held.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
             rush.set()
             await asyncio.sleep(0.03)
         assert "more connections come than there is room for" in caplog.text

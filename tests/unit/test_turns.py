@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from netpulse.probes.turns import A_TURN_SECONDS, CROWD, Line
+from netpulse.probes.turns import A_TURN_SECONDS, AT_ONCE, CROWD, Line
 
 
 class Pieces:
@@ -60,6 +60,19 @@ async def test_who_gives_up_keeps_nobody_waiting() -> None:
     await asyncio.gather(*tasks, return_exceptions=True)
     assert line.order == [0, 0, 9, 9]
     assert len(line.line) == 0
+
+
+async def test_where_all_who_were_woken_give_up_the_next_have_their_turn() -> None:
+    line = Pieces(seconds=2 * A_TURN_SECONDS)
+    tasks = [asyncio.ensure_future(line.body(each, 1)) for each in range(AT_ONCE + 6)]
+    for _ in range(2):
+        await asyncio.sleep(0)
+    # The first has had its piece, and so many of the others were woken.
+    assert len(line.line) == 5
+    for task in tasks[1 : AT_ONCE + 1]:
+        task.cancel()
+    await asyncio.wait(tasks, timeout=5)
+    assert line.order == [0, *range(AT_ONCE + 1, AT_ONCE + 6)]
 
 
 async def test_more_than_a_crowd_is_seen() -> None:
