@@ -113,10 +113,10 @@ def meanwhile(page: Page, checks: Kept) -> None:
     """What the API, the dashboard and the event loop do while checks run."""
     page.chapter(
         "Pages and the event loop meanwhile",
-        "Lists, single monitors, checks, uptime and the dashboard are read ten times a second",
-        "while the checks go on. All checks and answers share one event loop; its lateness is that",
-        "of a timer of 10 ms on it. Nothing is to hold it for over 5 ms; what did is in",
-        "`checks.json` (`on_the_loop_when_late`).",
+        "Lists, single monitors, checks, uptime and the dashboard are read one after the other, a",
+        "tenth of a second apart, while the checks go on. All checks and answers share one event",
+        "loop; its lateness is that of a timer of 10 ms on it. Nothing is to hold it for over 5 ms;",
+        "what did is in `checks.json` (`on_the_loop_when_late`).",
         command="python bench/checks.py",
     )
     rows = []

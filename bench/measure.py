@@ -166,11 +166,13 @@ def family(pid: int) -> list[int]:
 
 
 def cpu_seconds(pid: int) -> float:
-    """Return the user and system seconds used so far by the process and its descendants."""
+    """Return the user and system seconds used so far by the process and its descendants, those that
+    have ended among them."""
     ticks = 0
     for one in family(pid):
         fields = Path(f"/proc/{one}/stat").read_text().rsplit(")", 1)[1].split()
-        ticks += int(fields[11]) + int(fields[12])
+        # Its own, and those of children that it has waited for.
+        ticks += sum(int(each) for each in fields[11:15])
     return ticks / os.sysconf("SC_CLK_TCK")
 
 

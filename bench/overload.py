@@ -11,7 +11,7 @@ is read here piece by piece, and sent there by a system call or two.
 
 A hundredth of the targets answer slowly, so that a second check of a monitor beside its first
 would be seen there; twenty begin to fail when the measuring does. The API and the dashboard are
-read ten times a second meanwhile, and `/readyz` and the dashboard are asked how late checks are.
+read again and again meanwhile, and `/readyz` and the dashboard are asked how late checks are.
 That is held against what came to the targets in the same minute.
 """
 

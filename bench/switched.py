@@ -2,8 +2,9 @@
 
 `/t/<n>` answers 200, or 500 while the target is switched off; `POST /hook/<n>` is a webhook's
 receiver, `POST /people/message` a Gotify server, whose messages people read. Prints its port; a
-line "off" or "on" on standard input switches, "report" prints what came as one line of JSON and
-forgets it. Ends when standard input closes.
+line "off" or "on" on standard input switches, "count" prints how many webhooks came since the last
+report, "report" prints what came as one line of JSON and forgets it. Ends when standard input
+closes.
 """
 
 from __future__ import annotations
@@ -67,7 +68,11 @@ async def main() -> None:
     sys.stdout.write(f"{server.sockets[0].getsockname()[1]}\n")
     sys.stdout.flush()
     while line := await loop.run_in_executor(None, sys.stdin.readline):
-        if line == "report\n":
+        if line == "count\n":
+            webhooks = sum(path.startswith("/hook/") for path, *_ in State.told)
+            sys.stdout.write(f"{webhooks}\n")
+            sys.stdout.flush()
+        elif line == "report\n":
             sys.stdout.write(json.dumps({"answered": State.answered, "told": State.told}) + "\n")
             sys.stdout.flush()
             State.answered.clear()

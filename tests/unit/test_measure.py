@@ -10,10 +10,22 @@ from pathlib import Path
 
 import pytest
 
-from bench.alerts import others_meanwhile, read_meanwhile
+from bench.alerts import Storm, figures, others_meanwhile, read_meanwhile
 from bench.checks import DASHBOARD
 from bench.disk import BEGIN, Store, same
-from bench.measure import ROOT, beside, command, end, file_system, hold, machine, percentile, report
+from bench.measure import (
+    ROOT,
+    beside,
+    command,
+    cpu_seconds,
+    end,
+    family,
+    file_system,
+    hold,
+    machine,
+    percentile,
+    report,
+)
 from bench.months import Target
 from bench.peak import DONE, Job, Sampled, seen, stretches
 from bench.processors import Moment, moment, used
@@ -104,6 +116,24 @@ def test_no_process_is_left_that_does_not_want_to_end() -> None:
     assert not state.exists() or state.read_text().rpartition(")")[2].split()[0] == "Z"
 
 
+def test_a_child_that_has_ended_has_used_what_it_used() -> None:
+    work = "import time\nwhile time.process_time() < 0.3: pass"
+    parent = (
+        "import subprocess, sys; subprocess.run([sys.executable, '-c', sys.argv[1]]);"
+        "print('it ended', flush=True); sys.stdin.read()"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", parent, work],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "it ended\n"
+        assert family(process.pid) == [process.pid]
+        assert cpu_seconds(process.pid) >= 0.3
+
+
 def test_a_loop_that_is_held_is_late_as_often_as_it_should_have_come() -> None:
     assert ticks(7.0, 0.0004) == [(7.0, 0.4)]
     assert ticks(7.0, 0.0254) == [(7.0, 25.4), (7.0, 15.4), (7.0, 5.4)]
@@ -164,3 +194,14 @@ async def test_what_is_read_back_is_held_against_what_was_written(tmp_path: Path
         assert not await same(store, 2, 600, 1)
     finally:
         await store.close()
+
+
+def test_who_is_told_before_it_is_certain_is_not_told_at_once() -> None:
+    storm = Storm("down", 2)
+    body = '{"event": "monitor.down", "monitor": {"name": "1"}}'
+    answers = [["/t/1", False, 10.0], ["/t/1", False, 11.0]]
+    storm.take({"answered": answers, "told": [["/hook/0", "a", body, 11.25]]})
+    assert figures(storm, 1, 1)["confirming_answer_to_wire_ms_max"] == 250.0
+    storm.take({"answered": [], "told": [["/hook/0", "b", body, 10.5]]})
+    with pytest.raises(SystemExit, match="somebody was told 500 ms before it was certain"):
+        figures(storm, 1, 1)
