@@ -115,8 +115,8 @@ def meanwhile(page: Page, checks: Kept) -> None:
         "Pages and the event loop meanwhile",
         "Lists, single monitors, checks, uptime and the dashboard are read one after the other, a",
         "tenth of a second apart, while the checks go on. All checks and answers share one event",
-        "loop; its lateness is that of a timer of 10 ms on it. Nothing is to hold it for over 5 ms;",
-        "what did is in `checks.json` (`on_the_loop_when_late`).",
+        "loop; its lateness is that of a timer of 10 ms on it. Nothing is to hold it for over 5",
+        "ms; what did is in `checks.json` (`on_the_loop_when_late`).",
         command="python bench/checks.py",
     )
     rows = []
