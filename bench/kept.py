@@ -131,7 +131,8 @@ def bar(value: float, most: float, width: int = 20) -> str:
 
 
 def _is_of_figures(column: Sequence[str]) -> bool:
-    cells = [cell for cell in column if cell and cell != NOT_MEASURED]
+    others = (NOT_MEASURED, "yes", "no", f"yes {MET}", f"**no, {MISSED}**")
+    cells = [cell for cell in column if cell and cell not in others]
     return bool(cells) and all(re.match(r"[*]*(at least )?-?[0-9]", cell) for cell in cells)
 
 
