@@ -157,6 +157,18 @@ def installed(name: str, place: str) -> str | None:
     return shutil.which(name) or (str(unpacked) if unpacked.exists() else None)
 
 
+def lacking(kind: str) -> str:
+    """Return what this machine lacks of what the far side of a kind takes; "" where nothing."""
+    if kind == "https" and installed("nginx", "usr/sbin") is None:
+        return "nginx"
+    if kind == "icmp":
+        try:
+            socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP).close()
+        except PermissionError:
+            return "the right to watch pings"
+    return ""
+
+
 @contextlib.contextmanager
 def far_side(kind: str, folder: Path, page: bytes | None = None) -> Iterator[Far]:
     """Run the far side of one kind; its arrivals can be read afterwards.

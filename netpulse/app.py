@@ -30,6 +30,8 @@ from netpulse.engine.engine import Engine
 from netpulse.log import announce, close_streams, configure, refuse
 from netpulse.model.time import rfc3339
 from netpulse.model.user import Actor
+from netpulse.probes import handshakes
+from netpulse.probes.handshakes import HANDSHAKES
 from netpulse.rules.addresses import AddressPolicy
 from netpulse.storage import directory, restore, rotation, users
 from netpulse.storage.db import Database
@@ -69,7 +71,8 @@ def serve(loaded: Loaded) -> int:
     configure(loaded.config.log.level, loaded.config.log.format)
     os.umask(0o077)
     sys.setswitchinterval(SWITCH_SECONDS)
-    memory.few_heaps()
+    memory.few_heaps(handshakes.THREADS)
+    HANDSHAKES.start()
     garbage.Watch()
     with contextlib.suppress(OSError, ValueError):  # standard error may be closed
         faulthandler.enable()

@@ -46,6 +46,7 @@ from netpulse.model.monitor import Monitor, MonitorSpec
 from netpulse.model.push import Ping
 from netpulse.model.time import SECOND, Millis
 from netpulse.model.watch import Watch
+from netpulse.probes.handshakes import HANDSHAKES
 from netpulse.rules import quotas
 from netpulse.rules.addresses import AddressPolicy
 from netpulse.rules.outbox import Backoff
@@ -112,6 +113,7 @@ class Engine:
             self._begin,
             limit=at_once,
             crowded=partial(long_pages.crowded, self.roster),
+            behind=HANDSHAKES.relieve,
         )
         self.permits = Permits(db, egress)
         self.measuring = Measuring(self.permits.way, self.clock, self.lag)

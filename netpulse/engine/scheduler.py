@@ -34,6 +34,8 @@ whoever asks for a page, finds a loop that comes round. It is not the time that 
 want the processor too, beginning fewer makes each check dearer, up to twice. For each time as long
 as this one begins all the same: it may be pages that made the turn long, and however many people
 ask for them, checks have their share."""
+BEHIND_SECONDS = 0.03
+"""What is still on the agenda after this long is there because turns are full."""
 POPS_PER_TURN = 256
 PLACED_PER_TURN = 500
 """Monitors put on their grid anew in one turn, after a break: about 2 ms."""
@@ -61,13 +63,15 @@ class Scheduler:
         per_turn: int = STARTS_PER_TURN,
         used: Callable[[], float] = time.thread_time,
         crowded: Callable[[Id], bool] = lambda _: False,
+        behind: Callable[[], None] = lambda: None,
     ) -> None:
         """Make an empty schedule that runs at most `limit` checks at once.
 
         `used` returns the seconds of processor that the loop's thread has used so far, `crowded`
         whether checks that have begun would stand in the way of one of this monitor: then it is
         held until they do not. The others begin meanwhile: a few targets, which may be ill-natured,
-        must not keep everybody's checks from beginning.
+        must not keep everybody's checks from beginning. `behind` is told, turn upon turn, that
+        checks are late because there is more to do than one core can.
         """
         self._clock = clock
         self._begin = begin
@@ -78,6 +82,7 @@ class Scheduler:
         """The last turn asked for the next at once: what lies between is one turn of the loop."""
         self._used = used
         self._crowded = crowded
+        self._behind = behind
         self._used_before = 0.0
         self._entries: dict[Id, Entry] = {}
         self._agenda = Agenda()
@@ -296,9 +301,11 @@ class Scheduler:
             else:
                 self._start(due)
                 begun += 1
+        first_at = agenda.first_at
+        if first_at is not None and now - first_at > BEHIND_SECONDS:
+            self._behind()
         if self._misplaced or (self.waiting and self.running < self.limit):
             return 0.0
-        first_at = agenda.first_at
         return None if first_at is None else max(0.0, first_at - now)
 
     def _start(self, due: Due) -> None:

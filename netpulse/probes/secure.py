@@ -1,35 +1,27 @@
 """A connection with TLS: OpenSSL works in memory, and a plain connection carries what it says.
 
-Most of what a check over TLS costs is the handshake: verifying signatures, which is OpenSSL's work
-and needs no interpreter. Where the loop has more of them than it can do in time, a thread does some
-meanwhile, on another core.
+Most of what a check over TLS costs is the handshake. Where the loop has more of them than it can do
+in time, threads do some meanwhile (`probes.handshakes`).
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import socket
 import ssl
 import time
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import TypeVar
 
 from netpulse.model.check import Certificate
+from netpulse.probes.handshakes import HANDSHAKES, step
 from netpulse.probes.plain import PIECE, PlainWire
-
-T = TypeVar("T")
 
 BUSY_SECONDS = 0.010
 """An answer that had to wait this long for the loop shows that there is too much to do. A shorter
 time only shows that some came together: a thread would cost more than doing one after the other."""
 LONG_TURN_SECONDS = 0.002
 """What waited this long waits for the loop's next turn, so that others have theirs before."""
-PER_THREAD = 8
-"""Handshakes that a thread may have before it: the loop says only once in a turn what has ended."""
 _HELLO_BYTES = 80
 """The cipher suite stands within these; nothing that takes long comes in fewer."""
 _LONG_BYTES = 16_384
@@ -45,46 +37,6 @@ _SWIFT = frozenset(
 )
 """Suites of TLS 1.3, and those of 1.2 that agree on a key by elliptic curves (RFC 8446, 8422). Of
 the rest the far side chooses how long it takes: a group of 10,000 bits takes most of a second."""
-
-
-class _Helpers:
-    """The threads that shake hands while the loop is busy: one for each further core."""
-
-    def __init__(self) -> None:
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
-        self._cores = min(cores - 1, 4)
-        self.free = self._cores * PER_THREAD
-        self._threads: ThreadPoolExecutor | None = None
-        self._slow: ThreadPoolExecutor | None = None
-
-    async def shake_hands(self, tls: ssl.SSLObject) -> bool:
-        """Do the next step of a handshake in a thread; as `_step`."""
-        self.free -= 1
-        try:
-            if self._threads is None:
-                self._threads = ThreadPoolExecutor(max(1, self._cores), "handshake")
-            return await asyncio.get_running_loop().run_in_executor(self._threads, _step, tls)
-        finally:
-            self.free += 1
-
-    async def slowly(self, work: Callable[[], T]) -> T:
-        """Do in a thread what may take long: only others of its kind wait for it."""
-        if self._slow is None:
-            # A core is left to the loop, where there are two.
-            self._slow = ThreadPoolExecutor(max(1, min(self._cores, 2)), "slow-handshake")
-        return await asyncio.get_running_loop().run_in_executor(self._slow, work)
-
-
-_HELPERS = _Helpers()
-
-
-def _step(tls: ssl.SSLObject) -> bool:
-    """Go on with a handshake; False where it needs to hear more."""
-    try:
-        tls.do_handshake()
-    except ssl.SSLWantReadError:
-        return False
-    return True
 
 
 def _is_swift(begun: bytes) -> bool:
@@ -135,11 +87,14 @@ class TlsWire:
         try:
             while True:
                 if heard > _LONG_BYTES or not _is_swift(begun):
-                    done = await _HELPERS.slowly(partial(_step, tls))
-                elif waited > BUSY_SECONDS and _HELPERS.free > 0:
-                    done = await _HELPERS.shake_hands(tls)
+                    done = await HANDSHAKES.slowly(partial(step, tls))
+                elif HANDSHAKES.free > 0 and (
+                    # One's own first words take too little time to hand them over.
+                    waited > BUSY_SECONDS or (begun and HANDSHAKES.are_wanted())
+                ):
+                    done = await HANDSHAKES.step(tls)
                 else:
-                    done = _step(tls)
+                    done = step(tls)
                 self._speak()
                 if done:
                     return tls
@@ -201,7 +156,7 @@ class TlsWire:
                     # It would only say that it needs to hear more, by an exception.
                     data = None
                 elif self._anew:
-                    data = await _HELPERS.slowly(partial(tls.read, PIECE))
+                    data = await HANDSHAKES.slowly(partial(tls.read, PIECE))
                 else:
                     data = tls.read(PIECE)
             except ssl.SSLWantReadError:

@@ -21,8 +21,9 @@ from netpulse.egress.tls import TlsOptions, make_context
 from netpulse.egress.trace import Trace
 from netpulse.egress.trouble import DialError
 from netpulse.model.check import Failure
-from netpulse.probes import plain, secure
+from netpulse.probes import handshakes, plain, secure
 from netpulse.probes import wire as wire_module
+from netpulse.probes.handshakes import Handshakes
 from netpulse.probes.plain import PIECE
 from netpulse.probes.secure import TlsWire
 from tests.certificates import Authority, served
@@ -65,6 +66,63 @@ async def test_there_and_back_and_when_it_came() -> None:
         wire.close()
 
 
+async def test_where_checks_begin_late_a_thread_shakes_hands_for_a_while(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(secure, "HANDSHAKES", helpers := Handshakes())
+    helpers.free = 1
+    threads = []
+    step = handshakes.step
+
+    def noted(tls: ssl.SSLObject) -> bool:
+        threads.append(threading.current_thread() is threading.main_thread())
+        return step(tls)
+
+    monkeypatch.setattr(secure, "step", noted)
+    monkeypatch.setattr(handshakes, "step", noted)
+    context = trusting()
+    async with TcpServer(tls=OURS.good()) as server:
+        for seconds in (60.0, -1.0):
+            monkeypatch.setattr(handshakes, "RELIEF_SECONDS", seconds)
+            helpers.relieve()
+            wire = await connected(server)
+            await wire.shake_hands(context, "localhost")
+            wire.close()
+    # The first words are the loop's either way: nothing in them takes long.
+    assert threads == [True, False, True, True]
+
+
+async def test_many_at_once_are_done_by_one_thread_and_all_are_told(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(secure, "HANDSHAKES", helpers := Handshakes(1))
+    helpers.start()
+    helpers.relieve()
+    by_thread = []
+    step = handshakes.step
+
+    def noted(tls: ssl.SSLObject) -> bool:
+        by_thread.append(threading.current_thread().name)
+        return step(tls)
+
+    monkeypatch.setattr(handshakes, "step", noted)
+    context = trusting()
+    async with TcpServer(tls=OURS.good()) as server:
+        wires = [await connected(server) for _ in range(handshakes.PER_THREAD * 2)]
+        hands = [asyncio.create_task(wire.shake_hands(context, "localhost")) for wire in wires]
+        hands[3].cancel()
+        ended = await asyncio.gather(*hands, return_exceptions=True)
+        for wire in wires:
+            wire.close()
+    assert isinstance(ended.pop(3), asyncio.CancelledError)
+    assert {spoken.version() for spoken in ended if not isinstance(spoken, BaseException)} == {
+        "TLSv1.3"
+    }
+    assert helpers.free == handshakes.PER_THREAD
+    assert len(by_thread) >= handshakes.PER_THREAD - 1
+    assert set(by_thread) == {"handshake_0"}
+
+
 @pytest.mark.parametrize(
     ("late", "by_thread"),
     [
@@ -76,10 +134,10 @@ async def test_there_and_back_and_when_it_came() -> None:
 async def test_what_lay_there_while_the_loop_was_busy_is_not_the_targets_time(
     late: float, by_thread: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(secure, "_HELPERS", helpers := secure._Helpers())
+    monkeypatch.setattr(secure, "HANDSHAKES", helpers := Handshakes())
     helpers.free = 1
     threads = []
-    step, listen = secure._step, TlsWire._listen
+    step, listen = handshakes.step, TlsWire._listen
 
     def noted(tls: ssl.SSLObject) -> bool:
         threads.append(threading.current_thread())
@@ -91,7 +149,8 @@ async def test_what_lay_there_while_the_loop_was_busy_is_not_the_targets_time(
             pass
         return data, came_at
 
-    monkeypatch.setattr(secure, "_step", noted)
+    monkeypatch.setattr(secure, "step", noted)
+    monkeypatch.setattr(handshakes, "step", noted)
     monkeypatch.setattr(TlsWire, "_listen", lain)
     context = trusting()
     async with TcpServer(tls=OURS.good()) as server:
@@ -156,9 +215,9 @@ async def test_a_refusal_is_told_to_both_sides(
     by_thread: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(secure, "BUSY_SECONDS", -1.0 if by_thread else 60.0)
-    helpers = secure._Helpers()
+    helpers = Handshakes()
     helpers.free = 1
-    monkeypatch.setattr(secure, "_HELPERS", helpers)
+    monkeypatch.setattr(secure, "HANDSHAKES", helpers)
     listener = socket.create_server(("127.0.0.1", 0))
 
     def serve() -> str:
@@ -183,9 +242,9 @@ async def test_a_deadline_during_a_step_in_a_thread_gives_the_thread_back(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(secure, "BUSY_SECONDS", -1.0)
-    helpers = secure._Helpers()
+    helpers = Handshakes()
     helpers.free = 1
-    monkeypatch.setattr(secure, "_HELPERS", helpers)
+    monkeypatch.setattr(secure, "HANDSHAKES", helpers)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         sock = socket.create_connection(silent.getsockname())
         sock.setblocking(False)
@@ -228,13 +287,14 @@ async def test_what_may_take_a_second_never_holds_the_loop(
 ) -> None:
     monkeypatch.setattr(secure, "BUSY_SECONDS", 60.0)
     steps: list[bool] = []
-    step = secure._step
+    step = handshakes.step
 
     def noted(tls: ssl.SSLObject) -> bool:
         steps.append(threading.current_thread() is not threading.main_thread())
         return step(tls)
 
-    monkeypatch.setattr(secure, "_step", noted)
+    monkeypatch.setattr(secure, "step", noted)
+    monkeypatch.setattr(handshakes, "step", noted)
 
     async def listen(reader: Reader, writer: Writer) -> None:
         await reader.read(1)
@@ -267,13 +327,14 @@ async def test_a_very_long_chain_is_verified_in_a_thread(
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(path)
     steps: list[bool] = []
-    step = secure._step
+    step = handshakes.step
 
     def noted(tls: ssl.SSLObject) -> bool:
         steps.append(threading.current_thread() is not threading.main_thread())
         return step(tls)
 
-    monkeypatch.setattr(secure, "_step", noted)
+    monkeypatch.setattr(secure, "step", noted)
+    monkeypatch.setattr(handshakes, "step", noted)
 
     async def listen(reader: Reader, writer: Writer) -> None:
         await reader.read(1)
@@ -309,7 +370,7 @@ async def test_shaking_hands_once_more_is_done_in_a_thread(
     assert server.stdin is not None
     assert server.stdout is not None
     slowly: list[bytes] = []
-    monkeypatch.setattr(secure, "_HELPERS", helpers := secure._Helpers())
+    monkeypatch.setattr(secure, "HANDSHAKES", helpers := Handshakes())
     by_thread = helpers.slowly
 
     anew = asyncio.Event()

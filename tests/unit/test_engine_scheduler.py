@@ -231,6 +231,27 @@ def test_a_busy_loop_begins_fewer_in_a_turn_and_recovers() -> None:
     assert set(in_a_turn[22:]) == {16}
 
 
+def test_whoever_can_take_work_over_is_told_while_checks_are_late_and_no_longer() -> None:
+    bench, told = Bench(limit=10_000), []
+    bench.schedule = Scheduler(
+        bench.clock,
+        bench.begin,
+        limit=10_000,
+        used=lambda: 0.0,
+        behind=lambda: told.append(len(bench.begun)),
+    )
+    for one in ids(64):
+        bench.schedule.put(one, MINUTE, within=0)
+    assert bench.schedule.turn() == 0.0
+    assert told == []  # much to do, but nothing late
+    bench.clock.advance(0.2)
+    assert bench.schedule.turn() == 0.0
+    assert bench.schedule.turn() == 0.0
+    bench.schedule.turn()
+    assert told == [32, 48]
+    assert len(bench.begun) == 64
+
+
 def test_long_turns_of_others_leave_the_checks_their_share() -> None:
     bench, used = Bench(limit=10_000), 0.0
     bench.schedule = Scheduler(bench.clock, bench.begin, limit=10_000, used=lambda: used)
