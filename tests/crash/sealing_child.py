@@ -36,6 +36,8 @@ START: Millis = 1_795_737_600_000
 """2026-11-27T00:00:00Z: the end of a month is near."""
 INTERVAL = 3 * MINUTE
 SLOTS_AN_HOUR = HOUR // INTERVAL
+SLOTS_AT_ONCE = 5
+"""So few that their checks may wait in the spool for others."""
 KEYS = range(1, 61)
 """More than the 50 that are sealed in one transaction."""
 LATE_BY = 40
@@ -166,7 +168,7 @@ async def fill(order: dict[str, Any]) -> None:
         sealing = asyncio.create_task(at.seal(0))
         # What the killed process may have written already is written again: nothing is there twice.
         while slot < order.get("until", 1 << 30):
-            until = slot + SLOTS_AN_HOUR // 2
+            until = slot + SLOTS_AT_ONCE
             rows = [
                 (key, the_check(key, one))
                 for one in range(max(0, slot - LATE_BY), until)

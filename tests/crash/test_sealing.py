@@ -125,7 +125,7 @@ def test_every_acknowledged_check_is_there_once_after_each_kill(child: Child) ->
     rnd = random.Random(SEED)
     # A month is made, and a day is over, only now and then: once is enough for those.
     steps = [*STEPS, *(step for step in STEPS if not step.startswith(("month", "day")))]
-    killed = 0
+    killed = spooled = 0
     for number in range(KILLS):
         # The first of all is the one that makes the month.
         if number % 2 == 0 and steps:
@@ -135,11 +135,14 @@ def test_every_acknowledged_check_is_there_once_after_each_kill(child: Child) ->
         else:
             ended = child.run(rnd.uniform(0, 0.25), do="fill")
         killed += ended == str(int(signal.SIGKILL))
+        spooled += bool(Spool(child.data / "hot" / "waiting").read())
         assert child.wrong == []
     assert killed == KILLS
     assert set(child.reached) == set(STEPS)
+    assert spooled > 0, "some waited in the spool when the process was killed"
     finish(child)
-    print(f"{killed} kills, {child.acked * len(KEYS):,} acknowledged checks")
+    acknowledged = child.acked * len(KEYS)
+    print(f"{killed} kills, {spooled} with checks in the spool, {acknowledged:,} acknowledged")
 
 
 def finish(child: Child) -> None:

@@ -30,7 +30,7 @@ from netpulse.storage import alive, monitors, rollups, runs
 from netpulse.storage import db as db_module
 from netpulse.storage.conn import Conn
 from netpulse.storage.db import Database, StorageTrouble
-from netpulse.storage.raw import Raw, hot_files, seal
+from netpulse.storage.raw import Raw, hot_files, month, seal
 from netpulse.storage.raw.bulk import HOLD_SECONDS
 from netpulse.storage.raw.files import open_file
 from tests.clock import FakeClock
@@ -151,8 +151,13 @@ async def live(
     *,
     rounds: int = ROUNDS,
     sealing: bool = True,
+    reading: bool = False,
 ) -> set[Key]:
-    """Let checks come, be kept and be sealed; return all that came."""
+    """Let checks come, be kept and be sealed; return all that came.
+
+    Where somebody is `reading` the months all the time, no log can be moved into its file.
+    """
+    readers: list[apsw.Connection] = []
     keys = [monitor.key for monitor, _ in await at.db.read(monitors.load_all)]
     came: set[Key] = set()
     for number in range(rounds):
@@ -166,7 +171,19 @@ async def live(
         if sealing:
             at.clock.set_wall(START + (number + 1) * ROUND - at.clock.now())
             await at.keep_house()
+        if reading:
+            readers += [read_from(path) for path in (at.raw.data / "checks").glob("*.db")]
+    for reader in readers:
+        reader.close()
     return came
+
+
+def read_from(path: Path) -> apsw.Connection:
+    """Begin to read from a month."""
+    reader = open_file(path, month.VERSION, query_only=True)
+    reader.execute("BEGIN")
+    reader.execute("SELECT count(*) FROM hours").fetchall()
+    return reader
 
 
 async def look(data: Path, certain: set[Key], possible: set[Key]) -> None:
@@ -212,6 +229,7 @@ async def compare_rollups(at: House, monitor: Monitor) -> None:
     days = await at.db.read(rollups.days, monitor.id, START - DAY, MIDNIGHT)
     # A day is summed up when its last hour is sealed, or a later one.
     is_over = (await at.db.read(rollups.cursor, "hour") or 0) >= MIDNIGHT
+    assert is_over or max(stored, default=0) + HOUR < MIDNIGHT
     of_day = sum(count for hour, count in stored.items() if hour < MIDNIGHT)
     assert sum(day.checks for day in days) == (of_day if is_over else 0)
 
@@ -259,9 +277,13 @@ async def test_whatever_demand_fails_every_acknowledged_check_is_there_once(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("sealing", [True, False])
+@pytest.mark.parametrize(
+    ("sealing", "reading"),
+    [(True, False), (True, True), (False, False)],
+    ids=["sealed", "sealed while somebody reads", "not sealed"],
+)
 async def test_a_power_cut_takes_half_a_minute_of_checks_at_most(
-    furnished: Path, tmp_path: Path, sealing: bool
+    furnished: Path, tmp_path: Path, sealing: bool, reading: bool
 ) -> None:
     """After each demand of the disk: what was acknowledged half a minute before is there, what is
     sealed is whole, and what is left can be worked with."""
@@ -288,7 +310,7 @@ async def test_a_power_cut_takes_half_a_minute_of_checks_at_most(
 
             disk.seen = cut
             acknowledged = partial(note, kept, at.clock)
-            came = await live(at, acknowledged, rounds=8, sealing=sealing)
+            came = await live(at, acknowledged, rounds=8, sealing=sealing, reading=reading)
             disk.seen = nothing
     assert len(moments) > (100 if sealing else 40)
     assert len(moments[-1][1]) >= len(came) // 3
