@@ -11,8 +11,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-PERIOD_MS = 1_000
-SHARE_MS = 10
+PERIOD_MS = 700
+SHARE_MS = 7
 
 
 @contextlib.contextmanager
@@ -36,7 +36,7 @@ def _by_group(pid: int) -> Iterator[None]:
     group = parent / f"netpulse-test-{pid}"
     group.mkdir()
     try:
-        # The period may be a second at most, and the share a millisecond at least.
+        # The period may be a second at most, and the share is a millisecond at least.
         period, share = PERIOD_MS * 1000, SHARE_MS * 1000
         if is_second:
             (group / "cpu.max").write_text(f"{share} {period}")
