@@ -10,7 +10,7 @@ for each other at every block that OpenSSL takes and gives back: that costs more
 from __future__ import annotations
 
 import asyncio
-import contextlib
+import logging
 import os
 import ssl
 import threading
@@ -19,6 +19,8 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple, TypeVar
+
+log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -63,9 +65,14 @@ class _Desk:
         self._done.append((waiter, outcome))
         if not self._called:
             self._called = True
-            # Of a loop that was closed meanwhile nobody waits any more.
-            with contextlib.suppress(RuntimeError):
+            try:
                 self.loop.call_soon_threadsafe(self._tell)
+            except BaseException as error:
+                # Or it would not be called with the next outcome either.
+                self._called = False
+                # Of a loop that was closed meanwhile nobody waits any more.
+                if not isinstance(error, RuntimeError):
+                    raise
 
     def _tell(self) -> None:
         # Before looking: what is laid down from now on calls again.
@@ -107,12 +114,21 @@ class Handshakes:
         self._slow_pool: ThreadPoolExecutor | None = None
 
     def start(self) -> None:
-        """Make the threads now. The first threads of a process have heaps of their own."""
+        """Make the threads now. The first threads of a process have heaps of their own.
+
+        Raises:
+            RuntimeError: the system starts no more threads.
+        """
         if self._threads > 0:
             all_there = threading.Barrier(self._threads + 1)
-            for _ in range(self._threads):
-                self._made().submit(all_there.wait)
-            all_there.wait()
+            try:
+                for _ in range(self._threads):
+                    self._made().submit(all_there.wait)
+                all_there.wait()
+            except BaseException:
+                # Those that are there would wait for the rest, and the process never end.
+                all_there.abort()
+                raise
 
     def relieve(self) -> None:
         """Have the threads take what they can for the next second: checks begin late, because the
@@ -146,21 +162,28 @@ class Handshakes:
 
     def _work(self) -> None:
         """Do what has been handed over until nothing is left; in a thread."""
-        while True:
+        try:
+            while True:
+                with self._lock:
+                    if not self._handed:
+                        self._at_work -= 1
+                        return
+                    handed = self._handed.popleft()
+                if handed.waiter.done():
+                    continue
+                try:
+                    outcome: bool | BaseException = step(handed.tls)
+                except BaseException as error:  # noqa: BLE001 - it is raised where somebody waits
+                    outcome = error
+                handed.desk.lay(handed.waiter, outcome)
+                # Or this one would be kept until the next comes.
+                del handed, outcome
+        except BaseException:
+            # No memory is left, for instance. Who hands over next asks anew for a thread.
             with self._lock:
-                if not self._handed:
-                    self._at_work -= 1
-                    return
-                handed = self._handed.popleft()
-            if handed.waiter.done():
-                continue
-            try:
-                outcome: bool | BaseException = step(handed.tls)
-            except BaseException as error:  # noqa: BLE001 - it is raised where somebody waits for it
-                outcome = error
-            handed.desk.lay(handed.waiter, outcome)
-            # Or this one would be kept until the next comes.
-            del handed, outcome
+                self._at_work -= 1
+            log.exception("a thread that shakes hands broke")
+            raise
 
     def _made(self) -> ThreadPoolExecutor:
         if self._pool is None:
