@@ -59,6 +59,12 @@ def listening(process: subprocess.Popen[str], output: list[str]) -> threading.Th
     return thread
 
 
+def shop(url: str, name: str = "Shop") -> dict[str, Any]:
+    """Return what is sent to have a site watched as often as may be."""
+    site = {"type": "http", "name": name, "target": url}
+    return site | {"interval_seconds": 10, "confirmations": 1}
+
+
 class Instance:
     """One `netpulse serve` on a port and a data directory."""
 
@@ -185,6 +191,18 @@ class Instance:
             capture_output=True,
             cwd=ROOT,
         )
+
+    def tell(self, url: str, name: str = "Hook", **changes: Any) -> None:
+        """Have outages told to a webhook's receiver, every one of them."""
+        hook = {"type": "webhook", "name": name, "config": {"url": url}}
+        channel = self.ok("POST", "/v1/alert-channels", hook)
+        rule = {"channel_id": channel["id"], "condition": "down", "cooldown_seconds": 0}
+        self.ok("POST", "/v1/alert-rules", rule | changes)
+
+    def watch(self, url: str, name: str = "Shop", **changes: Any) -> str:
+        """Watch a site as often as may be, down at its first failure; return the monitor's path."""
+        made = self.ok("POST", "/v1/monitors", shop(url, name) | changes)
+        return f"/v1/monitors/{made['id']}"
 
     def kill(self) -> None:
         """End the process and its children at once, as a power cut would."""

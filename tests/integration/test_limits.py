@@ -21,7 +21,7 @@ import pytest
 from netpulse.model.monitor import HttpSpec
 from tests.far_target import FarTarget
 from tests.home import spec
-from tests.instance import ROOT, SOURCE, Instance, Sink, Site, eventually
+from tests.instance import ROOT, SOURCE, Instance, Sink, Site, eventually, shop
 from tests.store import enter
 
 DESCRIPTORS = 256
@@ -207,22 +207,8 @@ def test_a_full_disk_stops_nobody_from_being_told(small_disk: Path) -> None:
     try:
         instance.start()
         instance.register()
-        hook = {"type": "webhook", "name": "Hook", "config": {"url": sink.url}}
-        rule = {
-            "channel_id": instance.ok("POST", "/v1/alert-channels", hook)["id"],
-            "condition": "down or system",
-            "cooldown_seconds": 0,
-        }
-        instance.ok("POST", "/v1/alert-rules", rule)
-        spec = {
-            "type": "http",
-            "name": "Shop",
-            "target": site.url,
-            "interval_seconds": 10,
-            "confirmations": 1,
-            "retry_interval_seconds": 1,
-        }
-        path = f"/v1/monitors/{instance.ok('POST', '/v1/monitors', spec)['id']}"
+        instance.tell(sink.url, condition="down or system")
+        path = instance.watch(site.url, retry_interval_seconds=1)
         eventually("the shop is up", lambda: instance.ok("GET", path)["status"] == "up", 10)
 
         def is_full() -> bool:
@@ -237,7 +223,7 @@ def test_a_full_disk_stops_nobody_from_being_told(small_disk: Path) -> None:
         assert (status, said["meta"]["total"]) == (200, 1)
         page = instance.call("GET", "/dashboard")
         assert page[0] in (200, 303)
-        status, _, said = instance.call("POST", "/v1/monitors", spec | {"name": "Other"})
+        status, _, said = instance.call("POST", "/v1/monitors", shop(site.url, "Other"))
         assert (status, said["error"]["code"]) == (503, "STORAGE_TROUBLE")
         ballast.unlink()
         eventually("it is written", lambda: instance.ok("GET", path)["status"] == "down", 30)

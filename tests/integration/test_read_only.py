@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.instance import Instance, Sink, Site, eventually
+from tests.instance import Instance, Sink, Site, eventually, shop
 
 _GET_FLAGS, _SET_FLAGS = 0x80086601, 0x40086602
 """FS_IOC_GETFLAGS and FS_IOC_SETFLAGS, see ioctl_iflags(2)."""
@@ -86,21 +86,9 @@ def test_data_that_turns_read_only_stops_nobody_from_being_told(data: Path) -> N
     try:
         instance.start()
         instance.register()
-        hook = {"type": "webhook", "name": "Hook", "config": {"url": sink.url}}
-        rule = {
-            "channel_id": instance.ok("POST", "/v1/alert-channels", hook)["id"],
-            "condition": "down or system",
-            "cooldown_seconds": 0,
-        }
-        instance.ok("POST", "/v1/alert-rules", rule)
-        spec = {
-            "type": "http",
-            "target": site.url,
-            "interval_seconds": 10,
-            "confirmations": 1,
-        }
+        instance.tell(sink.url, condition="down or system")
         for number in range(SHOPS):
-            instance.ok("POST", "/v1/monitors", spec | {"name": f"Shop {number}"})
+            instance.watch(site.url, f"Shop {number}")
 
         def statuses() -> set[str]:
             return {one["status"] for one in instance.ok("GET", "/v1/monitors")}
@@ -115,7 +103,7 @@ def test_data_that_turns_read_only_stops_nobody_from_being_told(data: Path) -> N
         eventually("the first is told", lambda: kinds() >= {"monitor.down", "system.isolated"}, 40)
         # Pages and lists are there, and say what is wrong; what people do is refused in a sentence.
         assert instance.call("GET", "/v1/monitors")[0] == 200
-        status, _, said = instance.call("POST", "/v1/monitors", spec | {"name": "Other"})
+        status, _, said = instance.call("POST", "/v1/monitors", shop(site.url, "Other"))
         assert (status, said["error"]["code"]) == (503, "STORAGE_TROUBLE")
 
         def is_called_so() -> bool:
@@ -125,6 +113,7 @@ def test_data_that_turns_read_only_stops_nobody_from_being_told(data: Path) -> N
             return str(said["database"]).startswith(reason)
 
         eventually("it is called by its name when the file is opened again", is_called_so, 10)
+        eventually("all the others are told", lambda: len(sink.distinct()) == SHOPS + 1, 30)
         freeze(data, frozen=False)
         eventually("all is written", lambda: statuses() == {"down"}, 70)
         eventually("and told", lambda: "system.recovered" in kinds(), 30)

@@ -28,18 +28,6 @@ def instance(tmp_path: Path) -> Iterator[Instance]:
     made.close()
 
 
-def told_by(instance: Instance, sink: Sink, name: str) -> None:
-    """Have outages told to a receiver."""
-    hook = {"type": "webhook", "name": name, "config": {"url": sink.url}}
-    rule = {
-        "channel_id": instance.ok("POST", "/v1/alert-channels", hook)["id"],
-        "condition": "down",
-        "cooldown_seconds": 0,
-        "notify_recovery": False,
-    }
-    instance.ok("POST", "/v1/alert-rules", rule)
-
-
 def stream(instance: Instance) -> socket.socket:
     """Listen as a browser does."""
     made = socket.create_connection(("127.0.0.1", instance.port))
@@ -65,8 +53,8 @@ def test_sigterm_under_load_loses_nothing_and_tells_all(instance: Instance) -> N
     try:
         instance.start()
         instance.register()
-        told_by(instance, quick, "Takes a second")
-        told_by(instance, slow, "Takes for ever")
+        instance.tell(quick.url, "Takes a second", notify_recovery=False)
+        instance.tell(slow.url, "Takes for ever", notify_recovery=False)
         shop = spec(site.url, name="A shop", confirmations=1)
         assert instance.stop() == 0
         others = [

@@ -76,14 +76,7 @@ def test_a_reader_that_sleeps_and_one_that_goes_away(instance: Instance, tmp_pat
         redirected(instance, f">{pipe} 2>&1")
         instance.start(environ=ADMIN)
         instance.login()
-        spec = {
-            "type": "http",
-            "name": "Shop",
-            "target": site.url,
-            "interval_seconds": 10,
-            "confirmations": 1,
-        }
-        path = f"/v1/monitors/{instance.ok('POST', '/v1/monitors', spec)['id']}"
+        path = instance.watch(site.url)
         eventually("the shop is up", lambda: instance.ok("GET", path)["status"] == "up", 10)
         # Nobody reads, and the pipe is full after some forty lines.
         hang_up(instance, 200)

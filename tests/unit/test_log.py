@@ -120,6 +120,7 @@ def test_what_a_start_announces_is_not_waited_for(
         announce("NetPulse is watching.\n")
         assert taken(reader) == ["NetPulse is watching.", ""]
         say(lines, "y" * 20_000)
+        os.set_blocking(lines._descriptor, False)  # or the test would hang, too, if it waited
         announce("NetPulse is watching.\n")
         assert [record.getMessage() for record in caplog.records] == [
             f"{stream.name} takes nothing: nobody reads it"
