@@ -134,7 +134,7 @@ async def test_sealing_rests_as_long_as_it_computes(tmp_path: Path) -> None:
     places, rests = Places(tmp_path), Rests()
     sealer = Sealer(
         places,
-        HotFiles(places),
+        HotFiles(places, threading.Event()),
         Readers(hot.VERSION, tidy=False),
         Readers(month.VERSION, tidy=True),
         Infirmary(places, lambda: now),

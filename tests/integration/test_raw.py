@@ -443,7 +443,7 @@ async def test_the_last_counted_check_of_each_monitor_is_found(raw: Raw) -> None
 async def test_how_far_back_the_last_checks_are_looked_for_can_be_said(
     raw: Raw, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(hot, "_LOOKED_THROUGH", 2)
+    monkeypatch.setattr(hot, "LOOKED_THROUGH", 2)
     raw.append([(key, check(slot)) for slot in range(3) for key in (1, 2)])
     await raw.flush()
     await raw.seal_due(DUE, Told())
@@ -458,6 +458,50 @@ async def test_how_far_back_the_last_checks_are_looked_for_can_be_said(
     assert found == {3: check(404), 4: check(402), 5: check(402), 6: check(404)}
     assert await raw.last([1], since=check(2).due_at) == {1: check(2)}
     assert await raw.last([1], since=check(2).due_at + 1) == {}
+
+
+async def test_a_file_of_another_process_is_looked_through_once(tmp_path: Path) -> None:
+    first = Raw(tmp_path)
+    first.append([(key, one) for one in hour_of_checks(200) for key in range(60)])
+    await first.close()
+    raw, path = Raw(tmp_path), tmp_path / "hot" / "2026112320.db"
+    steps: list[int] = []
+    with raw._hot.borrow(path) as connection:
+        assert connection is not None
+        connection.trace_v2(
+            apsw.SQLITE_TRACE_PROFILE,
+            lambda event: steps.append(event["stmt_status"]["SQLITE_STMTSTATUS_VM_STEP"]),
+        )
+    newest = hour_of_checks(200)[:-101:-1]
+    looked_at = []
+    for key in (1, 2, 1, 61, 3):
+        steps.clear()
+        found = await raw.range(key, 0, FOREVER, limit=100)
+        assert found == ([] if key == 61 else newest)
+        looked_at.append(sum(steps))
+    assert looked_at[0] > 48_000, "four steps at least for each of 12,000 rows"
+    # 200 are its own: each is gone to, and put together of the texts it names.
+    assert looked_at[1] == looked_at[2] == looked_at[4] < 20_000
+    assert looked_at[3] < 200
+    # What is written from now on leads back to what was there.
+    raw.append([(1, check(200)), (61, check(200))])
+    assert await raw.flush()
+    assert await raw.range(1, 0, FOREVER, limit=2) == [check(200), newest[0]]
+    assert await raw.range(61, 0, FOREVER) == [check(200)]
+    shutil.copytree(tmp_path / "hot", tmp_path / "killed" / "hot")
+    await raw.close()
+    after = Raw(tmp_path / "killed")
+    both = await asyncio.gather(*(everything(after, key) for key in (1, 2, 59, 60, 61)))
+    assert both[0] == [*hour_of_checks(200), check(200)]
+    assert both[1:3] == [hour_of_checks(200)] * 2
+    assert both[3:] == [[], [check(200)]]
+    # The hour goes into its month; what comes late begins a file anew.
+    assert await after.seal_due(DUE, Told()) == [START]
+    assert await everything(after, 2) == hour_of_checks(200)
+    after.append([(2, check(200))])
+    assert await after.flush()
+    assert await everything(after, 2) == [*hour_of_checks(200), check(200)]
+    await after.close()
 
 
 # -- sealing

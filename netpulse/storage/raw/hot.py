@@ -3,13 +3,14 @@
 Rows stand in the order they came, and nothing is ever changed: appending costs a fortieth of what
 an index would. Each row says how many rows lie between it and the last one of the same monitor. So
 what reads one monitor's rows goes from its newest to its first, and only the number of the newest
-is kept in memory, for the hours this process writes; other hours are read through.
+is kept in memory: for the hours this process writes, and for others once they were looked through.
 """
 
 from __future__ import annotations
 
+import time
 from array import array
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
@@ -71,8 +72,11 @@ _CHAIN = f"""
 """The newest row first: a chain comes out as it goes in, and CROSS JOIN is done in its order."""
 _CHUNK = 200_000
 """Rows sorted at a time: about 20 MB."""
-_LOOKED_THROUGH = 20_000
+LOOKED_THROUGH = 20_000
 """Rows looked through at a time from the end of a file."""
+_SORTED = 5_000
+"""And sorted at a time for each monitor's newest: memory is to stay as it is at a start."""
+Mark = tuple[int, int, int, int | None]
 
 
 def last_number(connection: apsw.Connection, path: Path) -> int:
@@ -81,12 +85,58 @@ def last_number(connection: apsw.Connection, path: Path) -> int:
         return connection.execute("SELECT max(rowid) FROM checks").get or 0
 
 
-def newest_of_each(connection: apsw.Connection, path: Path) -> dict[int, int] | None:
-    """Return the number of each monitor's newest row; None where not all rows are chained."""
+def mark(connection: apsw.Connection, path: Path, number: int) -> Mark | None:
+    """Return what tells a row from that of this number in another file; None where it is not."""
+    found: Any
     with blaming(path):
+        found = connection.execute(
+            "SELECT key, due, lag, total FROM checks WHERE rowid = ?", (number,)
+        )
+        return next(found, None)
+
+
+def newest_after(connection: apsw.Connection, path: Path, after: int, last: int) -> dict[int, int]:
+    """Return the number of the newest row of each monitor that has some from `after` to `last`,
+    which are few."""
+    with blaming(path):
+        return dict(
+            connection.execute(
+                "SELECT key, rowid FROM checks WHERE rowid > ? AND rowid <= ? ORDER BY rowid",
+                (after, last),
+            )
+        )
+
+
+def newest_of_each(
+    connection: apsw.Connection, path: Path, last: int, rest: Callable[[float], object]
+) -> dict[int, int] | None:
+    """Return the number of each monitor's newest row, `last` being the newest of all; None where
+    not all rows are chained.
+
+    SQLite looks through all rows once for the monitors' first ones, without the interpreter; then
+    from the end back until each is met. `rest` is told how many seconds each stretch of it took.
+    """
+    with blaming(path):
+        version = connection.pragma("user_version")
+        if not isinstance(version, int) or version < VERSION:
+            return None
         if connection.execute("SELECT back IS NULL FROM checks WHERE rowid = 1").get:
             return None
-        return dict(connection.execute("SELECT key, rowid FROM checks ORDER BY rowid"))
+        first = connection.execute("SELECT key FROM checks WHERE back = 0 AND rowid <= ?", (last,))
+        newest = {int(key): 0 for (key,) in first}
+        missing = array("q", newest)
+        while missing and last > 0:
+            began = time.thread_time()
+            found = connection.execute(
+                "SELECT key, max(rowid) FROM checks"
+                " WHERE rowid > ? AND rowid <= ? AND key IN carray(?) GROUP BY key",
+                (last - _SORTED, last, apsw.carray(missing)),
+            )
+            newest.update(found)
+            missing = array("q", (key for key in missing if not newest[key]))
+            last -= _SORTED
+            rest(time.thread_time() - began)
+    return newest
 
 
 def rows_of(
@@ -128,12 +178,12 @@ def last_of_each(
             found = connection.execute(
                 "SELECT key, max(due << 32 | rowid) FROM checks"
                 " WHERE rowid > ? AND rowid <= ? AND counted GROUP BY key",
-                (last - _LOOKED_THROUGH, last),
+                (last - LOOKED_THROUGH, last),
             ).fetchall()
             for key, place in found:
                 if place > newest.get(key, -1):
                     newest[key] = place
-            last -= _LOOKED_THROUGH
+            last -= LOOKED_THROUGH
             if all(hour + (place >> 32) < since for _, place in found):
                 break
         numbers = array("i", sorted(place & 0xFFFFFFFF for place in newest.values()))

@@ -19,13 +19,13 @@ from netpulse.storage.raw.files import (
     open_file,
     sync_log,
 )
+from netpulse.storage.raw.heads import Heads
 from netpulse.storage.raw.hot import (
     CHAINED,
     PAGE_BYTES,
     SCHEMA,
     VERSION,
     last_number,
-    newest_of_each,
 )
 from netpulse.storage.raw.names import Places
 from netpulse.storage.raw.row import Row
@@ -34,6 +34,8 @@ log = logging.getLogger(__name__)
 
 _INSERT = "INSERT INTO checks VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"
 _OPEN_AT_ONCE = 4
+_SHORT_SECONDS = 0.05
+"""So long a reader waits for another that looks through a file."""
 _TEXTS_KNOWN = 2_000
 """Texts remembered per file; past that a text may be stored twice, which costs only space."""
 _NO_TEXTS = (None, None, None)
@@ -45,7 +47,7 @@ Keyed = tuple[int, Row]
 class OpenHot:
     """A hot file with the one connection that writes to it."""
 
-    def __init__(self, path: Path, hour: Millis) -> None:
+    def __init__(self, path: Path, hour: Millis, heads: Heads) -> None:
         """Open the file of `hour`, making it where there is none."""
         self.path = path
         self.hour = hour
@@ -61,7 +63,7 @@ class OpenHot:
                 self._texts = self._load_texts()
                 # Nothing is ever deleted here: row numbers have no holes.
                 self._last = last_number(self._connection, path)
-                self.newest = newest_of_each(self._connection, path)
+                self.newest = heads.of(self._connection, path)
                 """The number of the newest row of each monitor; None where not all are chained."""
         except BaseException:
             self._connection.close()
@@ -148,8 +150,9 @@ class OpenHot:
 class HotFiles:
     """The hot files that are written to. One thread appends; whoever seals takes the lock."""
 
-    def __init__(self, places: Places) -> None:
-        """Take the directories; files are opened when rows come."""
+    def __init__(self, places: Places, stopping: threading.Event) -> None:
+        """Take the directories, and what is set at the end; files are opened when rows come."""
+        self._heads = Heads(stopping)
         self._places = places
         self._open: dict[Millis, OpenHot] = {}
         self._loose: set[Path] = set()
@@ -203,30 +206,54 @@ class HotFiles:
         if file is None:
             if len(self._open) >= _OPEN_AT_ONCE:
                 self.forget(next(iter(self._open)))
-            file = OpenHot(self._places.hot_path(hour), hour)
+            path = self._places.hot_path(hour)
+            with self._heads.lock:
+                file = OpenHot(path, hour, self._heads)
+                self._open[hour] = file
+                # They go on with what is written: nobody else may change them.
+                self._heads.forget(path)
         # The one used last stands last.
         self._open[hour] = file
         return file
 
     def forget(self, hour: Millis) -> None:
         """Close the file of `hour` if it is open; the lock is held by the caller."""
+        self._heads.forget(self._places.hot_path(hour))
         file = self._open.pop(hour, None)
         if file is not None:
             file.close()
 
     def forget_path(self, path: Path) -> None:
         """Close the file at `path` if it is open; the lock is held by the caller."""
+        self._heads.forget(path)
         for hour, file in list(self._open.items()):
             if file.path == path:
                 self.forget(hour)
 
-    def newest(self, hour: Millis, key: int) -> int | None:
+    def newest(self, connection: apsw.Connection, hour: Millis, key: int) -> int | None:
         """Return the number of a monitor's newest row of `hour`: 0 where it has none, None where
-        that is not known."""
+        that is not known.
+
+        `connection` is lent to read the file, and has not read yet: what it reads then is not older
+        than this. A file that is not written to here is looked through when it is first asked for;
+        whoever asks meanwhile is told that it is not known.
+
+        Raises:
+            DamagedFile: the file is damaged.
+        """
         file = self._open.get(hour)
-        if file is None or file.newest is None or not file.is_there:
-            return None
-        return file.newest.get(key, 0)
+        if file is None or not file.is_there:
+            if not self._heads.lock.acquire(timeout=_SHORT_SECONDS):
+                return None
+            try:
+                # It may have been opened meanwhile.
+                file = self._open.get(hour)
+                if file is None or not file.is_there:
+                    newest = self._heads.of(connection, self._places.hot_path(hour))
+                    return None if newest is None else newest.get(key, 0)
+            finally:
+                self._heads.lock.release()
+        return None if file.newest is None else file.newest.get(key, 0)
 
     def close(self) -> None:
         """Empty the logs and close all files."""

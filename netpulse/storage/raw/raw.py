@@ -88,10 +88,10 @@ class Raw:
             directory.mkdir(mode=0o700, parents=True, exist_ok=True)
             remove_orphans(directory)
         self._infirmary = Infirmary(places, now)
-        self._files = HotFiles(places)
+        self._stopping = threading.Event()
+        self._files = HotFiles(places, self._stopping)
         self._hot = Readers(hot.VERSION, tidy=False)
         self._months = Readers(month.VERSION, tidy=True)
-        self._stopping = threading.Event()
         self._checkpoint = checkpoint
         self._seal_trouble: str | None = None
         self._closed = False

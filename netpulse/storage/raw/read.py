@@ -248,8 +248,7 @@ class Reader:
             try:
                 with self._hot.borrow(path) as connection:
                     if connection is not None:
-                        # Before anything is read: what is read then is not older than this.
-                        newest = self._files.newest(hour, key)
+                        newest = self._files.newest(connection, hour, key)
                         found[hour] = hot.rows_of(connection, path, hour, key, newest)
             except DamagedFile as damaged:
                 self._on_damage(damaged)
