@@ -110,6 +110,7 @@ def _reading(
     failure, detail, sentence = trouble or (None, None, None)
     return Reading(
         timings=trace.timings(),
+        own_ms=trace.forgiven * 1000,
         failure=failure,
         detail=detail,
         error=sentence,

@@ -18,6 +18,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import NamedTuple, TypeVar
 
 log = logging.getLogger(__name__)
@@ -88,12 +89,40 @@ class _Desk:
                 waiter.set_result(outcome)
 
 
+class Lain:
+    """How long a piece of work lay there for us: before a thread, and done before it was told."""
+
+    __slots__ = ("_begun_at", "_ended_at", "_handed_at")
+
+    def __init__(self) -> None:
+        """It is handed over now."""
+        self._handed_at = time.perf_counter()
+        self._begun_at: float | None = None
+        self._ended_at: float | None = None
+
+    def done(self, work: Callable[[], T]) -> T:
+        """Do the work, in a thread: what it takes itself is not ours."""
+        self._begun_at = time.perf_counter()
+        try:
+            return work()
+        finally:
+            self._ended_at = time.perf_counter()
+
+    def seconds(self) -> float:
+        """Return how long it lay there until now, when it is told or its deadline strikes."""
+        now = time.perf_counter()
+        begun_at, ended_at = self._begun_at, self._ended_at
+        before = (now if begun_at is None else begun_at) - self._handed_at
+        return before + (0.0 if ended_at is None else now - ended_at)
+
+
 class _Handed(NamedTuple):
     """A step that a thread is to do."""
 
     tls: ssl.SSLObject
     waiter: asyncio.Future[bool]
     desk: _Desk
+    lain: Lain
 
 
 class Handshakes:
@@ -139,16 +168,18 @@ class Handshakes:
         """Tell whether checks began late within the last second."""
         return time.perf_counter() < self._wanted_until
 
-    async def step(self, tls: ssl.SSLObject) -> bool:
+    async def step(self, tls: ssl.SSLObject, ours: Callable[[float], None]) -> bool:
         """Go on with a handshake in a thread; as `step`. Nobody else may touch `tls` meanwhile, nor
-        once the caller's time is up: the thread is not interrupted."""
+        once the caller's time is up: the thread is not interrupted. However it ends, `ours` is told
+        the seconds that it lay there for others of ours: they are not the target's."""
         loop = asyncio.get_running_loop()
         desk = self._desk
         if desk is None or desk.loop is not loop:
             desk = self._desk = _Desk(loop)
         waiter: asyncio.Future[bool] = loop.create_future()
+        lain = Lain()
         with self._lock:
-            self._handed.append(_Handed(tls, waiter, desk))
+            self._handed.append(_Handed(tls, waiter, desk, lain))
             one_more = self._at_work < max(1, self._threads)
             if one_more:
                 self._at_work += 1
@@ -159,6 +190,7 @@ class Handshakes:
             return await waiter
         finally:
             self.free += 1
+            ours(lain.seconds())
 
     def _work(self) -> None:
         """Do what has been handed over until nothing is left; in a thread."""
@@ -172,7 +204,7 @@ class Handshakes:
                 if handed.waiter.done():
                     continue
                 try:
-                    outcome: bool | BaseException = step(handed.tls)
+                    outcome: bool | BaseException = handed.lain.done(partial(step, handed.tls))
                 except BaseException as error:  # noqa: BLE001 - it is raised where somebody waits
                     outcome = error
                 handed.desk.lay(handed.waiter, outcome)
@@ -190,13 +222,22 @@ class Handshakes:
             self._pool = ThreadPoolExecutor(max(1, self._threads), "handshake")
         return self._pool
 
-    async def slowly(self, work: Callable[[], T]) -> T:
-        """Do in a thread what may take long: only others of its kind wait for it."""
+    async def slowly(
+        self, work: Callable[[], T], ours: Callable[[float], None] = lambda _: None
+    ) -> T:
+        """Do in a thread what may take long: only others of its kind wait for it. `ours` as
+        `step` has it."""
         if self._slow_pool is None:
             # A core is left to the loop, where there are two.
             most = max(1, min(self._threads, 2))
             self._slow_pool = ThreadPoolExecutor(most, "slow-handshake")
-        return await asyncio.get_running_loop().run_in_executor(self._slow_pool, work)
+        lain = Lain()
+        try:
+            return await asyncio.get_running_loop().run_in_executor(
+                self._slow_pool, partial(lain.done, work)
+            )
+        finally:
+            ours(lain.seconds())
 
 
 HANDSHAKES = Handshakes()

@@ -67,7 +67,8 @@ class TlsWire:
         self._anew = False
         """The far side asked to shake hands once more (TLS 1.2): it may choose a group again."""
         self.waited = 0.0
-        """Seconds, while shaking hands, that what had come lay there because the loop was busy."""
+        """Seconds, while shaking hands, that what had come lay there because we were busy: the
+        loop, or the thread that it was handed to."""
         self.first_at: float | None = None
         """`time.perf_counter` when the first piece of what `receive` gave had come."""
         self.certificate: Certificate | None = None
@@ -87,12 +88,12 @@ class TlsWire:
         try:
             while True:
                 if heard > _LONG_BYTES or not _is_swift(begun):
-                    done = await HANDSHAKES.slowly(partial(step, tls))
+                    done = await HANDSHAKES.slowly(partial(step, tls), self._wait)
                 elif HANDSHAKES.free > 0 and (
                     # One's own first words take too little time to hand them over.
                     waited > BUSY_SECONDS or (begun and HANDSHAKES.are_wanted())
                 ):
-                    done = await HANDSHAKES.step(tls)
+                    done = await HANDSHAKES.step(tls, self._wait)
                 else:
                     done = step(tls)
                 self._speak()
@@ -114,6 +115,9 @@ class TlsWire:
             # What we have against it is the far side's to know.
             self._speak()
             raise
+
+    def _wait(self, seconds: float) -> None:
+        self.waited += seconds
 
     def _speak(self) -> None:
         if self._said.pending:

@@ -159,6 +159,7 @@ async def _told(
         trace.stop()
         return Reading(
             timings=trace.timings(),
+            own_ms=trace.forgiven * 1000,
             failure=error.failure,
             detail=error.detail,
             error=sentence,
@@ -235,6 +236,7 @@ def _reading(trace: Trace, talk: _Talk, failure: tuple[Failure, str | None, str]
     word, detail, sentence = failure or (None, None, None)
     return Reading(
         timings=trace.timings(),
+        own_ms=trace.forgiven * 1000,
         failure=word,
         detail=detail,
         error=sentence,

@@ -21,7 +21,8 @@ from netpulse.egress.tls import TlsOptions, make_context
 from netpulse.egress.trace import Trace
 from netpulse.egress.trouble import DialError
 from netpulse.model.check import Failure
-from netpulse.probes import handshakes, plain, secure
+from netpulse.model.monitor import HttpsSpec, SslSpec, TcpSpec
+from netpulse.probes import PROBES, handshakes, plain, secure
 from netpulse.probes import wire as wire_module
 from netpulse.probes.handshakes import Handshakes
 from netpulse.probes.plain import PIECE
@@ -170,6 +171,65 @@ async def test_what_lay_there_while_the_loop_was_busy_is_not_the_targets_time(
     assert 990 < timings.total_ms <= (1 + took - wire.waited) * 1010
     assert threads[0] is threading.main_thread()
     assert (threads[1] is not threading.main_thread()) is by_thread
+
+
+@pytest.mark.parametrize("ciphers", ["", "DHE+AES"])
+async def test_what_lay_before_a_busy_thread_is_not_the_targets_time(
+    ciphers: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(secure, "HANDSHAKES", helpers := Handshakes(1))
+    helpers.relieve()
+    going_on = threading.Event()
+    busy = asyncio.create_task(helpers.slowly(going_on.wait))
+    helpers._made().submit(going_on.wait)
+    await asyncio.sleep(0)
+    options = TlsOptions(verify=False, lax=bool(ciphers))
+
+    async def listen(reader: Reader, writer: Writer) -> None:
+        await reader.read(1)
+
+    tls = old_server(tmp_path, ciphers) if ciphers else OURS.good()
+    async with TcpServer(listen, tls=tls) as server:
+        late = await connected(server)
+        trace = Trace()
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.2):
+                await wire_module._shake_hands(late, make_context(options), "localhost", trace)
+        late.close()
+        # What its verdict is reached on: that it was us, not the target.
+        assert 0.1 < trace.forgiven <= 0.3
+
+        wire, trace = await connected(server), Trace()
+        asyncio.get_running_loop().call_later(0.2, going_on.set)
+        await wire_module._shake_hands(wire, make_context(options), "localhost", trace)
+        wire.close()
+    await busy
+    assert trace.timings().tls_ms is not None
+    assert trace.timings().tls_ms < 100
+    assert trace.forgiven > 0.1
+
+
+@pytest.mark.parametrize("kind", ["https", "ssl", "tcp"])
+async def test_every_check_tells_how_long_it_waited_for_a_thread(
+    kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(secure, "HANDSHAKES", helpers := Handshakes(1))
+    helpers.relieve()
+    going_on = threading.Event()
+    busy = helpers._made().submit(going_on.wait)
+    egress = Egress()
+    async with TcpServer(tls=OURS.good()) as server:
+        spec = {
+            "https": HttpsSpec(name="shop", target=f"https://localhost:{server.port}/"),
+            "ssl": SslSpec(name="shop", target="localhost", port=server.port),
+            "tcp": TcpSpec(name="shop", target=f"localhost:{server.port}", tls=True),
+        }[kind]
+        reading = await PROBES[kind](spec, asyncio.get_running_loop().time() + 0.3, egress)
+    going_on.set()
+    busy.result(5)
+    await egress.close()
+    assert reading.failure is Failure.TIMEOUT
+    assert reading.own_ms > 100
 
 
 async def test_much_comes_whole_and_in_pieces() -> None:

@@ -50,6 +50,7 @@ async def test_a_thread_that_broke_loses_nothing_that_is_handed_over_after_it(
     loop = asyncio.get_running_loop()
     call = loop.call_soon_threadsafe
     asked: list[Callable[..., object]] = []
+    lain: list[float] = []
 
     def once_without_memory(told: Callable[..., object], *more: object) -> object:
         asked.append(told)
@@ -57,14 +58,14 @@ async def test_a_thread_that_broke_loses_nothing_that_is_handed_over_after_it(
             raise MemoryError
         return call(told, *more)
 
-    first = asyncio.create_task(helpers.step(begun()))
+    first = asyncio.create_task(helpers.step(begun(), lain.append))
     monkeypatch.setattr(loop, "call_soon_threadsafe", once_without_memory)
     await asyncio.sleep(0)
     # There is one thread: it has this when it has done with the other.
     helpers._made().submit(lambda: None).result(5)
     assert not first.done()
     async with asyncio.timeout(5):
-        assert await helpers.step(begun()) is False
+        assert await helpers.step(begun(), lain.append) is False
         assert await first is False
     assert len(asked) == 2
     assert helpers.free == PER_THREAD
