@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ssl
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 
 import pytest
 import uvloop
@@ -14,6 +14,7 @@ from netpulse.egress import attempt
 from netpulse.egress.connect import Egress
 from netpulse.model.check import Failure
 from netpulse.probes import secure, usual
+from netpulse.probes.handshakes import Handshakes
 from tests.hostile import dns, document, http, icmp, streams, tcp, tls
 from tests.hostile.rows import Chapter, Place, Row
 from tests.hostile.table import CHAPTERS, ROWS
@@ -70,18 +71,18 @@ async def test_tls_is_judged_alike_where_a_thread_shakes_hands(
     egress: Egress, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As on a loop that is always busy, on a machine with cores to spare."""
-    helpers = secure._Helpers()
+    helpers = Handshakes()
     helpers.free = 4
     shaken = 0
-    by_thread = helpers.shake_hands
+    by_thread = helpers.step
 
-    async def counted(tls: ssl.SSLObject) -> bool:
+    async def counted(tls: ssl.SSLObject, ours: Callable[[float], None]) -> bool:
         nonlocal shaken
         shaken += 1
-        return await by_thread(tls)
+        return await by_thread(tls, ours)
 
-    monkeypatch.setattr(helpers, "shake_hands", counted)
-    monkeypatch.setattr(secure, "_HELPERS", helpers)
+    monkeypatch.setattr(helpers, "step", counted)
+    monkeypatch.setattr(secure, "HANDSHAKES", helpers)
     monkeypatch.setattr(secure, "BUSY_SECONDS", -1.0)
     await hold_all(tls.CHAPTERS, egress, 1)
     assert shaken
