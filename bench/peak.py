@@ -24,6 +24,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -54,6 +55,7 @@ from netpulse.crypto.vault import Vault  # noqa: E402
 from netpulse.model.time import DAY, HOUR, SECOND, Millis  # noqa: E402
 from netpulse.storage import directory, rollups  # noqa: E402
 from netpulse.storage.opening import open_database  # noqa: E402
+from netpulse.storage.raw.heads import Heads  # noqa: E402
 from netpulse.storage.raw.hot_files import OpenHot  # noqa: E402
 from netpulse.storage.raw.month import day_stretch, hour_stretch  # noqa: E402
 from netpulse.storage.raw.names import Places, day_of, hour_of, month_of  # noqa: E402
@@ -146,7 +148,7 @@ def put_hot(path: Path, hour: Millis, count: int) -> int:
     ]
     dice = random.Random(1)
     grid = sorted((dice.randrange(step), key) for key in range(1, count + 1))
-    file = OpenHot(path, hour)
+    file = OpenHot(path, hour, Heads(threading.Event()))
     try:
         for turn in range(HOUR // step):
             start = hour + turn * step

@@ -208,8 +208,7 @@ def peak(page: Page, found: Kept) -> None:
     page.table(head, rows)
     page.text(
         f"The target of the API is {amount(API_MS, 'ms')}, where it gave {FEWEST_ANSWERS} answers",
-        "at least. Until the hour is packed, what asks for a check of it reads all of its file:",
-        "another process wrote it, as before a restart.",
+        "at least.",
     )
 
 
