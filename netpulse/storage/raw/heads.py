@@ -24,7 +24,7 @@ class _Known(Struct):
 
 
 class Heads:
-    """Where each monitor's rows begin to be read, by file. All is done with `lock` held."""
+    """Where each monitor's rows begin to be read, by file. `of` is called with `lock` held."""
 
     def __init__(self, stopping: threading.Event) -> None:
         """Take what is set when the store is being closed. Until then whoever looks through a file
@@ -58,9 +58,11 @@ class Heads:
             return None
         self._known[path] = _Known(newest, last, hot.mark(connection, path, last))
         if len(self._known) > _FILES:
-            del self._known[next(iter(self._known))]
+            # Another thread may have forgotten it just now.
+            self._known.pop(next(iter(self._known)), None)
         return newest
 
     def forget(self, path: Path) -> None:
-        """Forget a file that is taken away, or written to by whoever asked for it."""
+        """Forget a file that is taken away, or written to by whoever asked for it; at any time. Who
+        looks through it just now keeps it with its mark, which no other file has."""
         self._known.pop(path, None)
