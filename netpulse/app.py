@@ -21,8 +21,9 @@ from netpulse.config import Config, Loaded, Secrets
 from netpulse.crypto import passwords
 from netpulse.crypto.keys import KeyTrouble, Masters
 from netpulse.crypto.links import Links
+from netpulse.crypto.lost import LostDigester, LostLinks, LostVault
 from netpulse.crypto.tokens import Digester
-from netpulse.crypto.vault import LINKS, STORED_TOKENS, Vault
+from netpulse.crypto.vault import LINKS, STORED_TOKENS
 from netpulse.egress.connect import Egress
 from netpulse.engine import garbage, memory, systemd
 from netpulse.engine.clock import Clock
@@ -33,11 +34,10 @@ from netpulse.model.user import Actor
 from netpulse.probes import handshakes
 from netpulse.probes.handshakes import HANDSHAKES
 from netpulse.rules.addresses import AddressPolicy
-from netpulse.storage import directory, restore, rotation, users
+from netpulse.storage import directory, keyless, restore, rotation, users
 from netpulse.storage.db import Database
 from netpulse.storage.errors import StartRefused, StorageTrouble
 from netpulse.storage.lock import ROTATION, DataLock
-from netpulse.storage.opening import open_database
 from netpulse.storage.raw import Raw
 from netpulse.web import accounts, pages
 from netpulse.web.certificate import Unusable
@@ -63,8 +63,8 @@ class AdminRefused(Exception):
     """NETPULSE_ADMIN_* cannot be used; the text is one line for the operator."""
 
 
-def serve(loaded: Loaded) -> int:
-    """Run NetPulse until it is told to stop.
+def serve(loaded: Loaded, *, degraded: bool = False) -> int:
+    """Run NetPulse until it is told to stop; `degraded`: even where its encryption key is not here.
 
     Exit status: 0 stopped on request, 1 refused to start (one line on standard error says why).
     """
@@ -78,7 +78,7 @@ def serve(loaded: Loaded) -> int:
         faulthandler.enable()
     try:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-            runner.run(_run(loaded))
+            runner.run(_run(loaded, degraded=degraded))
     except (StartRefused, KeyTrouble, Unusable, PortTaken, CannotListen, AdminRefused) as refusal:
         refuse(str(refusal))
         return 1
@@ -91,7 +91,7 @@ def serve(loaded: Loaded) -> int:
     return 0
 
 
-async def _run(loaded: Loaded) -> None:
+async def _run(loaded: Loaded, *, degraded: bool) -> None:
     config = loaded.config
     data = Path(config.storage.data_dir)
     tls = Tls.of(config.server)
@@ -105,23 +105,39 @@ async def _run(loaded: Loaded) -> None:
         restore.finish(data)
         address = probe_port(config.server.host, config.server.port)
         async with contextlib.AsyncExitStack() as stack:
-            house = await _build(config, loaded.secrets, data, address, stack)
+            db = await _open(data, loaded.secrets, degraded=degraded)
+            stack.push_async_callback(db.close)
+            house = await _build(config, loaded.secrets, data, address, db, stack)
             await _serve(house, address, tls)
 
 
-async def _build(
-    config: Config, secrets: Secrets, data: Path, address: str, stack: contextlib.AsyncExitStack
-) -> House:
-    """Build the parts; `stack` closes them in the opposite order."""
+async def _open(data: Path, secrets: Secrets, *, degraded: bool) -> Database:
+    """Open the main file, and say what there is to say of its key."""
     masters = Masters(secrets.encryption_key or None, data / directory.KEY)
-    vault = Vault.of(masters, has_data=directory.has_data(data))
-    db = await open_database(data, vault)
-    stack.push_async_callback(db.close)
+    had_data = directory.has_data(data)
+    db = await keyless.opened(data, masters, degraded=degraded)
+    if db.vault.is_lost:
+        return db
+    if degraded and had_data:
+        log.warning("the encryption key fits: --degraded changes nothing, leave it out")
     await db.write(rotation.note_source, from_environment=masters.from_environment)
     if await db.read(rotation.record) is not None or masters.following() is not None:
         log.warning(
             "a change of the encryption key was interrupted: run `netpulse key rotate` to finish it"
         )
+    return db
+
+
+async def _build(
+    config: Config,
+    secrets: Secrets,
+    data: Path,
+    address: str,
+    db: Database,
+    stack: contextlib.AsyncExitStack,
+) -> House:
+    """Build the parts; `stack` closes them in the opposite order."""
+    vault, public_url = db.vault, config.server.public_url
     raw = Raw(data)
     stack.push_async_callback(raw.close)
     clock = Clock()
@@ -129,7 +145,14 @@ async def _build(
     egress = Egress(AddressPolicy(own=own_addresses(address, config.server.port)))
     stack.push_async_callback(egress.close)
     carrier = carrier_of(config, secrets, egress)
-    links = Links(vault.kept(LINKS), config.server.public_url)
+    if isinstance(vault, LostVault):
+        links: Links = LostLinks(public_url)
+        digester: Digester = LostDigester()
+        # Sign-ins end with the process.
+        sign_ins = Digester(vault.derived(STORED_TOKENS))
+    else:
+        links = Links(vault.kept(LINKS), public_url)
+        digester = sign_ins = Digester(vault.kept(STORED_TOKENS))
     engine = Engine(
         db,
         raw,
@@ -154,7 +177,8 @@ async def _build(
         signer=Signer(
             secrets.jwt_secret.encode() or functools.partial(vault.derived, "access-tokens")
         ),
-        digester=Digester(vault.kept(STORED_TOKENS)),
+        digester=digester,
+        sign_ins=sign_ins,
         setup_token=SetupToken.open(data / "setup-token", needed=needed),
         version=__version__,
         rates=Rates(config.limits),
@@ -265,6 +289,11 @@ def _announce(house: House, address: str, tls: Tls | None) -> None:
     scheme = "http" if tls is None else "https"
     base = server.public_url.rstrip("/") or f"{scheme}://{host}:{server.port}"
     lines = [f"NetPulse {house.version} is watching."]
+    if house.db.vault.is_lost:
+        lines = [
+            f"NetPulse {house.version} is watching WITHOUT ITS ENCRYPTION KEY, and tells nobody.",
+            "  Put the right key back and start it again: what waits is told then.",
+        ]
     if house.setup_token.value is not None:
         lines += [
             f"  Open         {base}/setup",

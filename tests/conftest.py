@@ -184,6 +184,7 @@ async def open_stage(tmp_path: Path, prepared: tuple[Path, Path, Cast]) -> Async
                 clock=clock,
                 signer=SIGNER,
                 digester=DIGESTER,
+                sign_ins=DIGESTER,
                 setup_token=SetupToken.open(data / "setup-token", needed=not people),
                 version="0.0.test",
                 rates=Rates((config or Config()).limits),

@@ -17,7 +17,7 @@ from netpulse.crypto.vault import Vault
 from netpulse.engine.clock import Clock
 from netpulse.model.time import DAY, MINUTE, Millis, rfc3339
 from netpulse.rules.letters import news
-from netpulse.storage import directory, examining, letters, meta, opening
+from netpulse.storage import directory, examining, keyless, letters, meta, opening
 from netpulse.storage.audit import INSTANCE
 from netpulse.storage.conn import Conn
 from netpulse.storage.errors import StartRefused, StorageTrouble
@@ -245,7 +245,7 @@ def _looked(
             if meta.schema_version(conn) < LATEST:
                 text = "not looked at before the layout is up to date"
                 return [*found, Finding("stored secrets and audit log", "note", text)]
-            found += [_troubles(conn), _letters(conn)]
+            found += [_troubles(conn), _letters(conn), *_telling(conn)]
             if vault is None:
                 return found
             problem = examining.key_problem(conn, main)
@@ -316,6 +316,18 @@ def _letters(conn: Conn) -> Finding:
     return Finding("mail", "attention", text, details)
 
 
+def _telling(conn: Conn) -> list[Finding]:
+    """Say that nobody is told of anything, where that is so."""
+    since = keyless.since(conn)
+    if since is None:
+        return []
+    text = (
+        f"since {rfc3339(since)} nobody is told of anything: NetPulse was started without its "
+        "encryption key; put the right key back and start it again"
+    )
+    return [Finding("telling", "attention", text)]
+
+
 def _secrets(conn: Conn) -> Finding:
     found = examining.secrets(conn)
     total = sum(found.counts.values())
@@ -349,7 +361,11 @@ def _audit(conn: Conn, told: Told, ends: list[ChainEnd]) -> list[Finding]:
         found.append(Finding("audit log", "attention", whole))
     if not found:
         text = f"{_count(total, 'entry', 'entries')} in {_count(len(chains), 'chain', 'chains')}"
-        found.append(Finding("audit log", "ok", f"{text}, all as they were written"))
+        text += ", all as they were written"
+        unvouched = examining.unvouched(conn)
+        if unvouched:
+            text += f"; {unvouched:,} without the key, which the next start with it says there"
+        found.append(Finding("audit log", "ok", text))
     return found
 
 

@@ -14,6 +14,12 @@ def register(commands: Any) -> None:
     settings.add_options(command)
     command.add_argument("--host", help="address to listen on (default: 127.0.0.1)")
     command.add_argument("--port", type=int, help="port to listen on (default: 8080)")
+    command.add_argument(
+        "--degraded",
+        action="store_true",
+        help="start although the encryption key is missing or another one: watch, and tell nobody "
+        "until NetPulse is started with the right key",
+    )
     command.set_defaults(run=run)
 
 
@@ -28,4 +34,4 @@ def run(arguments: argparse.Namespace) -> int:
         )
     from netpulse.app import serve
 
-    return serve(loaded)
+    return serve(loaded, degraded=arguments.degraded)

@@ -40,6 +40,13 @@ class SealBroken(Exception):
     """A sealed value does not open: damaged, moved to another place, or sealed with another key."""
 
 
+class NoKey(SealBroken):
+    """The key of the data is not here (`crypto.lost`), and this cannot be done without it."""
+
+    def __init__(self) -> None:
+        super().__init__("NetPulse runs without its encryption key")
+
+
 class _Key:
     """One master key, at work."""
 
@@ -104,6 +111,23 @@ class Vault:
         return cls(*masters.load(has_data=has_data), again=masters.again)
 
     # --- keys ---
+
+    @property
+    def why_lost(self) -> str | None:
+        """Why the key of the data is not here, for the operator; None: it is."""
+        return None
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether the key of the data is not here, so that nothing is sealed, opened or signed."""
+        return self.why_lost is not None
+
+    def demand(self) -> None:
+        """Refuse, before anything is done, what cannot be done without the key.
+
+        Raises:
+            NoKey: it is not here.
+        """
 
     @property
     def header(self) -> bytes:

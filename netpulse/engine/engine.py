@@ -50,7 +50,7 @@ from netpulse.probes.handshakes import HANDSHAKES
 from netpulse.rules import quotas
 from netpulse.rules.addresses import AddressPolicy
 from netpulse.rules.outbox import Backoff
-from netpulse.storage import alive, channels, notices, runs
+from netpulse.storage import alive, channels, keyless, notices, runs
 from netpulse.storage.db import Database
 from netpulse.storage.errors import StorageTrouble
 from netpulse.storage.raw import Raw
@@ -236,6 +236,8 @@ class Engine:
         self._ending = asyncio.Lock()
         self._run_id: int | None = None
         self.started_at: Millis | None = None
+        self.keyless_since: Millis | None = None
+        """Since when the encryption key is not here, so that nobody is told of anything."""
         self.stopping = False
 
     # Beginning and end
@@ -276,14 +278,11 @@ class Engine:
         await self.thresholds.load()
         garbage.loaded(len(self.roster))
         await self.isolation.start()
-        await self.pushes.load(previous, now)
+        await self.pushes.load(await self._heard_until(previous, now), now)
         self.pushes.start()
         self.permits.start()
-        await self.dispatcher.start()
-        await self.postman.start()
         await self.domains.start()
-        await self.page_webhooks.start()
-        await self.page_news.start()
+        await self._begin_to_tell()
         await self.calendar.start()
         self.scheduler.start()
         # From here on checks run; whoever asks is answered when all of the rest is done too.
@@ -291,11 +290,34 @@ class Engine:
         await self.watchdog.start()
         self.housekeeping.start(run_id)
         await self.changes.close_left()
-        if await self._db.read(channels.any_posting):
+        if self.keyless_since is None and await self._db.read(channels.any_posting):
             self._readying = asyncio.create_task(self._carrier.egress.ready_to_post())
         log.info(
             "watching %d monitors, %d of them are checked first", len(self.roster), arrears.owed
         )
+
+    async def _heard_until(self, previous: Millis | None, now: Millis) -> Millis | None:
+        """Return until when pings were heard by the runs before this one, the last of which ended
+        at `previous`: without the key they cannot be told apart."""
+        if self._db.vault.is_lost:
+            end = now if previous is None else min(previous, now)
+            self.keyless_since = await self._db.write(keyless.begin, end)
+            return previous
+        since = await self._db.read(keyless.since)
+        return previous if since is None or previous is None else min(previous, since)
+
+    async def _begin_to_tell(self) -> None:
+        """Start all that sends something; without the key nothing is, and what is written waits."""
+        if self.keyless_since is not None:
+            log.error("nobody is told of anything: %s", self._db.vault.why_lost)
+            return
+        if await self._db.read(keyless.since) is not None:
+            await self._db.write(keyless.end, self.clock.now())
+            log.info("the encryption key is back: what waits is told now")
+        await self.dispatcher.start()
+        await self.postman.start()
+        await self.page_webhooks.start()
+        await self.page_news.start()
 
     async def stop(self) -> None:
         """Stop within 5 s: abandon the probes, write what is measured, return claims.

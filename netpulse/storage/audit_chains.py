@@ -107,9 +107,15 @@ def walk(conn: Conn, seen: Chain, breaks: list[Break]) -> Iterator[int]:
         breaks.append(Break(seq, "there are more rows than numbers"))
     if (seq, prev_hash) != (end.seq, end.hash):
         breaks.append(Break(seq + 1, "the end of the chain is not where it was left"))
-    if end.seq and not conn.vault.signed(end.said, end.mac):
+    if end.seq and not _vouched(conn, end):
         problem = "the end of the chain was here once, and is not signed by this instance"
         breaks.append(Break(end.unsigned_since, problem))
+
+
+def unvouched(conn: Conn) -> int:
+    """Return how many entries were written without the key, and are signed when it is back."""
+    heads = audit_heads.keyless(conn)
+    return sum(one.seq - one.vouched.seq for one in heads if one.vouched is not None)
 
 
 def verify_roll(conn: Conn) -> str | None:
@@ -125,16 +131,25 @@ def verify_roll(conn: Conn) -> str | None:
         # under one that is taken, would count here while nobody walks its chain.
         if not _sound(head):
             return _NOBODYS
-        if not conn.vault.signed(head.said, head.mac):
+        if not _vouched(conn, head):
             return "an end of a chain is not signed by this instance"
         if head.org_id in found or audit_heads.head(conn, head.org_id) != head:
             return _NOBODYS
         found.add(head.org_id)
-        total += head.seq
-        summed ^= audit_heads.number(head.mac)
+        counted = head.vouched or head
+        total += counted.seq
+        summed ^= audit_heads.number(counted.mac)
     if (total, summed) != (known.total, known.sum):
         return "a chain was taken away as a whole, added, or put back to an earlier end"
     return None
+
+
+def _vouched(conn: Conn, end: Head) -> bool:
+    """Tell whether an end is signed, or one that grew from it without the key."""
+    before = end.vouched
+    if before is not None:
+        return audit_heads.holds(conn, before)
+    return conn.vault.signed(end.said, end.mac)
 
 
 def _sound(head: Head) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 from msgspec.structs import replace as changed
 
-from netpulse.crypto.vault import SealBroken
+from netpulse.crypto.vault import NoKey, SealBroken
 from netpulse.model.alert import Suppressed
 from netpulse.model.channel import Channel, ChannelConfig, WebhookConfig
 from netpulse.model.ids import Id
@@ -125,6 +125,8 @@ def of_row(conn: Conn, row: Row) -> Channel:
     damage = None
     try:
         config = _config.decode(conn.vault.open(row[4], CHANNEL_CONFIG.context(row[0], row[1])))
+    except NoKey as error:
+        damage = f"its configuration cannot be read: {error}"
     except (SealBroken, msgspec.MsgspecError) as error:
         damage = f"its configuration does not open; enter it again ({error})"
     return Channel(

@@ -13,6 +13,10 @@ class StartRefused(Exception):
     """The data cannot be opened; the text is one line for the operator: what and what to do."""
 
 
+class WrongKey(StartRefused):
+    """The encryption key at hand is not the one of the data."""
+
+
 class TroubleKind(StrEnum):
     """Why the main file cannot be used just now."""
 

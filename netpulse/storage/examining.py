@@ -76,12 +76,12 @@ def layout(conn: Conn) -> int | None:
 def key_problem(conn: Conn, path: Path) -> str | None:
     """Return why the keys at hand do not fit the file, in one line, or None; has the vault use the
     kept keys where they do."""
-    problem = rotation.key_problem(conn, path)
-    if problem is None and kept_keys.are_kept(conn):
-        try:
+    try:
+        problem = rotation.key_problem(conn, path)
+        if problem is None and kept_keys.are_kept(conn):
             kept_keys.settle(conn, path, is_new=False)
-        except StartRefused as refusal:
-            return str(refusal)
+    except StartRefused as refusal:
+        return str(refusal)
     return problem
 
 
@@ -108,6 +108,12 @@ def breaks(conn: Conn, chain: Chain) -> Iterator[tuple[int, list[Break]]]:
     for read in audit_chains.walk(conn, chain, found):
         yield read, found
     yield chain.rows, found
+
+
+def unvouched(conn: Conn) -> int:
+    """Return how many entries of the audit log were written without the key, and are not signed
+    yet."""
+    return audit_chains.unvouched(conn)
 
 
 def names(conn: Conn) -> dict[Id, str]:

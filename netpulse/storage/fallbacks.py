@@ -33,6 +33,16 @@ def tell_overdue(conn: Conn, now: Millis) -> None:
             tell(conn, notice_id, now)
 
 
+def put_off(conn: Conn, now: Millis) -> None:
+    """Give the channel of whatever was never tried its five minutes from now on: nobody could
+    try it before."""
+    conn.execute(
+        "UPDATE alert_events SET fallback_at = ?1 WHERE fallback_at < ?1 AND status = 'pending'"
+        " AND held_for IS NULL AND first_attempt_at IS NULL",
+        (now + outbox.FALLBACK_AFTER,),
+    )
+
+
 def next_due(conn: Conn) -> Millis | None:
     """Return when the next fallback channel is to be told, or None."""
     row = conn.one(

@@ -8,11 +8,11 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace as changed
 
-from netpulse.crypto.vault import SealBroken
+from netpulse.crypto.vault import NoKey, SealBroken
 from netpulse.model.check import LOCAL
 from netpulse.model.ids import Id
 from netpulse.model.maintenance import Window, shown
-from netpulse.model.monitor import TYPES, HttpSpec, Monitor, MonitorSpec, type_of
+from netpulse.model.monitor import TYPES, HttpSpec, Monitor, MonitorSpec, PushSpec, type_of
 from netpulse.model.watch import Watch
 from netpulse.rules.monitors import join_secrets, split_secrets
 from netpulse.storage import pushes, watches
@@ -75,8 +75,12 @@ def of_row(conn: Conn, row: Row) -> Monitor:
         try:
             opened = conn.vault.open(row[4], MONITOR_SECRETS.context(row[0], row[2]))
             spec = join_secrets(spec, _secrets.decode(opened))
+        except NoKey as error:
+            damage = f"its secrets cannot be read: {error}"
         except (SealBroken, *_UNREADABLE) as error:
             damage = f"its secrets do not open; enter them again ({error})"
+    if conn.vault.is_lost and isinstance(spec, PushSpec) and damage is None:
+        damage = f"it cannot be told whose a ping is: {NoKey()}"
     if spec.is_paused != bool(row[5]):
         spec = changed(spec, is_paused=bool(row[5]))
     if spec.parent_id != row[14]:

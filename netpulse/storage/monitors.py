@@ -191,15 +191,19 @@ def replace(
     Raises:
         Missing: the organization has no such monitor.
         VersionConflict: somebody has changed it since `expected_version`.
+        NoKey: its secrets cannot be read now, and would be lost.
     """
     row = conn.one(
-        "SELECT key, version FROM monitors WHERE org_id = ? AND id = ? AND deleted_at IS NULL",
+        "SELECT key, version, secrets IS NOT NULL FROM monitors"
+        " WHERE org_id = ? AND id = ? AND deleted_at IS NULL",
         (org_id, monitor_id),
     )
     if row is None:
         raise Missing("monitor")
     if expected_version is not None and row[1] != expected_version:
         raise VersionConflict(expected_version, int(row[1]))
+    if row[2]:
+        conn.vault.demand()
     conn.execute(
         "UPDATE monitors SET name = ?, type = ?, target = ?, group_name = ?, tags = ?, search = ?,"
         " interval_seconds = ?, timeout_seconds = ?, config = ?, secrets = ?, parent_id = ?,"

@@ -17,7 +17,13 @@ from netpulse.crypto.vault import Vault
 from netpulse.storage import directory, kept_keys, meta, rotation
 from netpulse.storage.conn import Conn
 from netpulse.storage.db import READERS, Database
-from netpulse.storage.errors import StartRefused, StorageTrouble, TroubleKind, translated
+from netpulse.storage.errors import (
+    StartRefused,
+    StorageTrouble,
+    TroubleKind,
+    WrongKey,
+    translated,
+)
 from netpulse.storage.lock import other_holder
 from netpulse.storage.migrations import STEPS, Step, migrations
 
@@ -62,6 +68,8 @@ async def open_database(data: Path, vault: Vault) -> Database:
     process that holds it is at work (then the layout is up to date already).
 
     Raises:
+        WrongKey: the vault's key is not the data's. A `LostVault`'s never is: then nothing that
+            has to do with the key is looked at or changed.
         StartRefused: one line for the operator. Nothing was changed, unless a migration failed:
             then the file is as it was before that step.
     """
@@ -169,7 +177,10 @@ def _existing(path: Path, vault: Vault, steps: tuple[tuple[str, Step], ...]) -> 
             )
         _quick_check(raw, path)
         conn = Conn(raw, vault)
-        _refuse_wrong_key(conn, path)
+        if vault.is_lost:
+            rotation.check_value(conn, path)
+        else:
+            _refuse_wrong_key(conn, path)
         for pragma in _WRITER_PRAGMAS:
             raw.execute(pragma).fetchall()
         if version < len(steps):
@@ -181,7 +192,8 @@ def _existing(path: Path, vault: Vault, steps: tuple[tuple[str, Step], ...]) -> 
                 )
             _copy(raw, path.with_name(f"{path.name}.v{version}"))
             _migrate(raw, steps)
-        _settle_keys(conn, path, is_new=False)
+        if not vault.is_lost:
+            _settle_keys(conn, path, is_new=False)
         # Looking the file through left all of it in the cache.
         raw.execute("PRAGMA shrink_memory").fetchall()
         raw.config(apsw.SQLITE_DBCONFIG_DEFENSIVE, 1)
@@ -324,12 +336,13 @@ def _refuse_wrong_key(conn: Conn, path: Path) -> None:
     """Make the key that the data names the one that seals.
 
     Raises:
-        StartRefused: it is not among those that we have, or another one is missing that values
-            are still sealed with.
+        WrongKey: it is not among those that we have, or another one is missing that values are
+            still sealed with.
+        StartRefused: the value that names it is missing or damaged.
     """
     problem = rotation.key_problem(conn, path)
     if problem is not None:
-        raise StartRefused(problem)
+        raise WrongKey(problem)
 
 
 def _copy(raw: apsw.Connection, target: Path) -> None:

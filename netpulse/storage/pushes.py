@@ -71,7 +71,7 @@ def find(conn: Conn, token: str) -> Pushed | None:
 
 def opened(conn: Conn, monitor_id: Id, org_id: Id, sealed: bytes | None) -> str | None:
     """Return the token of a sealed one; None where there is none, or it does not open."""
-    if sealed is None:
+    if sealed is None or conn.vault.is_lost:
         return None
     try:
         return conn.vault.open(sealed, PUSH_TOKEN.context(monitor_id, org_id)).decode()

@@ -35,7 +35,7 @@ from netpulse.model.user import Actor
 from netpulse.storage import audit, kept_keys, meta, sealed
 from netpulse.storage.conn import Conn
 from netpulse.storage.db import Database
-from netpulse.storage.errors import StorageTrouble, TroubleKind
+from netpulse.storage.errors import StartRefused, StorageTrouble, TroubleKind
 from netpulse.storage.sealed import Broken, Column, Value
 
 RECORD = "key_rotation"
@@ -106,13 +106,13 @@ class Outcome(Struct, frozen=True):
 
 def key_problem(conn: Conn, path: Path) -> str | None:
     """Make the key that the data names the one that seals; returns why it is not to be had, in one
-    line, or None. `path` names the file to people."""
-    check = meta.get(conn, "vault_check")
-    if check is None:
-        return f"{path} is not a whole NetPulse database: restore it from a backup"
+    line, or None. `path` names the file to people.
+
+    Raises:
+        StartRefused: the value that names the key is missing or damaged.
+    """
+    check = check_value(conn, path)
     vault = conn.vault
-    if not isinstance(check, bytes) or len(check) < HEADER_BYTES:
-        return _damaged(path)
     under_way = record(conn)
     known = vault.follow(check)
     if under_way is not None and not (known and vault.knows(under_way.old_header)):
@@ -133,7 +133,23 @@ def key_problem(conn: Conn, path: Path) -> str | None:
             f"the encryption key does not belong to {path}: set ENCRYPTION_KEY, or restore "
             "secret.key, as it was when the data was written"
         )
-    return None if vault.accepts(check) else _damaged(path)
+    if not vault.accepts(check):
+        raise StartRefused(_damaged(path))
+    return None
+
+
+def check_value(conn: Conn, path: Path) -> bytes:
+    """Return the value by which the data knows its key.
+
+    Raises:
+        StartRefused: it is missing, or has not even the shape of one.
+    """
+    check = meta.get(conn, "vault_check")
+    if check is None:
+        raise StartRefused(f"{path} is not a whole NetPulse database: restore it from a backup")
+    if not isinstance(check, bytes) or len(check) < HEADER_BYTES:
+        raise StartRefused(_damaged(path))
+    return check
 
 
 def record(conn: Conn) -> Record | None:

@@ -139,7 +139,7 @@ async def _by_cookie(
     connection: ASGIConnection[Any, Any, Any, Any], house: House, token: str, org_id: str | None
 ) -> OrgSession:
     now = house.clock.now()
-    digest = house.digester.digest(token)
+    digest = house.sign_ins.digest(token)
 
     def find(conn: Conn) -> _Found | None:
         row = sessions.find(conn, digest, now)

@@ -11,7 +11,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from netpulse.crypto import one_time_codes
-from netpulse.crypto.vault import SealBroken
+from netpulse.crypto.vault import NoKey, SealBroken
 from netpulse.model.time import Millis
 from netpulse.model.user import Actor, User
 from netpulse.storage import account_failures, audit, second_factors, users
@@ -112,10 +112,17 @@ async def write(house: House, work: Callable[[Conn], R]) -> R:
     """Run `work`, which uses up a code, in one transaction.
 
     Raises:
-        ApiError: 503, if the stored secret is damaged.
+        ApiError: 503, if the stored secret is damaged, or the encryption key is not here.
     """
     try:
         result = await house.db.write(work)
+    except NoKey:
+        raise ApiError(
+            503,
+            "ENCRYPTION_KEY_MISSING",
+            "NetPulse runs without its encryption key and cannot check your code: it must be "
+            "started with the right key first",
+        ) from None
     except SealBroken:
         log.exception("one-time codes cannot be checked")
         raise ApiError(

@@ -115,6 +115,16 @@ def version_conflict() -> ApiError:
     )
 
 
+def keyless() -> ApiError:
+    """Return the 503 of what cannot be done without the encryption key."""
+    return ApiError(
+        503,
+        "ENCRYPTION_KEY_MISSING",
+        "NetPulse runs without its encryption key, so that no secret can be read or stored: it "
+        "must be started with the right one first",
+    )
+
+
 def too_many(seconds: int, message: str) -> ApiError:
     """Return the 429 that says when to come back, in whole seconds (RFC 9110, section 10.2.3)."""
     return ApiError(

@@ -13,12 +13,13 @@ from litestar import Request, Response
 from litestar.exceptions import HTTPException
 from litestar.types import Scope, Send
 
-from netpulse.crypto.vault import SealBroken
+from netpulse.crypto.vault import NoKey, SealBroken
 from netpulse.storage.errors import QuotaReached, StorageTrouble, VersionConflict
 from netpulse.web.errors import (
     ApiError,
     ErrorBody,
     Failed,
+    keyless,
     of_status,
     quota_reached,
     too_large,
@@ -102,6 +103,9 @@ class Failures:
             return version_conflict()
         if isinstance(error, QuotaReached):
             return quota_reached(error)
+        if isinstance(error, NoKey):
+            # That nobody is told of anything is no business of a stranger's.
+            return of_status(503) if scope["state"].get("session") is None else keyless()
         where = _where(scope)
         if isinstance(error, StorageTrouble | SealBroken):
             log.error("storage trouble: %s", error, extra=where)

@@ -42,7 +42,10 @@ class House(Struct, kw_only=True):
     signer: Signer
     """For access tokens."""
     digester: Digester
-    """For what is stored of refresh tokens and page sessions."""
+    """For what is stored of tokens that last: API keys, links to join or to set a password anew."""
+    sign_ins: Digester
+    """For what is stored of page sessions and refresh tokens, and for what lasts no longer than
+    they. Without the encryption key it is another one than `digester`, which then knows nothing."""
     setup_token: SetupToken
     version: str
     rates: Rates

@@ -167,7 +167,7 @@ async def change(call: Call, told: str, work: Callable[[Deed], R]) -> R:
             keep_family=session.family_id,
         )
         if session.cookie_digest is not None and fresh is not None:
-            sessions.renew(deed.conn, session.cookie_digest, house.digester.digest(fresh))
+            sessions.renew(deed.conn, session.cookie_digest, house.sign_ins.digest(fresh))
         security_notes.tell(deed.conn, house, session.user, told, deed.actor, deed.now)
         return result
 

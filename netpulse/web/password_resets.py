@@ -70,12 +70,14 @@ NOT_POSSIBLE = (
 
 
 def is_possible(house: House) -> bool:
-    """Tell whether links can be sent: there is a mail server, and it is known what to link to.
+    """Tell whether links can be sent: there are a mail server and the encryption key, and it is
+    known what to link to.
 
     The address comes from the configuration alone. What a request says of the host it was sent to
     is anybody's word, and a link made of it would carry the token there.
     """
-    return house.carrier.mail is not None and house.links.page("/") is not None
+    is_set_up = house.carrier.mail is not None and house.links.page("/") is not None
+    return is_set_up and not house.db.vault.is_lost
 
 
 async def ask(house: House, actor: Actor, email: str) -> None:

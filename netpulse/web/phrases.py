@@ -37,6 +37,14 @@ PHRASES = (
     mark("The request cannot be understood"),
     mark("NetPulse cannot do this right now; try again in a moment"),
     mark("NetPulse cannot read or write its data right now; its log says why"),
+    mark(
+        "NetPulse runs without its encryption key, so that no secret can be read or stored: it must"
+        " be started with the right one first"
+    ),
+    mark(
+        "NetPulse runs without its encryption key and cannot check your code: it must be started"
+        " with the right key first"
+    ),
     mark("NetPulse made a mistake and wrote it to its log; the X-Request-Id header finds it there"),
     mark("There is nothing at this address; /v1/openapi.json lists what there is"),
     mark("There is no status page at this address"),

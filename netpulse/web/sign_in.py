@@ -65,7 +65,7 @@ async def check_password(
     ip = actor.ip or ""
     address, network = bucket(ip), wide_bucket(ip)
     tried = normal_email(email)
-    name = None if tried is None else house.digester.digest(f"sign-in|{tried}")
+    name = None if tried is None else house.sign_ins.digest(f"sign-in|{tried}")
     # Attempts of one address wait for each other: a burst must not all be the first failure.
     async with turn(house, address):
         await refuse_blocked(house, address)
@@ -190,7 +190,7 @@ async def open_api_session(house: House, actor: Actor, user: User) -> tuple[str,
         return sessions.start_family(
             conn,
             user.id,
-            house.digester.digest(refresh),
+            house.sign_ins.digest(refresh),
             now,
             now + tokens.REFRESH_MS,
             ip=actor.ip,
@@ -217,10 +217,10 @@ async def open_page_session(
     def write(conn: Conn) -> None:
         org_id = _admit(conn, house, user, actor, "page", now)
         if replacing:
-            _end_replaced(conn, house.digester.digest(replacing), user, actor, now)
+            _end_replaced(conn, house.sign_ins.digest(replacing), user, actor, now)
         sessions.create(
             conn,
-            house.digester.digest(token),
+            house.sign_ins.digest(token),
             user.id,
             org_id,
             now,
@@ -265,10 +265,15 @@ def _admit(conn: Conn, house: House, user: User, actor: Actor, via: str, now: Mi
     who = replace(actor, user_id=user.id, label=user.email)
     address = bucket(actor.ip or "")
     # The very first sign-in is from somewhere new by its nature.
-    if current.last_login_at is not None and not known_addresses.is_known(conn, user.id, address):
-        security_notes.tell(conn, house, user, FROM_ELSEWHERE, who, now)
+    is_new = current.last_login_at is not None and not known_addresses.is_known(
+        conn, user.id, address
+    )
+    # Without the encryption key no letter can be written: the next sign-in from there tells.
+    if not (is_new and conn.vault.is_lost):
+        if is_new:
+            security_notes.tell(conn, house, user, FROM_ELSEWHERE, who, now)
+        known_addresses.note(conn, user.id, address, now)
     users.touch_login(conn, user.id, now)
-    known_addresses.note(conn, user.id, address, now)
     after = {"via": via}
     audit.append(conn, org_id, who, "auth.logged_in", "user", user.id, None, after, now)
     return org_id

@@ -48,4 +48,4 @@ async def redeem(house: House, purpose: str, text: str, now: Millis) -> User | N
 def _tag(house: House, purpose: str, user: User, until: int) -> str:
     state = "on" if user.totp_enabled else "off"
     said = f"ticket|{purpose}|{user.id}|{until}|{state}|{user.password_hash}"
-    return house.digester.digest(said)
+    return house.sign_ins.digest(said)

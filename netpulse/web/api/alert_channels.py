@@ -75,6 +75,11 @@ class Channels(Noun[AnySpec, Channel, Channel, ListQuery]):
         reading.at_least_one([*problems, *kind.problems(config)])
         return spec
 
+    async def prepare(self, house: House, spec: AnySpec) -> AnySpec:
+        """Return the spec, unless no configuration can be stored at all. Raises NoKey."""
+        house.db.vault.demand()
+        return spec
+
     def get(self, conn: Conn, org_id: Id, row_id: Id) -> Channel | None:
         """Return a channel."""
         return channels.get(conn, org_id, row_id)

@@ -220,7 +220,7 @@ async def refresh(call: Call) -> One[Granted]:
     actor = call.stranger
 
     def write(conn: Conn) -> tuple[sessions.Rotation, User | None]:
-        digest = house.digester.digest
+        digest = house.sign_ins.digest
         rotation = sessions.rotate(conn, digest(old), digest(new), now, now + tokens.REFRESH_MS)
         user = users.get(conn, rotation.user_id) if rotation.user_id is not None else None
         if rotation.revoked and user is not None:
@@ -277,13 +277,13 @@ async def end_sign_in(call: Call) -> None:
         ended: set[Id] = set()
         families = [claims.family_id] if claims is not None else []
         if refresh_token:
-            of_cookie = sessions.family_of(conn, house.digester.digest(refresh_token))
+            of_cookie = sessions.family_of(conn, house.sign_ins.digest(refresh_token))
             families += [of_cookie] if of_cookie is not None else []
         for family in families:
             user_id = sessions.revoke_family(conn, family, now)
             ended |= {user_id} if user_id is not None else set()
         if session_token:
-            digest = house.digester.digest(session_token)
+            digest = house.sign_ins.digest(session_token)
             row = sessions.find(conn, digest, now)
             sessions.end(conn, digest)
             ended |= {row.user_id} if row is not None else set()

@@ -45,11 +45,13 @@ async def healthz(call: Call) -> Response[bytes]:
 
 @page("GET", "/readyz", access=PUBLIC)
 async def readyz(call: Call) -> Response[bytes]:
-    """Say whether the database can be written, checks are on time, and no monitor is stale."""
+    """Say whether the database can be written, checks are on time, no monitor is stale, and
+    somebody would be told."""
     engine = call.house.engine
     lag, stale, trouble = engine.lag_stats(), engine.stale_count(), engine.trouble
     stopping = call.house.stopping.is_set()
-    ready = trouble is None and lag.p99_ms < MAX_LAG_MS and stale == 0 and not stopping
+    keyless = call.house.db.vault.is_lost
+    ready = trouble is None and lag.p99_ms < MAX_LAG_MS and not (stale or stopping or keyless)
     body: dict[str, Any] = {"status": "ready" if ready else "not ready"}
     if await _is_known(call):
         body |= {
@@ -59,6 +61,7 @@ async def readyz(call: Call) -> Response[bytes]:
             "checks_left_out": engine.left_out(),
             "stale_monitors": stale,
             "stopping": stopping,
+            "encryption_key": "missing or another one: nobody is told" if keyless else "in use",
         }
     return _json(body, 200 if ready else 503)
 
@@ -176,6 +179,10 @@ async def _of_the_process(house: House) -> list[str]:
         f"netpulse_checks_skipped_total {house.engine.scheduler.skipped}\n",
         *_family("netpulse_outbox_pending", "gauge", "Notices that wait to be sent"),
         f"netpulse_outbox_pending {pending}\n",
+        *_family(
+            "netpulse_telling", "gauge", "1; 0: nobody is told, for want of the encryption key"
+        ),
+        f"netpulse_telling {int(not house.db.vault.is_lost)}\n",
     ]
 
 

@@ -82,7 +82,7 @@ async def _enter(call: Call, user: User, invited: Invited, signed_in: OrgSession
     asked for; who joined as the one they are signed in as goes on in the session that they have."""
     house, is_https = call.house, call.origin.is_https
     old = call.request.cookies.get(tokens.session_cookie_name(is_https))
-    digest = house.digester.digest
+    digest = house.sign_ins.digest
     if old and signed_in is not None and signed_in.user.id == user.id:
         token = new_token()
         await house.db.write(sessions.renew, digest(old), digest(token))

@@ -246,13 +246,16 @@ def _stranger(now: str, *, encrypted: bool) -> dict[str, Any]:
         "org": None,
         "switcher": None,
         "visit": None,
+        "keyless_since": None,
         "encrypted": encrypted,
         "flash": [],
     }
 
 
 def _signed_in(call: Call, session: OrgSession, around: Around, active: str) -> dict[str, Any]:
-    down = call.house.engine.roster.counts(session.org_id)[Status.DOWN]
+    engine = call.house.engine
+    down = engine.roster.counts(session.org_id)[Status.DOWN]
+    keyless_since = engine.keyless_since
     return {
         "now": rfc3339(call.now),
         "nav": [
@@ -279,6 +282,7 @@ def _signed_in(call: Call, session: OrgSession, around: Around, active: str) -> 
         "org": {"id": session.org.id, "name": session.org.name},
         "switcher": switcher.menu(session, around),
         "visit": switcher.visit(session),
+        "keyless_since": None if keyless_since is None else rfc3339(keyless_since),
         "encrypted": call.origin.is_https,
         "flash": _flash(call),
     }

@@ -101,9 +101,9 @@ async def admit(call: Call, page: StatusPage, password: str) -> bool:
 
 
 def _cookie_name(call: Call, page: StatusPage) -> str:
-    name = f"np_page_{call.house.digester.digest(f'page {page.id}')[:_NAME_LENGTH]}"
+    name = f"np_page_{call.house.sign_ins.digest(f'page {page.id}')[:_NAME_LENGTH]}"
     return f"__Host-{name}" if call.origin.is_https else name
 
 
 def _tag(call: Call, page: StatusPage, until: int) -> str:
-    return call.house.digester.digest(f"page {page.id} {until} {page.password_hash}")
+    return call.house.sign_ins.digest(f"page {page.id} {until} {page.password_hash}")
