@@ -19,6 +19,7 @@ from litestar import Litestar
 from netpulse.channels.carrier import carrier_of
 from netpulse.config import Config, Secrets, Server, Smtp
 from netpulse.crypto.links import Links
+from netpulse.crypto.lost import LostDigester, LostLinks, LostVault
 from netpulse.crypto.vault import Vault
 from netpulse.egress.connect import Egress
 from netpulse.engine.clock import Clock
@@ -133,7 +134,8 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, Cast
 
 @pytest.fixture
 async def open_stage(tmp_path: Path, prepared: tuple[Path, Path, Cast]) -> AsyncIterator[Opener]:
-    """Open a stage: `await open_stage(people=True, config=..., clock=..., start=False)`."""
+    """Open a stage: `await open_stage(people=True, config=..., clock=..., start=False)`. With
+    `keyless` it is one over data whose encryption key is not here."""
     empty, peopled, cast = prepared
     async with AsyncExitStack() as stack:
 
@@ -146,13 +148,15 @@ async def open_stage(tmp_path: Path, prepared: tuple[Path, Path, Cast]) -> Async
             data: Path | None = None,
             nameservers: tuple[str, ...] = (),
             strangers: AddressPolicy | None = None,
+            keyless: bool = False,
         ) -> Stage:
             if data is None:
                 data = tmp_path / "data"
                 shutil.copytree(peopled if people else empty, data)
                 data.chmod(0o700)
             clock = clock or FakeClock()
-            db: Database = await open_database(data, VAULT)
+            vault = LostVault("the encryption key is missing") if keyless else VAULT
+            db: Database = await open_database(data, vault)
             stack.push_async_callback(db.close)
             raw = Raw(data, now=clock.now)
             stack.push_async_callback(raw.close)
@@ -160,7 +164,8 @@ async def open_stage(tmp_path: Path, prepared: tuple[Path, Path, Cast]) -> Async
             stack.push_async_callback(egress.close)
             config = config or Config()
             carrier = carrier_of(config, Secrets(), egress)
-            links = Links(bytes(32), config.server.public_url)
+            public_url = config.server.public_url
+            links = LostLinks(public_url) if keyless else Links(bytes(32), public_url)
             engine = Engine(
                 db,
                 raw,
@@ -183,7 +188,7 @@ async def open_stage(tmp_path: Path, prepared: tuple[Path, Path, Cast]) -> Async
                 links=links,
                 clock=clock,
                 signer=SIGNER,
-                digester=DIGESTER,
+                digester=LostDigester() if keyless else DIGESTER,
                 sign_ins=DIGESTER,
                 setup_token=SetupToken.open(data / "setup-token", needed=not people),
                 version="0.0.test",

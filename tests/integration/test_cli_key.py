@@ -298,6 +298,7 @@ def test_a_start_with_an_old_key_a_half_way_one_or_none(tmp_path: Path) -> None:
         + r"\S+Z"
         + re.escape(
             ", and this is the one from before: use the new one (ENCRYPTION_KEY, or secret.key)"
+            "; until then `netpulse serve --degraded` watches, and tells nobody"
         ),
         refused(data, ENCRYPTION_KEY=old),
     )

@@ -174,7 +174,9 @@ def test_it_watches_tells_nobody_and_tells_all_of_it_with_the_right_key(
             Webhook(SECRET).verify(body, headers)
         assert {one["status"] for one in instance.ok("GET", "/v1/alert-events")} == {"sent"}
         eventually("all are up", all_are_up, 30)
-        assert instance.ok("GET", f"/v1/monitors/{job['id']}/uptime?period=24h")["down_seconds"] == 0
+        assert (
+            instance.ok("GET", f"/v1/monitors/{job['id']}/uptime?period=24h")["down_seconds"] == 0
+        )
         assert len(instance.ok("GET", "/v1/incidents")) == 1
         assert instance.ok("GET", path)["problem"] is None
         assert instance.call("GET", "/readyz")[0] == 200

@@ -20,6 +20,7 @@ from netpulse.storage import (
     claims,
     edges,
     incident_story,
+    keyless,
     notices,
     watches,
 )
@@ -80,6 +81,26 @@ async def test_after_five_minutes_another_channel_is_told(tmp_path: Path) -> Non
             "Told Spare in place of Ops: Shop is down",
             "Told Ops: Shop is down (delayed 15 min)",
         ]
+
+    await play(tmp_path, act)
+
+
+async def test_who_could_not_be_tried_without_the_key_has_five_minutes_from_its_return(
+    tmp_path: Path,
+) -> None:
+    def act(conn: Conn) -> None:
+        outbox = Safe(conn)
+        later = NOW + 60 * MINUTE
+        down = outbox.told()
+        keyless.end(conn, later)
+        assert outbox.take(now=later) == [[down]]
+        assert outbox.of(outbox.spare) == []
+        # One that was tried before the key was lost, and is not taken, has had its time.
+        outbox.told(at=later)
+        outbox.refuse(now=later, again_at=later + 90 * MINUTE)
+        keyless.end(conn, later + 60 * MINUTE)
+        assert len(outbox.take(now=later + 60 * MINUTE)) == 1
+        assert len(outbox.of(outbox.spare)) == 1
 
     await play(tmp_path, act)
 
