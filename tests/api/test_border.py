@@ -256,6 +256,7 @@ class TestHealth:
             "checks_left_out": 0,
             "stale_monitors": 0,
             "stopping": False,
+            "encryption_key": "in use",
         }
         house.house.stopping.set()
         answer = await house.client().get("/readyz")

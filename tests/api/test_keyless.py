@@ -7,6 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
+from netpulse.config import Config, Metrics
 from netpulse.model.status_page import StatusPage
 from netpulse.storage import known_addresses, status_pages, subscribers, users
 from netpulse.storage.db import Conn
@@ -153,6 +154,16 @@ async def test_readyz_says_why_to_who_may_know(open_stage: Opener, before: Stage
     assert known.json()["database"] == "writable"
     right = await before.client(headers=before.cast.bob.headers).get("/readyz")
     assert right.json()["encryption_key"] == "in use"
+
+
+async def test_the_figures_say_that_nobody_is_told(open_stage: Opener, before: Stage) -> None:
+    config = Config(metrics=Metrics(allow=("192.0.2.0/24",)))
+    stage = await open_stage(data=before.data, keyless=True, config=config)
+    named = stage.client(base="http://127.0.0.1")
+    assert "\nnetpulse_telling 0\n" in (await named.get("/metrics")).text
+    right = await open_stage(data=before.data, config=config)
+    figures = await right.client(base="http://127.0.0.1").get("/metrics")
+    assert "\nnetpulse_telling 1\n" in figures.text
 
 
 async def test_a_password_alone_lets_in(lost: Stage) -> None:

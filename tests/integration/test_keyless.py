@@ -9,6 +9,7 @@ from pathlib import Path
 import apsw
 import msgspec
 import pytest
+import sqlite_utils
 
 from netpulse.crypto.lost import LostDigester, LostLinks, LostVault
 from netpulse.crypto.vault import NoKey
@@ -22,6 +23,7 @@ from netpulse.storage import (
     letters,
     meta,
     monitors,
+    opening,
     pushes,
     sealed,
 )
@@ -29,10 +31,12 @@ from netpulse.storage.audit_chains import Break
 from netpulse.storage.conn import Conn
 from netpulse.storage.db import Database
 from netpulse.storage.errors import StartRefused
+from netpulse.storage.migrations import LATEST, STEPS
 from netpulse.storage.opening import open_database
 from netpulse.storage.sealed import COLUMNS, OF_THE_INSTANCE
+from tests.integration.test_rotation import older
 from tests.integration.test_storage_audit import GONE, UNSIGNED, note, rewritten
-from tests.store import NOW, add_channel, add_org, opened
+from tests.store import MASTER, NOW, add_channel, add_org, opened
 from tests.treasure import assert_opens, fill
 
 WHY = "the encryption key is missing"
@@ -232,6 +236,37 @@ async def test_again_and_again(tmp_path: Path) -> None:
             await db.write(keyless.end, LATER)
             assert await db.read(audit_chains.verify, org_id) == []
             assert await db.read(audit_chains.verify_roll) is None
+
+
+async def test_a_file_from_before_audit_logs_were_signed(tmp_path: Path) -> None:
+    """It gets its kept keys, and its first signatures, when the key is back."""
+    org_id = await filled(tmp_path)
+    older(tmp_path, MASTER)
+    await grown(tmp_path, org_id)
+    async with opened(tmp_path) as db:
+        assert await db.read(audit_chains.verify, org_id) == []
+        assert await db.read(audit_chains.verify_roll) is None
+        await db.write(keyless.end, LATER)
+        assert await db.read(audit_chains.verify, org_id) == []
+        assert await db.read(audit_chains.verify_roll) is None
+
+
+async def test_an_update_without_the_key_migrates_as_ever(tmp_path: Path) -> None:
+    """Where the environment is forgotten with a new version, both come together."""
+    async with opened(tmp_path) as db:
+        treasure = await db.write(fill)
+    main = tmp_path / "netpulse.db"
+
+    def widened(db: sqlite_utils.Database) -> None:
+        db.execute("CREATE TABLE later (x TEXT) STRICT")
+
+    opening._existing(main, LostVault(WHY), (*STEPS, ("9999_later", widened))).close()
+    connection = apsw.Connection(str(main))
+    assert connection.execute("PRAGMA user_version").fetchall() == [(LATEST + 1,)]
+    connection.execute(f"PRAGMA user_version = {LATEST}").fetchall()
+    connection.close()
+    async with opened(tmp_path) as db:
+        await db.read(assert_opens, treasure)
 
 
 def in_hand(tmp_path: Path) -> apsw.Connection:
