@@ -364,8 +364,8 @@ def _audit(conn: Conn, told: Told, ends: list[ChainEnd]) -> list[Finding]:
         text += ", all as they were written"
         unvouched = examining.unvouched(conn)
         if unvouched:
-            text += f"; {unvouched:,} without the key, which the next start with it says there"
-        found.append(Finding("audit log", "ok", text))
+            text += f"; {unvouched:,} without the key, which the next start with it will say there"
+        found.append(Finding("audit log", "note" if unvouched else "ok", text))
     return found
 
 

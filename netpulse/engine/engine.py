@@ -311,7 +311,7 @@ class Engine:
         if self.keyless_since is not None:
             log.error("nobody is told of anything: %s", self._db.vault.why_lost)
             return
-        if await self._db.read(keyless.since) is not None:
+        if await self._db.read(keyless.is_left):
             await self._db.write(keyless.end, self.clock.now())
             log.info("the encryption key is back: what waits is told now")
         await self.dispatcher.start()

@@ -61,6 +61,11 @@ def since(conn: Conn) -> Millis | None:
     return found if isinstance(found, int) else None
 
 
+def is_left(conn: Conn) -> bool:
+    """Tell whether a time without the key has left anything to make good."""
+    return since(conn) is not None or bool(audit_heads.keyless(conn))
+
+
 def end(conn: Conn, now: Millis) -> None:
     """Make good what the time without the key has left: sign the audit log, with an entry in each
     chain that says for which ones nobody vouches, and give each channel its time again before

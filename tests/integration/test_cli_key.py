@@ -25,6 +25,7 @@ from tests.integration.test_serve import refused
 from tests.treasure import assert_opens
 
 OLD, NEW = "00" * 32, "11" * 32
+MEANWHILE = "; until then `netpulse serve --degraded` watches, and tells nobody"
 
 
 class Said:
@@ -298,18 +299,19 @@ def test_a_start_with_an_old_key_a_half_way_one_or_none(tmp_path: Path) -> None:
         + r"\S+Z"
         + re.escape(
             ", and this is the one from before: use the new one (ENCRYPTION_KEY, or secret.key)"
-            "; until then `netpulse serve --degraded` watches, and tells nobody"
+            f"{MEANWHILE}"
         ),
         refused(data, ENCRYPTION_KEY=old),
     )
     assert refused(data, ENCRYPTION_KEY=NEW) == (
         f"the encryption key does not belong to {main_file}: set ENCRYPTION_KEY, or restore "
-        "secret.key, as it was when the data was written"
+        f"secret.key, as it was when the data was written{MEANWHILE}"
     )
     masters.path.rename(tmp_path / "kept.key")
     assert refused(data) == (
         f"the encryption key is missing: {masters.path} does not exist and ENCRYPTION_KEY is not "
         "set, but there is data that was encrypted with it; restore the key file from your backup"
+        f"{MEANWHILE}"
     )
     assert not masters.path.exists(), "none is made over existing data"
 

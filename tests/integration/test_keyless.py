@@ -166,8 +166,10 @@ async def test_since_when_is_kept_until_it_is_made_good(tmp_path: Path) -> None:
         assert await db.write(keyless.begin, NOW - 5) == NOW - 5, "the clock was set back"
     async with opened(tmp_path) as db:
         assert await db.read(keyless.since) == NOW - 5
+        assert await db.read(keyless.is_left)
         await db.write(keyless.end, LATER)
         assert await db.read(keyless.since) is None
+        assert not await db.read(keyless.is_left)
 
 
 async def test_a_file_that_is_none_is_no_case_for_it(tmp_path: Path) -> None:
@@ -206,6 +208,7 @@ async def test_it_grows_without_the_key_and_is_signed_with_it(tmp_path: Path) ->
         # Beside a server that runs without, a command with the right key adds to it.
         await db.write(note, org_id, 7)
         assert await db.read(audit_chains.unvouched) == 4
+        assert await db.read(keyless.is_left), "whether anybody noted since when or not"
         for one in (org_id, other_id):
             assert await db.read(audit_chains.verify, one) == []
         assert await db.read(audit_chains.verify_roll) is None
