@@ -181,7 +181,7 @@ def packed(data: Path, blobs: str) -> tuple[int, int]:
             found = connection.execute(query).fetchall()[0]
         finally:
             connection.close()
-        total, checks = total + int(found[0]), checks + int(found[1])
+        total, checks = total + round(float(str(found[0]))), checks + round(float(str(found[1])))
     return total, checks
 
 
@@ -235,18 +235,17 @@ async def day(monitors: int, interval: int, days: int, where: Path) -> dict[str,
     store = await Store.open(where / f"day {monitors} {interval}")
     found: dict[str, Any] = {"monitors": monitors, "interval_seconds": interval, "days": days}
     try:
-        for number in range(24 * days):
-            hour = BEGIN + number * HOUR
+        last, last_hour = 0, BEGIN + (24 * days - 1) * HOUR
+        for hour in range(BEGIN, last_hour + HOUR, HOUR):
             checks = simulated(targets, hour, hour + HOUR)
+            last = len(checks)
             await store.live(checks, hour, hour + HOUR, 60)
-            if number == 24 * days - 1:
-                total, held = packed(store.data, "hours")
-                found["hour_bytes"] = round(total / held, 2)
-                last = len(checks)
-            else:
+            if hour < last_hour:
                 await store.seal(hour)
+        total, held = packed(store.data, "hours")
+        found["hour_bytes"] = round(total / held, 2)
         before, began = written(), time.process_time()
-        await store.seal(hour)
+        await store.seal(last_hour)
         total, held = packed(store.data, "days")
         used, free = month_bytes(store.data)
         # With the last hour's sealing, which is a twenty-fourth of what is written here.

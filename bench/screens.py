@@ -20,7 +20,7 @@ def pages(page: Page, found: Kept, first: Kept) -> None:
         command="python bench/pages.py",
     )
     found, first = found.of(monitors=MONITORS), first.of(monitors=MONITORS)
-    rows = [
+    rows: list[tuple[str, ...]] = [
         (
             name,
             amount(row.number("first_ms"), "ms"),

@@ -248,7 +248,7 @@ async def _page(session: aiohttp.ClientSession, base: str, ids: list[str]) -> st
     """Make the page, with one service more that waits for pings; return their address."""
     beat = {"type": "push", "name": "Beat", "interval_seconds": 3600, "confirmations": 1}
     async with session.post(f"{base}/v1/monitors", json=beat) as answer:
-        made = (await answer.json())["data"]
+        made: dict[str, str] = (await answer.json())["data"]
     ids = [*ids, made["id"]]
     services = [{"monitor_id": one, "public_name": f"Service {n}"} for n, one in enumerate(ids)]
     spec = {"slug": SLUG, "title": "Bench", "groups": [{"name": "All", "monitors": services}]}

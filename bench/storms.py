@@ -25,7 +25,7 @@ def alerts(page: Page, found: Kept) -> None:
     )
     storms = [(_name(*each), _kept(found, *each)) for each in STORMS]
     late = "confirming_answer_to_wire_ms"
-    rows = []
+    rows: list[tuple[str, ...]] = []
     for name, row in storms:
         slowest = row.target(f"{late}_max", WIRE_MS)
         rows.append(
@@ -40,16 +40,16 @@ def alerts(page: Page, found: Kept) -> None:
         )
     page.table(("", "notices", "median, p99", "the last", "told twice", "not told"), rows)
     page.text(f"The target of the last notice is {amount(WIRE_MS, 'ms')}.")
-    rows = [(name, *_meanwhile(page, name, row)) for name, row in storms]
+    others = [(name, *_meanwhile(page, name, row)) for name, row in storms]
     head = ("meanwhile", "API p99", "dashboard, slowest", "checks due", "missed", "lag p99", "most")
-    page.table(head, rows)
-    rows = []
+    page.table(head, others)
+    people: list[tuple[str, ...]] = []
     for name, row in storms:
         told = row.at("people")
         if told:
             goal = told.target("first_message_ms")
             first = told.number("first_message_ms")
-            rows.append(
+            people.append(
                 (
                     name,
                     amount(told.number("messages")),
@@ -58,13 +58,13 @@ def alerts(page: Page, found: Kept) -> None:
                     told.text("last_title"),
                 )
             )
-    if rows:
+    if people:
         page.text(
             "People get digests in a storm: few messages, each of which says how many monitors it",
             "is about.",
         )
-        head = ("people, beside the webhooks", "messages", "the first", "the last", "its title")
-        page.table(head, rows)
+        titles = ("people, beside the webhooks", "messages", "the first", "the last", "its title")
+        page.table(titles, people)
 
 
 def _meanwhile(page: Page, name: str, row: Kept) -> tuple[str, ...]:

@@ -110,6 +110,7 @@ class Pings:
 async def main(ledger: Path, kind: str) -> None:
     """Serve until standard input closes."""
     loop = asyncio.get_running_loop()
+    watched: Pings | None = None
     if kind == "icmp":
         watched, port = Pings(loop), 0
     elif kind == "dns":
@@ -122,7 +123,7 @@ async def main(ledger: Path, kind: str) -> None:
     sys.stdout.write(f"{port}\n")
     sys.stdout.flush()
     await loop.run_in_executor(None, sys.stdin.read)
-    if kind == "icmp":
+    if watched is not None:
         watched.close()
     ledger.write_text(json.dumps(arrivals))
 

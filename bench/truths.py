@@ -77,7 +77,7 @@ def told_in_order(db: apsw.Connection, channel: str, taken: list[list[Any]]) -> 
     by_monitor: dict[str, list[int]] = defaultdict(list)
     for notice_id, monitor_id, event in sent:
         if event in ("monitor.down", "monitor.up") and notice_id in place:
-            by_monitor[monitor_id].append(place[notice_id])
+            by_monitor[str(monitor_id)].append(place[notice_id])
     swapped = [one for one, places in by_monitor.items() if places != sorted(places)]
     if swapped:
         wrong.append(f"of {len(swapped)} monitors what was told came in another order")
