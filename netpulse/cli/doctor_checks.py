@@ -363,9 +363,19 @@ def _audit(conn: Conn, told: Told, ends: list[ChainEnd]) -> list[Finding]:
         text = f"{_count(total, 'entry', 'entries')} in {_count(len(chains), 'chain', 'chains')}"
         text += ", all as they were written"
         unvouched = examining.unvouched(conn)
-        if unvouched:
+        if not unvouched:
+            found.append(Finding("audit log", "ok", text))
+        elif keyless.since(conn) is not None:
             text += f"; {unvouched:,} without the key, which the next start with it will say there"
-        found.append(Finding("audit log", "note" if unvouched else "ok", text))
+            found.append(Finding("audit log", "note", text))
+        else:
+            # Whoever has the file in hand can claim it, and nothing that follows is signed.
+            text = (
+                f"{_count(unvouched, 'entry is', 'entries are')} not signed, as if NetPulse had "
+                "run without its key, and no such run is noted: look at the newest ones; the next "
+                "start signs them, and says there which ones they are"
+            )
+            found.append(Finding("audit log", "attention", text))
     return found
 
 

@@ -18,10 +18,11 @@ import pytest
 from netpulse.cli import doctor_checks, main
 from netpulse.config import Config, Loaded, Secrets, Storage
 from netpulse.crypto.keys import Masters
+from netpulse.crypto.lost import LostVault
 from netpulse.crypto.vault import Vault
 from netpulse.model.letter import LetterKind
 from netpulse.model.time import DAY, HOUR
-from netpulse.storage import audit, directory, letters, runs
+from netpulse.storage import audit, directory, keyless, letters, runs
 from netpulse.storage.lock import DataLock
 from netpulse.storage.migrations import LATEST
 from netpulse.storage.opening import open_database
@@ -567,6 +568,30 @@ def test_a_log_that_was_computed_anew_is_named(tmp_path: Path, doctor: Ask) -> N
         "an end of a chain is not signed by this instance",
     ]
     assert findings[0]["details"] == [f"entry 4: {SIGNED}"]
+
+
+def test_entries_that_claim_a_run_without_the_key_are_named(tmp_path: Path, doctor: Ask) -> None:
+    """Whoever has the file in hand can add one; what is written with the key then is not signed
+    either. Where such a run is noted, that is what is said."""
+    treasure = filled(tmp_path)
+
+    async def write(vault: Vault, *, begins: bool = False) -> None:
+        db = await open_database(tmp_path, vault)
+        if begins:
+            await db.write(keyless.begin, now())
+        await db.write(note, treasure.org_id)
+        await db.close()
+
+    asyncio.run(write(LostVault("the encryption key is missing")))
+    asyncio.run(write(Vault(bytes.fromhex((tmp_path / "secret.key").read_text()))))
+    said = doctor(tmp_path)
+    assert said.attention == ["audit log"]
+    assert said.finding("audit log")[1].startswith("2 entries are not signed, as if NetPulse had")
+    asyncio.run(write(LostVault("the encryption key is missing"), begins=True))
+    said = doctor(tmp_path)
+    assert said.attention == ["telling"]
+    state, text, _ = said.finding("audit log")
+    assert (state, "; 3 without the key" in text) == ("note", True)
 
 
 def test_somebody_writes_meanwhile(tmp_path: Path, doctor: Ask) -> None:
