@@ -59,13 +59,15 @@ def gives_up(
     """Return why there will be no further attempt after `attempts` failed ones, or None.
 
     At least three are made; then the channel's `max_attempts` and `retry_for_seconds` count, the
-    latter from when the notice was due (one that was held back is due when it is released).
+    latter from when the notice was due (one that was held back is due when it is released), or from
+    the first attempt where nobody could make one before: NetPulse was off, or without its key.
     """
     if attempts < LEAST_ATTEMPTS:
         return None
     if channel.max_attempts is not None and attempts >= channel.max_attempts:
         return f"given up after {attempts} attempts"
-    if next_attempt_at > due_at(notice) + channel.retry_for_seconds * SECOND:
+    began = max(due_at(notice), notice.first_attempt_at or 0)
+    if next_attempt_at > began + channel.retry_for_seconds * SECOND:
         return f"given up after {channel.retry_for_seconds} s and {attempts} attempts"
     return None
 

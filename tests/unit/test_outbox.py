@@ -62,6 +62,15 @@ def test_what_was_held_counts_from_when_it_was_due() -> None:
     assert outbox.gives_up(CHANNEL, held, 3, next_attempt_at=9 * HOUR + 1) is not None
 
 
+def test_what_nobody_could_try_counts_from_the_first_attempt() -> None:
+    late = msgspec.structs.replace(NOTICE, first_attempt_at=48 * HOUR)
+    assert outbox.gives_up(CHANNEL, late, 4, next_attempt_at=49 * HOUR) is None
+    assert outbox.gives_up(CHANNEL, late, 4, next_attempt_at=49 * HOUR + 1) is not None
+    # Tried before it was released: the time that it was held back for is not the receiver's.
+    held = msgspec.structs.replace(NOTICE, first_attempt_at=HOUR, due_at=8 * HOUR)
+    assert outbox.gives_up(CHANNEL, held, 4, next_attempt_at=9 * HOUR) is None
+
+
 @pytest.mark.parametrize(
     ("status", "permanent", "declared", "disables"),
     [
