@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -112,8 +113,19 @@ def test_no_process_is_left_that_does_not_want_to_end() -> None:
     with process.stdout, pytest.raises(subprocess.TimeoutExpired):
         end(process, 0.1)
     assert process.returncode == -9
-    state = Path(f"/proc/{child}/stat")
-    assert not state.exists() or state.read_text().rpartition(")")[2].split()[0] == "Z"
+    # It is killed by now; the system may need a moment until it is gone.
+    until = time.monotonic() + 5
+    while _lives(child) and time.monotonic() < until:
+        time.sleep(0.01)
+    assert not _lives(child)
+
+
+def _lives(pid: int) -> bool:
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text()
+    except FileNotFoundError:
+        return False
+    return state.rpartition(")")[2].split()[0] != "Z"
 
 
 def test_a_child_that_has_ended_has_used_what_it_used() -> None:
