@@ -361,12 +361,14 @@ def _audit(conn: Conn, told: Told, ends: list[ChainEnd]) -> list[Finding]:
         found.append(Finding("audit log", "attention", whole))
     if not found:
         text = f"{_count(total, 'entry', 'entries')} in {_count(len(chains), 'chain', 'chains')}"
-        text += ", all as they were written"
         unvouched = examining.unvouched(conn)
         if not unvouched:
-            found.append(Finding("audit log", "ok", text))
+            found.append(Finding("audit log", "ok", f"{text}, all as they were written"))
         elif keyless.since(conn) is not None:
-            text += f"; {unvouched:,} without the key, which the next start with it will say there"
+            text += (
+                f"; nobody vouches for {unvouched:,} of them, written without the key, which the "
+                "next start with it will say there; all others are as they were written"
+            )
             found.append(Finding("audit log", "note", text))
         else:
             # Whoever has the file in hand can claim it, and nothing that follows is signed.
