@@ -43,6 +43,8 @@ from bench.measure import (  # noqa: E402
     running,
     sign_in,
 )
+from netpulse.model.monitor import TYPES  # noqa: E402
+from netpulse.rules.schedule import step_ms  # noqa: E402
 
 TARGET_US = {"http": 250, "https": 1300, "tcp": 100, "dns": 120, "icmp": 50}
 """CPU microseconds a check, from the rates of BUSY on."""
@@ -189,7 +191,8 @@ async def run(row: Row, command: list[str]) -> dict[str, Any]:
             ids = await build(folder / "data", far, row.monitors, row.interval)
             found = await _watch(row, command, folder, far, ids)
         measured, counted = (found.pop("from"), found.pop("to")), found.pop("counted")
-        lags = judge(ids, far.arrivals(), *measured, row.interval)
+        step = step_ms(TYPES[row.kind](name="one", target="example.com"))
+        lags = judge(ids, far.arrivals(), *measured, row.interval, step)
         found["far_side"] = far.program
         before, after = found.pop("moments")
         names: dict[int, str] = {}
@@ -198,7 +201,7 @@ async def run(row: Row, command: list[str]) -> dict[str, Any]:
             names = dict(json.loads(ledger.read_text())["threads"])
             found |= ticked(ledger, counted[1], measured[1])
         found |= processors.used(before, after, found["seconds"], names)
-        seen = judge(ids, far.arrivals(), counted[0], counted[1], row.interval)["checks_seen"]
+        seen = judge(ids, far.arrivals(), counted[0], counted[1], row.interval, step)["checks_seen"]
         checks = max(1, seen)
         used = found.pop("used")
         return beside(

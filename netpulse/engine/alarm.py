@@ -8,7 +8,7 @@ import math
 from collections.abc import Callable
 
 from netpulse.engine.clock import Clock
-from netpulse.engine.marks import MARK_SECONDS, mark_after
+from netpulse.engine.marks import mark_after
 
 log = logging.getLogger(__name__)
 
@@ -16,14 +16,15 @@ STUMBLE_SECONDS = 1.0
 
 
 class Alarm:
-    """Calls `ring` when it is time, and again after as many seconds as `ring` returns.
+    """Calls `ring` when it is time, and again after as many seconds as `ring` returns, at a mark.
 
     Until `start` it does nothing, so that a schedule can be filled and tested without a loop.
     """
 
     def __init__(self, clock: Clock, ring: Callable[[], float | None]) -> None:
-        """Take the time, and what to call: it returns the seconds until it wants to be called
-        again, 0 for at once (after the loop has done its other work), None for not at all."""
+        """Take the time, and what to call: it returns the seconds from its own beginning until it
+        wants to be called again, 0 for at once (after the loop has done its other work), None for
+        not at all."""
         self._clock = clock
         self._ring = ring
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -41,7 +42,7 @@ class Alarm:
         self._disarm()
 
     def set(self, at: float) -> None:
-        """Ring at the monotonic moment `at`, or before if that was planned already."""
+        """Ring for what is due at the monotonic moment `at`, or before if that was planned."""
         loop = self._loop
         if loop is None:
             return
@@ -49,21 +50,16 @@ class Alarm:
             if self._at <= at:
                 return
             self._disarm()
-        self._arm(loop, at - self._clock.monotonic())
+        self._arm(loop, at, at_once=at <= self._clock.monotonic())
 
-    def _arm(self, loop: asyncio.AbstractEventLoop, delay: float) -> None:
-        if delay <= 0:
+    def _arm(self, loop: asyncio.AbstractEventLoop, at: float, *, at_once: bool) -> None:
+        if at_once:
             # Nothing is before it: who asks again does not send it to the end of the queue.
             self._at = -math.inf
             self._timer = loop.call_soon(self._fire)
         else:
-            now = self._clock.monotonic()
-            self._at = now + delay
-            if delay < MARK_SECONDS:
-                # Due times nearer together than this share a wake-up. A timer may ring a hair too
-                # early, so a mark that is nearly there may be the one that has just rung.
-                self._at = mark_after(now + max(delay, MARK_SECONDS / 2))
-            self._timer = loop.call_later(self._at - now, self._fire)
+            self._at = mark_after(self._clock, at)
+            self._timer = loop.call_later(self._at - self._clock.monotonic(), self._fire)
 
     def _fire(self) -> None:
         loop = self._loop
@@ -71,6 +67,7 @@ class Alarm:
             return
         self._timer = None
         delay: float | None = STUMBLE_SECONDS
+        began = self._clock.monotonic()
         try:
             delay = self._ring()
         except Exception:
@@ -79,7 +76,7 @@ class Alarm:
         # What `ring` did may have set a timer for something it planned: its answer knows all.
         self._disarm()
         if delay is not None:
-            self._arm(loop, delay)
+            self._arm(loop, began + delay, at_once=delay <= 0)
 
     def _disarm(self) -> None:
         if self._timer is not None:

@@ -164,7 +164,7 @@ class Changes:
         self._roster.add(watched)
         await self._thresholds.take_over(watched)
         if not watched.paused and not watched.is_push:
-            self._scheduler.put(watched.id, watched.interval_ms, within=0.0)
+            self._scheduler.put(watched.id, watched.interval_ms, watched.phase, within=0.0)
         await self._pushes.take_over(watched, old)
         self._hub.edge(monitor, watched.shown, watched.last)
         self._hub.counts(monitor.org_id, self._roster.counts)

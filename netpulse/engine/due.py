@@ -6,7 +6,6 @@ from enum import Enum
 
 from netpulse.model.ids import Id
 from netpulse.model.time import Millis
-from netpulse.rules.schedule import phase_ms
 
 
 class State(Enum):
@@ -33,11 +32,12 @@ class Entry:
         "state",
     )
 
-    def __init__(self, monitor_id: Id, interval_ms: int) -> None:
-        """Take the monitor and the milliseconds between its slots; nothing is planned yet."""
+    def __init__(self, monitor_id: Id, interval_ms: int, phase: int) -> None:
+        """Take the monitor, the milliseconds between its slots and their phase; nothing is planned
+        yet."""
         self.monitor_id = monitor_id
         self.interval_ms = interval_ms
-        self.phase = phase_ms(monitor_id, interval_ms)
+        self.phase = phase
         self.grid = 0
         self.grid_mono = 0.0
         self.slot: Millis = 0

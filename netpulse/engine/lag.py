@@ -15,13 +15,13 @@ from itertools import islice
 from msgspec import Struct
 
 from netpulse.engine.clock import Clock
-from netpulse.engine.marks import MARK_SECONDS, mark_after
+from netpulse.engine.marks import MARK_MS, mark_after
 from netpulse.model.watch import Gap, UnknownReason
 
 TICK_SECONDS = 0.1
 BREAK_SECONDS = 2.0
 """From this lateness on, a stretch is a break: nobody was watched."""
-_MARKS_PER_TICK = round(TICK_SECONDS / MARK_SECONDS)
+_MARKS_PER_TICK = round(TICK_SECONDS * 1000 / MARK_MS)
 HORIZON_SECONDS = 86_400.0 + 60
 """How far back a probe may have started: the longest timeout, and a bit."""
 NOISE_MS = 1.0
@@ -92,7 +92,7 @@ class LoopLag:
     def _arm(self, loop: asyncio.AbstractEventLoop) -> None:
         now = self._clock.monotonic()
         # With the schedule's own timer, where that rings fifty times a second.
-        self._due = mark_after(now + TICK_SECONDS / 2, _MARKS_PER_TICK)
+        self._due = mark_after(self._clock, now + TICK_SECONDS / 2, _MARKS_PER_TICK)
         self._handle = loop.call_later(self._due - now, self._fire, loop)
 
     def _fire(self, loop: asyncio.AbstractEventLoop) -> None:

@@ -136,7 +136,7 @@ class Arrears:
         within = None
         if not owed and (watched.watch.downs or watched.watch.slows):
             within = float(watched.monitor.spec.retry_seconds)
-        self._scheduler.put(watched.id, watched.interval_ms, within=within)
+        self._scheduler.put(watched.id, watched.interval_ms, watched.phase, within=within)
         if owed:
             self._scheduler.owe(watched.id, self.owed)
 

@@ -1,18 +1,29 @@
-"""Marks: moments of the monotonic clock at which what may wait a little is done together.
+"""Marks: moments at which what may wait a little is done together.
 
 What a wake-up costs is mostly finding the program out of the processor's caches: two timers that
-ring at one moment cost little more than one.
+ring at one moment cost little more than one. Marks lie on the grid of Unix time on which the slots
+of monitors do (`rules.schedule.STEP_MS`), so that a slot never waits for one.
 """
 
 from __future__ import annotations
 
 import math
 
-MARK_SECONDS = 0.02
-"""Between two marks."""
+from netpulse.engine.clock import Clock
+from netpulse.rules.schedule import STEP_MS
+
+MARK_MS = STEP_MS
+"""Milliseconds of Unix time between two marks."""
+AFTER_SECONDS = 0.0025
+"""So long after a mark its timer rings: a moment of the wall clock is known to a millisecond, and a
+timer may ring one and a half too early. Then all that is due at the mark has come due."""
 
 
-def mark_after(at: float, every: int = 1) -> float:
-    """Return the first mark that is not before `at`, of all marks or of each so many."""
-    step = MARK_SECONDS * every
-    return math.ceil(at / step) * step
+def mark_after(clock: Clock, at: float, every: int = 1) -> float:
+    """Return when to ring for what is due at the monotonic moment `at`: just after the mark that is
+    not before it, of all marks or of each so many. A slot on a mark rings just after that one."""
+    now, wall = clock.monotonic(), clock.now()
+    step = MARK_MS * every
+    # A slot may seem as much later as the wall clock is known.
+    mark = math.ceil((wall - 1 + (at - now) * 1000) / step) * step
+    return now + (mark - wall) / 1000 + AFTER_SECONDS

@@ -19,7 +19,7 @@ from netpulse.model.monitor import IcmpSpec, Monitor, PushSpec
 from netpulse.model.time import SECOND, Millis
 from netpulse.model.watch import Flip, Status, Watch
 from netpulse.rules import incidents, push
-from netpulse.rules.schedule import phase_ms, vouched_until
+from netpulse.rules.schedule import phase_ms, step_ms, vouched_until
 
 if TYPE_CHECKING:
     from netpulse.engine.lone import Plan
@@ -79,7 +79,7 @@ class Watched:
         self.is_ping = type(monitor.spec) is IcmpSpec
         self.interval_ms = _in_millis(monitor.spec.interval_seconds)
         """Milliseconds between two slots."""
-        self.phase = phase_ms(monitor.id, self.interval_ms)
+        self.phase = phase_ms(monitor.id, self.interval_ms, step_ms(monitor.spec))
         self.owed: list[Edge] = []
         """Edges that the disk has not taken yet, the oldest first: they are written together with
         the next one, so that an outage during a full disk is neither lost nor counted as up."""

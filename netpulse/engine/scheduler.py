@@ -133,16 +133,19 @@ class Scheduler:
             return False
         return entry.state is State.WAITING or entry.grid_mono < self.turned_at
 
-    def put(self, monitor_id: Id, interval_ms: int, *, within: float | None = None) -> None:
+    def put(
+        self, monitor_id: Id, interval_ms: int, phase: int, *, within: float | None = None
+    ) -> None:
         """Put a monitor on its grid, instead of what the schedule had for it.
 
         Args:
-            monitor_id: the monitor; its grid's phase is a hash of this.
+            monitor_id: the monitor.
             interval_ms: milliseconds between slots.
+            phase: milliseconds that its slots lie past the multiples of the interval.
             within: seconds until a first check off the grid; None: wait for the next slot.
         """
         self.remove(monitor_id)
-        entry = self._entries[monitor_id] = Entry(monitor_id, interval_ms)
+        entry = self._entries[monitor_id] = Entry(monitor_id, interval_ms, phase)
         self._place(entry)
         if within is not None:
             self._push_extra(entry, self._clock.monotonic() + within)
@@ -165,11 +168,11 @@ class Scheduler:
         self._push_extra(entry, at)
         self._set_alarm()
 
-    def restore(self, monitor_id: Id, interval_ms: int) -> bool:
+    def restore(self, monitor_id: Id, interval_ms: int, phase: int) -> bool:
         """Give a monitor its place back if it has none; return True if it had lost it."""
         if monitor_id in self:
             return False
-        self.put(monitor_id, interval_ms, within=0.0)
+        self.put(monitor_id, interval_ms, phase, within=0.0)
         return True
 
     def spread_seconds(self, monitor_id: Id, interval_ms: int, among: int) -> float:

@@ -184,7 +184,7 @@ class Watchdog:
     def _restore(self, watched: Watched) -> None:
         # A check of it that is under way would be pushed aside by the next one, and never end.
         self._runner.drop(watched)
-        if self._scheduler.restore(watched.id, watched.interval_ms):
+        if self._scheduler.restore(watched.id, watched.interval_ms, watched.phase):
             self.restored += 1
             log.error(
                 "a monitor had lost its place on the schedule; it has it back",

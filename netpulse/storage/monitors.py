@@ -87,7 +87,8 @@ def load_all(conn: Conn) -> list[tuple[Monitor, Watch]]:
 
     def place(row: Row) -> tuple[Millis, Millis]:
         interval_ms: Millis = intervals[row[0]] * SECOND
-        return interval_ms, phase_ms(row[0], interval_ms)
+        # To the millisecond: of whatever type, those of one slot come together.
+        return interval_ms, phase_ms(row[0], interval_ms, step=1)
 
     loaded: list[tuple[Monitor, Watch]] = []
     for row in sorted(conn.all(f"{JOINED} WHERE {_ON_DUTY}"), key=place):

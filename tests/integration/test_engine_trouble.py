@@ -108,7 +108,7 @@ class Ward:
         assert loaded is not None
         watched = Watched(*loaded, self.clock.monotonic())
         self.at.engine.roster.add(watched)
-        self.at.engine.scheduler.put(watched.id, watched.interval_ms)
+        self.at.engine.scheduler.put(watched.id, watched.interval_ms, watched.phase)
         await self.check(watched, Result.UP)
         return watched
 
@@ -203,7 +203,7 @@ async def test_a_trouble_that_was_open_is_not_over_by_a_restart(ward: Ward) -> N
     assert loaded is not None
     again = Watched(*loaded, ward.clock.monotonic())
     at.engine.roster.add(again)
-    at.engine.scheduler.put(again.id, again.interval_ms)
+    at.engine.scheduler.put(again.id, again.interval_ms, again.phase)
     await watchdog.start()
     await watchdog.stop()
     assert at.engine.stale_count() == 1

@@ -90,7 +90,7 @@ async def test_no_check_waits_for_an_hour_that_is_sealed_or_a_month_that_goes(
 
     schedule = Scheduler(clock, begin, limit=100)
     for number in range(100):
-        schedule.put(f"monitor-{number}", 1_000)
+        schedule.put(f"monitor-{number}", 1_000, 10 * number)
     schedule.start()
     try:
         began = time.process_time()

@@ -8,7 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from netpulse.model.ids import new_id
-from netpulse.rules.schedule import next_slot, phase_ms, slot_at_or_before, vouched_until
+from netpulse.rules.schedule import (
+    LIGHT_STEP_MS,
+    STEP_MS,
+    next_slot,
+    phase_ms,
+    slot_at_or_before,
+    vouched_until,
+)
 
 moments = st.integers(-(2**41), 2**42)
 intervals = st.integers(1, 365 * 86_400_000)
@@ -50,8 +57,11 @@ def test_a_verdict_vouches_past_the_next_slot(
 
 
 @given(st.uuids(), intervals)
-def test_a_phase_is_within_the_interval(monitor_id: object, interval: int) -> None:
-    assert 0 <= phase_ms(str(monitor_id), interval) < interval
+def test_a_phase_is_within_the_interval_and_on_a_step(monitor_id: object, interval: int) -> None:
+    for step in (STEP_MS, LIGHT_STEP_MS):
+        phase = phase_ms(str(monitor_id), interval, step)
+        assert 0 <= phase < interval
+        assert phase % step == 0
 
 
 def test_ten_thousand_monitors_made_together_are_spread_evenly() -> None:

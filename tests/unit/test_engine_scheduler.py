@@ -75,10 +75,15 @@ def ids(count: int) -> list[Id]:
     return [f"monitor-{n}" for n in range(count)]
 
 
+def put(schedule: Scheduler, one: Id, interval_ms: int, *, within: float | None = None) -> None:
+    """Put a monitor on the grid that it would have."""
+    schedule.put(one, interval_ms, phase_ms(one, interval_ms), within=within)
+
+
 def test_a_monitor_keeps_its_grid() -> None:
     bench = Bench()
     (one,) = ids(1)
-    bench.schedule.put(one, MINUTE)
+    put(bench.schedule, one, MINUTE)
     bench.run(600)
     slots = bench.slots(one)
     assert len(slots) == 10
@@ -91,7 +96,7 @@ def test_a_restart_continues_the_grid() -> None:
     (one,) = ids(1)
     before, after = Bench(), Bench(clock=FakeClock(START + 123_456, 5.0))
     for bench in (before, after):
-        bench.schedule.put(one, MINUTE)
+        put(bench.schedule, one, MINUTE)
         bench.run(300)
     assert set(after.slots(one)[:2]) <= set(before.slots(one))
 
@@ -99,7 +104,7 @@ def test_a_restart_continues_the_grid() -> None:
 def test_ten_thousand_monitors_spread_evenly() -> None:
     bench = Bench(limit=10_000)
     for one in ids(2_000):
-        bench.schedule.put(one, 10_000)
+        put(bench.schedule, one, 10_000)
     bench.run(10)
     assert len(bench.begun) == 2_000
     seconds = [0] * 11
@@ -111,7 +116,7 @@ def test_ten_thousand_monitors_spread_evenly() -> None:
 def test_a_new_monitor_is_checked_at_once_and_then_on_its_grid() -> None:
     bench = Bench()
     (one,) = ids(1)
-    bench.schedule.put(one, MINUTE, within=0.0)
+    put(bench.schedule, one, MINUTE, within=0.0)
     bench.run(0.5)
     assert [(at, mono) for _, at, mono in bench.begun] == [(None, 1_000.0)]
     bench.run(180)
@@ -121,7 +126,7 @@ def test_a_new_monitor_is_checked_at_once_and_then_on_its_grid() -> None:
 def test_a_running_check_is_skipped_and_counted_never_stacked() -> None:
     bench = Bench()
     (one,) = ids(1)
-    bench.schedule.put(one, 10_000)
+    put(bench.schedule, one, 10_000)
     bench.hang = True
     bench.run(55)
     assert len(bench.begun) == 1
@@ -135,7 +140,7 @@ def test_a_running_check_is_skipped_and_counted_never_stacked() -> None:
 def test_confirmations_come_off_the_grid_and_the_grid_goes_on() -> None:
     bench = Bench()
     (one,) = ids(1)
-    bench.schedule.put(one, MINUTE)
+    put(bench.schedule, one, MINUTE)
     bench.run(120)
     bench.schedule.soon(one, 0.5)
     bench.run(1.0)
@@ -150,7 +155,7 @@ def test_confirmations_come_off_the_grid_and_the_grid_goes_on() -> None:
 def test_a_slot_that_is_as_near_serves_as_the_confirmation() -> None:
     bench = Bench()
     (one,) = ids(1)
-    bench.schedule.put(one, 10_000)
+    put(bench.schedule, one, 10_000)
     bench.schedule.soon(one, 10)
     bench.run(30)
     assert all(at is not None for _, at, _ in bench.begun)
@@ -159,7 +164,7 @@ def test_a_slot_that_is_as_near_serves_as_the_confirmation() -> None:
 def test_an_extra_check_asked_while_one_runs_comes_right_after_it() -> None:
     bench = Bench(takes=3)
     (one,) = ids(1)
-    bench.schedule.put(one, MINUTE, within=0)
+    put(bench.schedule, one, MINUTE, within=0)
     bench.run(1)
     bench.schedule.soon(one, 0.0)
     bench.run(3)
@@ -171,7 +176,7 @@ def test_when_full_checks_wait_in_order_and_the_lag_is_honest() -> None:
     bench = Bench(limit=10, takes=1)
     names = ids(40)
     for one in names:
-        bench.schedule.put(one, MINUTE, within=0)
+        put(bench.schedule, one, MINUTE, within=0)
     bench.run(0.5)
     assert bench.schedule.running == 10
     assert bench.schedule.waiting == 30
@@ -186,7 +191,7 @@ def test_past_capacity_all_come_as_often_and_what_is_left_out_is_counted() -> No
     bench = Bench(limit=2, takes=0.2)
     names = ids(200)
     for one in names:
-        bench.schedule.put(one, 10_000)
+        put(bench.schedule, one, 10_000)
     bench.run(60)
     begun, late, skipped = len(bench.begun), len(bench.lags), bench.schedule.skipped
     waiting = bench.schedule.waiting
@@ -208,7 +213,7 @@ def test_past_capacity_all_come_as_often_and_what_is_left_out_is_counted() -> No
 def test_a_slow_target_is_not_counted_as_too_much_to_do() -> None:
     bench = Bench(takes=25)
     (one,) = ids(1)
-    bench.schedule.put(one, 10_000)
+    put(bench.schedule, one, 10_000)
     bench.run(60)
     assert bench.schedule.skipped >= 3
     assert bench.schedule.left_out.total == 0
@@ -218,7 +223,7 @@ def test_a_busy_loop_begins_fewer_in_a_turn_and_recovers() -> None:
     bench, used = Bench(limit=10_000), 0.0
     bench.schedule = Scheduler(bench.clock, bench.begin, limit=10_000, used=lambda: used)
     for one in ids(400):
-        bench.schedule.put(one, MINUTE, within=0)
+        put(bench.schedule, one, MINUTE, within=0)
     in_a_turn = []
     for seconds in [*[0.009] * 6, *[0.001] * 20]:
         begun = len(bench.begun)
@@ -241,7 +246,7 @@ def test_whoever_can_take_work_over_is_told_while_checks_are_late_and_no_longer(
         behind=lambda: told.append(len(bench.begun)),
     )
     for one in ids(64):
-        bench.schedule.put(one, MINUTE, within=0)
+        put(bench.schedule, one, MINUTE, within=0)
     assert bench.schedule.turn() == 0.0
     assert told == []  # much to do, but nothing late
     bench.clock.advance(0.2)
@@ -256,7 +261,7 @@ def test_long_turns_of_others_leave_the_checks_their_share() -> None:
     bench, used = Bench(limit=10_000), 0.0
     bench.schedule = Scheduler(bench.clock, bench.begin, limit=10_000, used=lambda: used)
     for one in ids(400):
-        bench.schedule.put(one, MINUTE, within=0)
+        put(bench.schedule, one, MINUTE, within=0)
     in_a_turn = []
     for seconds in [*[0.041] * 5, *[0.4] * 3]:
         begun = len(bench.begun)
@@ -278,7 +283,7 @@ def test_where_those_of_a_kind_are_too_many_no_other_of_them_begins() -> None:
         crowded=lambda which: crowded and which != other,
     )
     for each in (one, two, other):
-        bench.schedule.put(each, MINUTE, within=0)
+        put(bench.schedule, each, MINUTE, within=0)
     for _ in range(3):
         assert bench.schedule.turn() == 0.0
         bench.clock.advance(1)
@@ -307,7 +312,7 @@ def test_those_that_wait_for_a_place_and_for_their_kind_have_turns_each() -> Non
         crowded=lambda which: crowded and which in kind,
     )
     for each in (*kind, *others):
-        bench.schedule.put(each, 100 * MINUTE, within=0)
+        put(bench.schedule, each, 100 * MINUTE, within=0)
     for _ in range(150):  # the crowd does not go by waiting
         bench.finish()
         bench.schedule.turn()
@@ -322,7 +327,7 @@ def test_those_that_wait_for_a_place_and_for_their_kind_have_turns_each() -> Non
 def test_a_clock_set_forward_left_nothing_out() -> None:
     bench = Bench()
     for one in ids(5):
-        bench.schedule.put(one, MINUTE)
+        put(bench.schedule, one, MINUTE)
     bench.run(59)
     bench.clock.set_wall(86_400_000)
     bench.run(60)
@@ -333,8 +338,8 @@ def test_a_clock_set_forward_left_nothing_out() -> None:
 def test_a_monitor_taken_off_while_it_waits_does_not_start() -> None:
     bench = Bench(limit=1, takes=1)
     one, two = ids(2)
-    bench.schedule.put(one, MINUTE, within=0)
-    bench.schedule.put(two, MINUTE, within=0)
+    put(bench.schedule, one, MINUTE, within=0)
+    put(bench.schedule, two, MINUTE, within=0)
     bench.run(0.5)
     bench.schedule.remove(two)
     bench.run(3)
@@ -345,8 +350,8 @@ def test_a_monitor_taken_off_while_it_waits_does_not_start() -> None:
 def test_a_change_of_interval_takes_effect_at_once() -> None:
     bench = Bench()
     (one,) = ids(1)
-    bench.schedule.put(one, 86_400_000)
-    bench.schedule.put(one, 10_000, within=0)
+    put(bench.schedule, one, 86_400_000)
+    put(bench.schedule, one, 10_000, within=0)
     bench.run(60)
     assert len(bench.slots(one)) == 6
 
@@ -356,10 +361,10 @@ def test_what_is_owed_is_done_by_the_grid_where_that_is_as_near() -> None:
     every = ids(3_000)
     often, rare = every[:1_500], every[1_500:]
     for one in often:
-        bench.schedule.put(one, 10_000)
+        put(bench.schedule, one, 10_000)
         bench.schedule.owe(one, 3_000)
     for one in rare:
-        bench.schedule.put(one, MINUTE)
+        put(bench.schedule, one, MINUTE)
         bench.schedule.owe(one, 3_000)
     bench.run(30)
     found: dict[Id, list[Millis | None]] = {one: [] for one in often + rare}
@@ -382,7 +387,7 @@ def test_one_that_is_owed_alone_is_checked_at_once() -> None:
         for each in ids(100)
         if next_slot(START, MINUTE, phase_ms(each, MINUTE)) > START + 2_000
     )
-    bench.schedule.put(one, MINUTE)
+    put(bench.schedule, one, MINUTE)
     bench.schedule.owe(one, 1)
     bench.schedule.owe(new_id(START), 1)  # one that was deleted meanwhile
     bench.run(1)
@@ -392,7 +397,7 @@ def test_one_that_is_owed_alone_is_checked_at_once() -> None:
 def test_one_turn_begins_a_few_only() -> None:
     bench = Bench()
     for one in ids(50):
-        bench.schedule.put(one, MINUTE, within=0)
+        put(bench.schedule, one, MINUTE, within=0)
     assert bench.schedule.turn() == 0.0
     assert len(bench.begun) == 16
 
@@ -401,7 +406,7 @@ def test_after_a_pause_slots_coalesce_without_a_burst() -> None:
     bench = Bench(limit=1_000)
     names = ids(600)
     for one in names:
-        bench.schedule.put(one, MINUTE)
+        put(bench.schedule, one, MINUTE)
     bench.run(90)
     begun = len(bench.begun)
     bench.clock.advance(600)  # nothing ran for ten minutes
@@ -423,7 +428,7 @@ def test_a_suspended_machine_finds_its_grid_again() -> None:
         for each in ids(100)
         if 600_000 < next_slot(START, hour, phase_ms(each, hour)) - START < 3_000_000
     )
-    bench.schedule.put(one, hour)
+    put(bench.schedule, one, hour)
     bench.run(10)
     bench.clock.suspend(7_200)
     bench.schedule.reanchor(set())
@@ -438,7 +443,7 @@ def test_the_clock_set_back_neither_doubles_nor_misses() -> None:
     for jump in (-3_600_000, 3_600_000, -315_360_000_000, -1_500, 1_500):
         bench = Bench()
         (one,) = ids(1)
-        bench.schedule.put(one, MINUTE)
+        put(bench.schedule, one, MINUTE)
         bench.run(300)
         begun = len(bench.begun)
         bench.clock.set_wall(jump)
@@ -457,7 +462,7 @@ def test_the_clock_set_back_neither_doubles_nor_misses() -> None:
 def test_the_clock_jumping_without_notice_keeps_the_rhythm() -> None:
     bench = Bench()
     (one,) = ids(1)
-    bench.schedule.put(one, MINUTE)
+    put(bench.schedule, one, MINUTE)
     bench.run(300)
     bench.clock.set_wall(-3_600_000)
     bench.run(300)
@@ -469,7 +474,7 @@ def test_the_clock_jumping_without_notice_keeps_the_rhythm() -> None:
 def test_dropped_checks_are_owed() -> None:
     bench = Bench(takes=5)
     (one,) = ids(1)
-    bench.schedule.put(one, MINUTE, within=0)
+    put(bench.schedule, one, MINUTE, within=0)
     bench.run(1)
     bench.clock.advance(6)
     _, due = bench.running.pop()
@@ -482,7 +487,7 @@ def test_dropped_checks_are_owed() -> None:
 def test_full_descriptors_make_it_run_fewer_at_once() -> None:
     bench = Bench(limit=100, takes=1)
     for one in ids(300):
-        bench.schedule.put(one, MINUTE, within=0)
+        put(bench.schedule, one, MINUTE, within=0)
     bench.run(0.5)
     bench.schedule.ease()
     assert bench.schedule.limit == min(100, bench.schedule.running) * 3 // 4
@@ -493,10 +498,10 @@ def test_full_descriptors_make_it_run_fewer_at_once() -> None:
 def test_a_lost_place_is_restored() -> None:
     bench = Bench()
     (one,) = ids(1)
-    bench.schedule.put(one, MINUTE)
-    assert not bench.schedule.restore(one, MINUTE)
+    put(bench.schedule, one, MINUTE)
+    assert not bench.schedule.restore(one, MINUTE, phase_ms(one, MINUTE))
     bench.schedule.remove(one)
-    assert bench.schedule.restore(one, MINUTE)
+    assert bench.schedule.restore(one, MINUTE, phase_ms(one, MINUTE))
     bench.run(0.1)
     assert len(bench.begun) == 1
 
@@ -513,8 +518,8 @@ def test_begin_that_raises_harms_nobody_else() -> None:
         schedule.done(due)
 
     schedule = Scheduler(clock, begin, limit=4)
-    schedule.put(one, 10_000, within=0)
-    schedule.put(two, 10_000, within=0)
+    put(schedule, one, 10_000, within=0)
+    put(schedule, two, 10_000, within=0)
     schedule.turn()
     assert begun == [two]
     assert schedule.running == 0
@@ -532,7 +537,7 @@ def test_nothing_is_ever_stacked_and_slots_are_told_once(
     bench = Bench(limit=limit, takes=takes)
     names = ids(len(intervals))
     for one, seconds in zip(names, intervals, strict=True):
-        bench.schedule.put(one, seconds * 1_000)
+        put(bench.schedule, one, seconds * 1_000)
     for _ in range(30):
         bench.run(10, step=1.0)
         active = [due.monitor_id for _, due in bench.running]
@@ -559,7 +564,7 @@ async def test_the_loop_drives_it_and_a_change_wakes_it() -> None:
     schedule.start()
     await asyncio.sleep(0.01)
     (one,) = ids(1)
-    schedule.put(one, 86_400_000, within=0)
+    put(schedule, one, 86_400_000, within=0)
     await asyncio.sleep(0.05)
     assert begun == [one]
     schedule.soon(one, 0.02)
@@ -573,7 +578,7 @@ def test_it_costs_little() -> None:
     clock = FakeClock()
     schedule = Scheduler(clock, lambda due: schedule.done(due), limit=1_000)
     for one in ids(10_000):
-        schedule.put(one, 10_000)
+        put(schedule, one, 10_000)
     began = time.process_time()
     ended = clock.monotonic() + 10
     while clock.monotonic() < ended:

@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from netpulse.rules.schedule import next_slot, phase_ms, slot_at_or_before, vouched_until
+from netpulse.model.monitor import DnsSpec, HttpSpec, HttpsSpec, IcmpSpec, SslSpec, TcpSpec
+from netpulse.rules.schedule import (
+    LIGHT_STEP_MS,
+    next_slot,
+    phase_ms,
+    slot_at_or_before,
+    step_ms,
+    vouched_until,
+)
 
 
 def test_a_grid_by_hand() -> None:
@@ -16,8 +24,25 @@ def test_a_grid_by_hand() -> None:
 def test_the_phase_is_the_same_for_ever() -> None:
     monitor_id = "01890a5d-ac96-774b-bcce-b302099a8057"
 
-    assert phase_ms(monitor_id, 60_000) == 33_270
-    assert phase_ms(monitor_id, 10_000) == 3_270
+    assert phase_ms(monitor_id, 60_000) == 33_260
+    assert phase_ms(monitor_id, 10_000) == 3_260
+    assert phase_ms(monitor_id, 10_000, LIGHT_STEP_MS) == 3_200
+
+
+def test_light_checks_are_due_ten_times_a_second_others_fifty_times() -> None:
+    light = (
+        IcmpSpec(name="a", target="192.0.2.1"),
+        TcpSpec(name="a", target="192.0.2.1", port=25),
+        DnsSpec(name="a", target="example.com"),
+    )
+    others = (
+        HttpSpec(name="a", target="http://192.0.2.1"),
+        HttpsSpec(name="a", target="https://192.0.2.1"),
+        TcpSpec(name="a", target="192.0.2.1", port=993, tls=True),
+        SslSpec(name="a", target="192.0.2.1"),
+    )
+    assert {step_ms(spec) for spec in light} == {100}
+    assert {step_ms(spec) for spec in others} == {20}
 
 
 def test_a_verdict_vouches_until_its_next_slot_and_the_timeout() -> None:
