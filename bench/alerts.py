@@ -44,6 +44,7 @@ from bench.measure import (  # noqa: E402
     running,
     sign_in,
 )
+from netpulse.rules.schedule import STEP_MS  # noqa: E402
 
 INTERVAL = 10
 PATIENCE = 180.0
@@ -303,7 +304,7 @@ def others_meanwhile(
 ) -> dict[str, Any]:
     """Return how the other monitors' checks went in a stretch of time, its last seconds included:
     it was measured for longer."""
-    grid = judge(ids, arrivals, stretch[0], stretch[1] + UNDER_WAY, INTERVAL)
+    grid = judge(ids, arrivals, stretch[0], stretch[1] + UNDER_WAY, INTERVAL, step=STEP_MS)
     row = {"monitors": len(ids), "interval_seconds": INTERVAL} | grid
     return beside(row, {"checks_missed": 0, "lag_ms_p99": LAG_P99_MS})
 

@@ -192,7 +192,7 @@ async def run(row: Row, command: list[str]) -> dict[str, Any]:
             found = await _watch(row, command, folder, far, ids)
         measured, counted = (found.pop("from"), found.pop("to")), found.pop("counted")
         step = step_ms(TYPES[row.kind](name="one", target="example.com"))
-        lags = judge(ids, far.arrivals(), *measured, row.interval, step)
+        lags = judge(ids, far.arrivals(), *measured, row.interval, step=step)
         found["far_side"] = far.program
         before, after = found.pop("moments")
         names: dict[int, str] = {}
@@ -201,8 +201,8 @@ async def run(row: Row, command: list[str]) -> dict[str, Any]:
             names = dict(json.loads(ledger.read_text())["threads"])
             found |= ticked(ledger, counted[1], measured[1])
         found |= processors.used(before, after, found["seconds"], names)
-        seen = judge(ids, far.arrivals(), counted[0], counted[1], row.interval, step)["checks_seen"]
-        checks = max(1, seen)
+        seen = judge(ids, far.arrivals(), counted[0], counted[1], row.interval, step=step)
+        checks = max(1, seen["checks_seen"])
         used = found.pop("used")
         return beside(
             {"type": row.kind, "monitors": row.monitors, "interval_seconds": row.interval}

@@ -23,7 +23,7 @@ from typing import Any, NamedTuple
 import aiohttp
 
 from netpulse import __version__
-from netpulse.rules.schedule import STEP_MS, phase_ms
+from netpulse.rules.schedule import phase_ms
 
 ROOT = Path(__file__).resolve().parent.parent
 INTERVAL = 10
@@ -308,7 +308,8 @@ def judge(
     began: float,
     ended: float,
     interval: int = INTERVAL,
-    step: int = STEP_MS,
+    *,
+    step: int,
 ) -> dict[str, Any]:
     """Hold the arrivals (key, Unix seconds) against the grid of each monitor (key -> id), whose
     slots lie on multiples of so many milliseconds."""

@@ -53,6 +53,7 @@ from netpulse.config import Retention  # noqa: E402
 from netpulse.crypto import keys  # noqa: E402
 from netpulse.crypto.vault import Vault  # noqa: E402
 from netpulse.model.time import DAY, HOUR, SECOND, Millis  # noqa: E402
+from netpulse.rules.schedule import STEP_MS  # noqa: E402
 from netpulse.storage import directory, rollups  # noqa: E402
 from netpulse.storage.opening import open_database  # noqa: E402
 from netpulse.storage.raw.heads import Heads  # noqa: E402
@@ -324,10 +325,10 @@ def seen(
     quiet = job.what in {BEFORE, AFTER}
     began, ended = job.began, job.ended
     if quiet:
-        lags = judge(ids, arrivals, began, ended, INTERVAL)
+        lags = judge(ids, arrivals, began, ended, INTERVAL, step=STEP_MS)
     else:
         began, ended = began - FELT, ended + FELT
-        lags = judge(ids, arrivals, began, ended + UNDER_WAY, INTERVAL)
+        lags = judge(ids, arrivals, began, ended + UNDER_WAY, INTERVAL, step=STEP_MS)
     answers = [
         took for at, path, took in sampled.answers if began <= at < ended and path != DASHBOARD
     ]

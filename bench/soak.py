@@ -55,6 +55,7 @@ from bench.measure import (  # noqa: E402  # the checkout, not an installed copy
 from bench.restless import PORTS  # noqa: E402
 from bench.samples import SAMPLE_SECONDS, figures, joined, watch  # noqa: E402
 from bench.truths import examine  # noqa: E402
+from netpulse.rules.schedule import STEP_MS  # noqa: E402
 
 RESTLESS = str(ROOT / "bench" / "restless.py")
 CALM_SECONDS = 180.0
@@ -317,7 +318,7 @@ async def run(chosen: argparse.Namespace) -> dict[str, Any]:
         wrong += [f"the log: {line}" for line in said.splitlines() if "Traceback" in line]
         wrong += examine(data, ids, steady, came["taken"])
         always = {path: one for path, one in ids.items() if int(path[1:]) < steady}
-        grid = judge(always, came["arrivals"], began, ended)
+        grid = judge(always, came["arrivals"], began, ended, step=STEP_MS)
         if chosen.keep:
             chosen.keep.mkdir(parents=True, exist_ok=True)
             (chosen.keep / "log").write_text(said)

@@ -46,6 +46,7 @@ from bench.measure import (  # noqa: E402  # the checkout, not an installed copy
     sign_in,
     wait_ready,
 )
+from netpulse.rules.schedule import STEP_MS  # noqa: E402
 
 SERVICES = 50
 CONNECTIONS = 50
@@ -219,7 +220,7 @@ async def run(count: int, rate: int, seconds: int) -> dict[str, Any]:
         arrivals = json.loads(ledger.read_text())
         quiet, busy = (
             beside(
-                judge(ids, arrivals, began, ended)
+                judge(ids, arrivals, began, ended, step=STEP_MS)
                 | {
                     "cpu_seconds": round(used, 2),
                     "changes": len(late),

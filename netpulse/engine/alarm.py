@@ -29,7 +29,8 @@ class Alarm:
         self._ring = ring
         self._loop: asyncio.AbstractEventLoop | None = None
         self._timer: asyncio.TimerHandle | asyncio.Handle | None = None
-        self._at = 0.0
+        self._asked = 0.0
+        """The moment that the timer was set for; it rings at a mark, some milliseconds later."""
 
     def start(self) -> None:
         """Ring on the running loop from now on, first at once."""
@@ -47,7 +48,7 @@ class Alarm:
         if loop is None:
             return
         if self._timer is not None:
-            if self._at <= at:
+            if self._asked <= at:
                 return
             self._disarm()
         self._arm(loop, at, at_once=at <= self._clock.monotonic())
@@ -55,11 +56,12 @@ class Alarm:
     def _arm(self, loop: asyncio.AbstractEventLoop, at: float, *, at_once: bool) -> None:
         if at_once:
             # Nothing is before it: who asks again does not send it to the end of the queue.
-            self._at = -math.inf
+            self._asked = -math.inf
             self._timer = loop.call_soon(self._fire)
         else:
-            self._at = mark_after(self._clock, at)
-            self._timer = loop.call_later(self._at - self._clock.monotonic(), self._fire)
+            self._asked = at
+            wait = mark_after(self._clock, at) - self._clock.monotonic()
+            self._timer = loop.call_later(wait, self._fire)
 
     def _fire(self) -> None:
         loop = self._loop

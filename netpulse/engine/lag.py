@@ -91,7 +91,7 @@ class LoopLag:
 
     def _arm(self, loop: asyncio.AbstractEventLoop) -> None:
         now = self._clock.monotonic()
-        # With the schedule's own timer, where that rings fifty times a second.
+        # With the schedule's own timer, where that rings many times a second.
         self._due = mark_after(self._clock, now + TICK_SECONDS / 2, _MARKS_PER_TICK)
         self._handle = loop.call_later(self._due - now, self._fire, loop)
 

@@ -34,8 +34,9 @@ whoever asks for a page, finds a loop that comes round. It is not the time that 
 want the processor too, beginning fewer makes each check dearer, up to twice. For each time as long
 as this one begins all the same: it may be pages that made the turn long, and however many people
 ask for them, checks have their share."""
-BEHIND_SECONDS = 0.03
-"""What is still on the agenda after this long is there because turns are full."""
+BEHIND_SECONDS = 0.05
+"""What is still on the agenda after this long is there because turns are full. Light checks that
+are due together may take half as long as there is from one of their slots to the next."""
 POPS_PER_TURN = 256
 PLACED_PER_TURN = 500
 """Monitors put on their grid anew in one turn, after a break: about 2 ms."""
@@ -250,11 +251,12 @@ class Scheduler:
             Seconds until there is something to do; 0 when there is more to do at once, None when
             nothing is planned.
         """
-        now = self._clock.monotonic()
+        # One right after the other: what passes in between would be missing from each next slot.
+        now, wall = self._clock.monotonic(), self._clock.now()
         if self._at_once:
             self._measure(self._used() - self._used_before)
         self.turned_at = now
-        delay = self._turn(now)
+        delay = self._turn(now, wall)
         self._at_once = delay == 0.0
         if self._at_once:
             self._used_before = self._used()
@@ -268,13 +270,12 @@ class Scheduler:
         elif self._per_turn < self._most_per_turn:
             self._per_turn += 1
 
-    def _turn(self, now: float) -> float | None:
+    def _turn(self, now: float, wall: Millis) -> float | None:
         self._place_some()
         begun = self._begin_held()
         begun += self._begin_waiting(self._per_turn - begun)
         popped = 0
         agenda = self._agenda
-        wall = self._clock.now()
         while begun < self._per_turn and popped < POPS_PER_TURN:
             item = agenda.take(now)
             if item is None:

@@ -12,15 +12,21 @@ STEP_MS = 20
 """Slots lie on multiples of this in Unix time. So all that is due within a fiftieth of a second is
 due at one moment, and begun on time in one wake-up: to be woken costs as much as several checks."""
 LIGHT_STEP_MS = 5 * STEP_MS
-"""The same for checks that cost so little that a tenth of a second's worth of them, even of 30,000
-monitors, is over in some milliseconds. Of others so many at once would wait for each other."""
-_LIGHT = (IcmpSpec, TcpSpec, DnsSpec)
+"""The same for light checks, of which a hundred begun at once are over in a few milliseconds. Of
+others so many would wait for each other."""
 
 
 def step_ms(spec: MonitorSpec) -> int:
-    """Return of how many milliseconds the slots of such a monitor are multiples."""
-    light = isinstance(spec, _LIGHT) and not (isinstance(spec, TcpSpec) and spec.tls)
-    return LIGHT_STEP_MS if light else STEP_MS
+    """Return of how many milliseconds the slots of such a monitor are multiples.
+
+    Light are one ping, a connection and nothing over it, and a question to a name server: what can
+    be begun and taken without a task.
+    """
+    match spec:
+        case IcmpSpec(packets=1) | TcpSpec(tls=False, send=None, expect=None) | DnsSpec():
+            return LIGHT_STEP_MS
+        case _:
+            return STEP_MS
 
 
 def phase_ms(monitor_id: Id, interval_ms: int, step: int = STEP_MS) -> int:

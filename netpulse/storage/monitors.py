@@ -87,7 +87,8 @@ def load_all(conn: Conn) -> list[tuple[Monitor, Watch]]:
 
     def place(row: Row) -> tuple[Millis, Millis]:
         interval_ms: Millis = intervals[row[0]] * SECOND
-        # To the millisecond: of whatever type, those of one slot come together.
+        # Types differ in their steps; by the phase to the millisecond those of each slot are
+        # neighbours.
         return interval_ms, phase_ms(row[0], interval_ms, step=1)
 
     loaded: list[tuple[Monitor, Watch]] = []

@@ -160,7 +160,7 @@ async def test_all_are_loaded_in_the_order_in_which_they_come_due(tmp_path: Path
             add_monitor(conn, org.id, replace(SECRET, interval_seconds=60 if number % 3 else 10))
         loaded = [one for one, _ in monitors.load_all(conn)]
         places = [
-            (one.spec.interval_seconds, phase_ms(one.id, one.spec.interval_seconds * 1000))
+            (one.spec.interval_seconds, phase_ms(one.id, one.spec.interval_seconds * 1000, step=1))
             for one in loaded
         ]
         assert len(places) == 30

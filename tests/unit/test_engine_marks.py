@@ -12,6 +12,7 @@ from netpulse.engine.due import Due
 from netpulse.engine.lag import TICK_SECONDS, LoopLag
 from netpulse.engine.marks import AFTER_SECONDS, MARK_MS, mark_after
 from netpulse.engine.scheduler import Scheduler
+from netpulse.model.time import Millis
 from netpulse.rules.schedule import LIGHT_STEP_MS, STEP_MS, phase_ms
 from tests.clock import START, FakeClock
 
@@ -77,7 +78,7 @@ async def test_checks_of_one_slot_begin_in_one_ring_and_none_before_it(
         # The timer rings early, as far as one may.
         clock.advance(max(0.0, timers.waits[-1] - 0.0015))
         schedule._alarm._fire()
-        while schedule._alarm._at < 0:
+        while schedule._alarm._asked < 0:
             clock.advance(0.0007)
             schedule._alarm._fire()
         for due, _ in begun:
@@ -141,6 +142,39 @@ async def test_the_tick_rings_with_the_schedule_and_is_not_late_for_that(
     lag._fire(asyncio.get_running_loop())
     assert lag.worst_since(clock.monotonic()) == 0
     assert lag.worst_since(1000.4) == pytest.approx(0, abs=0.01)
+
+
+async def test_asking_for_later_does_not_put_off_a_ring_that_is_planned(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clock = FakeClock(now=START)
+    timers = Timers(monkeypatch)
+    alarm = Alarm(clock, lambda: None)
+    alarm._loop = asyncio.get_running_loop()
+    alarm.set(clock.monotonic() + 0.0195)
+    alarm.set(clock.monotonic() + 0.0215)
+    assert timers.waits == [pytest.approx(0.02 + AFTER_SECONDS, abs=1e-6)]
+
+
+@pytest.mark.parametrize("by_ms", [-7.0, 7.0])
+async def test_after_the_clock_was_set_a_little_the_next_check_is_late_by_a_mark_at_most(
+    monkeypatch: pytest.MonkeyPatch, by_ms: float
+) -> None:
+    clock, begun = FakeClock(now=START), list[Millis]()
+    schedule = Scheduler(clock, lambda _: begun.append(clock.now()), limit=8)
+    timers = Timers(monkeypatch)
+    schedule._alarm._loop = asyncio.get_running_loop()
+    schedule.put("one", 10_000, 3_260)
+    clock.set_wall(by_ms)
+    due = None
+    for _ in range(4):
+        clock.advance(timers.waits[-1])
+        schedule._alarm._fire()
+        if len(begun) == 1 and due is None:
+            schedule.done(Due(schedule._entries["one"], None, 0.0))
+            due = begun[0]
+    assert 0 <= begun[0] - by_ms - (START + 3_260) <= MARK_MS + 3
+    assert 0 <= begun[1] - (START + 13_260) <= 3
 
 
 async def test_asking_once_more_does_not_put_off_a_ring_that_is_due() -> None:
