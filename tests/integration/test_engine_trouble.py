@@ -178,7 +178,7 @@ async def test_a_monitor_whose_check_finds_no_place_is_starved(ward: Ward) -> No
     few, late = await ward.on_duty(name="Few"), await ward.on_duty(name="Late")
     vouched = late.vouched.vouched_until
     for _ in range(500):  # before it in the line, of which sixteen begin in a turn
-        engine.scheduler.put(new_id(now()), 10 * SECOND, within=0.0)
+        engine.scheduler.put(new_id(now()), 10 * SECOND, 0, within=0.0)
     for _ in range(22):
         ward.pass_time(1)
         await ward.check(few, Result.UP)

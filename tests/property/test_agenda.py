@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from netpulse.engine.agenda import GRAIN, Agenda, Item
 from netpulse.engine.due import Entry
 
-ENTRY = Entry("01890000-0000-7000-8000-000000000000", 10_000)
+ENTRY = Entry("01890000-0000-7000-8000-000000000000", 10_000, 0)
 # Many in one grain, some at its very edges, some far away.
 moments = st.one_of(
     st.floats(1_000.0, 1_000.2),
