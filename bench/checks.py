@@ -31,7 +31,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from bench import processors, prometheus  # noqa: E402  # the checkout, not an installed copy
-from bench.fleet import KINDS, Far, build, far_side, lacking  # noqa: E402
+from bench.fleet import KINDS, Far, build, far_side, fields, lacking  # noqa: E402
 from bench.measure import (  # noqa: E402
     beside,
     cpu_seconds,
@@ -191,7 +191,7 @@ async def run(row: Row, command: list[str]) -> dict[str, Any]:
             ids = await build(folder / "data", far, row.monitors, row.interval)
             found = await _watch(row, command, folder, far, ids)
         measured, counted = (found.pop("from"), found.pop("to")), found.pop("counted")
-        step = step_ms(TYPES[row.kind](name="one", target="example.com"))
+        step = step_ms(TYPES[row.kind](name="one", **fields(far, 0)))
         lags = judge(ids, far.arrivals(), *measured, row.interval, step=step)
         found["far_side"] = far.program
         before, after = found.pop("moments")
