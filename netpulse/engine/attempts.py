@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Coroutine, Hashable, Iterable
 from functools import partial
 from typing import Any, Concatenate, Generic, ParamSpec, TypeVar
@@ -10,6 +11,8 @@ from typing import Any, Concatenate, Generic, ParamSpec, TypeVar
 from netpulse.storage.conn import Conn
 from netpulse.storage.db import Database
 from netpulse.storage.errors import StorageTrouble
+
+log = logging.getLogger(__name__)
 
 K = TypeVar("K", bound=Hashable)
 P = ParamSpec("P")
@@ -28,6 +31,8 @@ class Attempts(Generic[K]):
         self._tasks: dict[K, asyncio.Task[None]] = {}
         self.are_ending = False
         """Nothing more is to be begun."""
+        self._unwritten = 0
+        """Those whose outcome could not be written before the end."""
 
     def __len__(self) -> int:
         """Return how many are under way."""
@@ -53,7 +58,11 @@ class Attempts(Generic[K]):
         self, key: K, ended: Callable[[BaseException | None], None], task: asyncio.Task[None]
     ) -> None:
         del self._tasks[key]
-        ended(None if task.cancelled() else task.exception())
+        error = None if task.cancelled() else task.exception()
+        if self.are_ending and isinstance(error, StorageTrouble):
+            self._unwritten += 1
+            error = None
+        ended(error)
 
     async def all_over(self) -> None:
         """Wait for those that are under way now."""
@@ -69,6 +78,12 @@ class Attempts(Generic[K]):
             task.cancel()
         if late:
             await asyncio.wait(late, timeout=STOP_SECONDS)
+        if self._unwritten:
+            log.warning(
+                "the database could not be written before the end: what came of %d messages is not"
+                " noted, and they may be sent again after the next start",
+                self._unwritten,
+            )
 
     async def record(
         self, write: Callable[Concatenate[Conn, P], T], *args: P.args, **kwargs: P.kwargs

@@ -21,6 +21,7 @@ from netpulse.model.alert import Event, Notice
 from netpulse.model.edge import Edge
 from netpulse.model.ids import Id
 from netpulse.model.time import MINUTE, Millis
+from netpulse.rules import outbox
 from netpulse.storage import imagined, notices, troubles
 from netpulse.storage.conn import Conn
 from netpulse.storage.db import Database
@@ -73,6 +74,9 @@ class Unwritten:
         self._writes: dict[int, Write] = {}
         self._turn = 0
         """How many monitors have had their turn."""
+        self._told_singly: deque[tuple[Millis, Id]] = deque()
+        """When a channel that people read was told of a monitor alone, within the last window: at
+        most four a channel, since the fifth makes it gather."""
         self._told: dict[Id, deque[float]] = {}
         """By channel: when it was told something from memory."""
 
@@ -124,7 +128,7 @@ class Unwritten:
             return []
         claimed = await self._db.rehearse(
             imagined.claim,
-            self._owed(),
+            self._owed(now),
             [
                 partial(_begin, detail=self._detail, at=self._since, tells=self._tells),
                 *self._writes.values(),
@@ -135,9 +139,19 @@ class Unwritten:
             lease_ms=lease_ms,
             busy=busy,
         )
-        return [one for one in claimed if self._may_speak(one.claim.channel.id)]
+        found = [one for one in claimed if self._may_speak(one.claim.channel.id)]
+        for one in found:
+            self._remember(one, now)
+        return found
 
-    def _owed(self) -> list[tuple[Edge, ...]]:
+    def _remember(self, message: Imagined, now: Millis) -> None:
+        claim, monitor_id = message.claim, message.claim.notice.monitor_id
+        if monitor_id is None or len(claim.notices) > 1:
+            return
+        if outbox.is_read_by_people(claim.channel.type):
+            self._told_singly.append((now, monitor_id))
+
+    def _owed(self, now: Millis) -> list[tuple[Edge, ...]]:
         """Return what is to be tried out now, of each monitor in its order."""
         owing = {one.id: one for one in self._roster if _owes_flip(one)}
         some = list(owing)
@@ -145,6 +159,10 @@ class Unwritten:
             first = self._turn % len(some)
             some = (some[first:] + some[:first])[:MOST_MONITORS]
             self._turn = first + MOST_MONITORS
+        # The pace of a channel counts what it was told, and sees of that what is tried out.
+        while self._told_singly and not now - outbox.WINDOW < self._told_singly[0][0] <= now:
+            self._told_singly.popleft()
+        some += [monitor_id for _, monitor_id in self._told_singly if monitor_id in owing]
         # What a child may say depends on its parents.
         with_parents: dict[Id, Watched] = {}
         for monitor_id in some:

@@ -19,6 +19,7 @@ from netpulse.engine.roster import Watched
 from netpulse.model.alert import Event, Notice, NoticeStatus, Suppressed
 from netpulse.model.channel import SlackConfig
 from netpulse.model.check import Check, Failure, Result
+from netpulse.model.edge import Edge
 from netpulse.model.time import SECOND
 from netpulse.model.watch import Status
 from netpulse.storage import db as db_module
@@ -52,9 +53,9 @@ class Broken:
         await self.check(watched, Result.UP)
         return watched
 
-    async def check(self, watched: Watched, result: Result) -> None:
-        """Let a check of a monitor come, some seconds later."""
-        self.clock.ahead_ms += 10 * SECOND
+    async def check(self, watched: Watched, result: Result, *, after: float = 10) -> None:
+        """Let a check of a monitor come, so many seconds later."""
+        self.clock.ahead_ms += round(after * SECOND)
         at = self.clock.now()
         down = result is Result.DOWN
         made = Check(
@@ -277,6 +278,38 @@ def text(delivery: Delivery) -> str:
     return delivery.body.decode()
 
 
+async def test_what_was_said_singly_counts_whoever_has_the_turn(
+    broken: Broken, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Three messages, then a storm of more monitors than are tried out at a time: two more."""
+    monkeypatch.setattr(unwritten, "MOST_MONITORS", 3)
+    at = broken.at
+    people = SlackConfig(webhook_url=f"{receiver.url}/people")
+    await at.rule(await at.channel(receiver.url, name="People", type="slack", config=people))
+    shops = [await broken.on_duty(f"Shop {number}") for number in range(9)]
+    memory = at.engine.dispatcher._unwritten
+    assert memory is not None
+    await at.engine.dispatcher.start()
+    await broken.breaks()
+    for shop in shops[:3]:
+        await broken.check(shop, Result.DOWN, after=0)
+    await receiver.wait_for(3)
+    memory._turn = 3
+    for shop in shops[3:]:
+        await broken.check(shop, Result.DOWN, after=0)
+    turns, turn = count(1), memory._owed
+    all_had_theirs = asyncio.Event()
+
+    def next_turn(now: int) -> list[tuple[Edge, ...]]:
+        if next(turns) == 2 * len(shops):
+            all_had_theirs.set()
+        return turn(now)
+
+    monkeypatch.setattr(memory, "_owed", next_turn)
+    await asyncio.wait_for(all_had_theirs.wait(), 10)
+    assert len(receiver.taken) == 5, "the rest is gathered"
+
+
 async def test_where_more_monitors_owe_than_are_tried_out_at_a_time_they_take_turns(
     broken: Broken, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -380,7 +413,7 @@ async def test_a_child_is_tried_out_with_what_its_parents_owe(
         await broken.check(one, Result.DOWN)
     found = broken.at.engine.dispatcher._unwritten
     assert found is not None
-    turns = [[edges[0].monitor.id for edges in found._owed()] for _ in range(3)]
+    turns = [[edges[0].monitor.id for edges in found._owed(broken.clock.now())] for _ in range(3)]
     assert turns == [[router.id], [shop.id, router.id], [router.id]]
 
 
@@ -422,6 +455,25 @@ async def test_of_a_digest_what_is_in_the_outbox_is_settled(
     told = await broken.outbox()
     assert [one.status for one in told] == [NoticeStatus.SENT] * 7
     assert len(receiver.taken) == heard, "nobody is told again"
+
+
+async def test_what_is_not_written_before_the_end_is_said_once(
+    broken: Broken, receiver: Receiver, caplog: pytest.LogCaptureFixture
+) -> None:
+    at = broken.at
+    await at.rule(await at.channel(receiver.url))
+    shops = [await broken.on_duty(f"Shop {number}") for number in range(3)]
+    await at.engine.dispatcher.start()
+    await broken.breaks()
+    for shop in shops:
+        await broken.check(shop, Result.DOWN, after=0)
+    await receiver.wait_for(3)
+    with pytest.raises(StorageTrouble):
+        await at.engine.dispatcher.stop()
+    said = [one.getMessage() for one in caplog.records if "engine" in one.name]
+    assert [one for one in said if "broke" in one] == []
+    (end,) = (one for one in said if "before the end" in one)
+    assert "what came of 3 messages is not noted" in end
 
 
 async def test_many_outcomes_that_wait_are_not_compared_with_each_other(broken: Broken) -> None:
