@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 
 import trustme
 
-from bench.measure import EMAIL, PASSWORD, end, free_port
+from bench.measure import EMAIL, PASSWORD, TIED, end, free_port
 from netpulse.crypto import keys, passwords
 from netpulse.crypto.vault import Vault
 from netpulse.model.ids import new_id
@@ -256,7 +256,7 @@ def _nginx(kind: str, program: str, folder: Path, page: bytes | None) -> Iterato
         }}
     """)
     process = subprocess.Popen(
-        [program, "-p", str(home), "-c", str(settings), "-e", str(home / "errors")]
+        [*TIED, program, "-p", str(home), "-c", str(settings), "-e", str(home / "errors")]
     )
     try:
         _wait_for(port)

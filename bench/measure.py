@@ -9,6 +9,7 @@ import json
 import os
 import platform
 import shlex
+import shutil
 import signal
 import socket
 import subprocess
@@ -28,6 +29,9 @@ from netpulse.rules.schedule import phase_ms
 ROOT = Path(__file__).resolve().parent.parent
 INTERVAL = 10
 EMAIL, PASSWORD = "bench@example.com", "a long bench passphrase"
+TIED = ("setpriv", "--pdeathsig", "TERM", "--") if shutil.which("setpriv") else ()
+"""What a command begins with that ends with the bench, also where that is killed: loads end by
+themselves."""
 LOAD_BEFORE = os.getloadavg()
 """Of the last 1, 5 and 15 minutes when this was imported: before anything of ours ran."""
 
@@ -214,7 +218,7 @@ async def running(command: Sequence[str], data: Path) -> AsyncIterator[Running]:
     """
     port = free_port()
     process = subprocess.Popen(  # noqa: ASYNC220  # before anything is measured
-        [*command, "serve", "--data", str(data), "--port", str(port)],
+        [*TIED, *command, "serve", "--data", str(data), "--port", str(port)],
         env=os.environ | {"NETPULSE_LIMITS_REQUESTS_PER_MINUTE": "0"},
         cwd=ROOT,
         stdout=subprocess.DEVNULL,

@@ -42,6 +42,7 @@ sys.path.insert(0, str(ROOT))
 from bench.checks import read, say, ticked  # noqa: E402  # the checkout, not an installed copy
 from bench.fleet import Far, build, far_side, fields  # noqa: E402
 from bench.measure import (  # noqa: E402
+    TIED,
     cpu_seconds,
     end,
     free_port,
@@ -252,7 +253,16 @@ async def _watch(
     """Run the product on what was made; return what was seen of it, and what it said."""
     data, port = folder / "data", free_port()
     server = subprocess.Popen(  # noqa: ASYNC220  # before anything is measured
-        [*TICKING, str(folder / "ticks.json"), "serve", "--data", str(data), "--port", str(port)],
+        [
+            *TIED,
+            *TICKING,
+            str(folder / "ticks.json"),
+            "serve",
+            "--data",
+            str(data),
+            "--port",
+            str(port),
+        ],
         env=os.environ
         | {"NETPULSE_LIMITS_REQUESTS_PER_MINUTE": "0", "NETPULSE_METRICS_ALLOW": "127.0.0.1/32"},
         cwd=ROOT,

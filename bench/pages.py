@@ -29,12 +29,12 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from bench import crowd  # noqa: E402  # the checkout, not an installed copy
-from bench.measure import beside, cpu_seconds, end, free_port, keep, percentile  # noqa: E402
+from bench.measure import TIED, beside, cpu_seconds, end, free_port, keep, percentile  # noqa: E402
 
 RESTING = 86_400
+"""Seconds between the checks of a monitor: while pages are measured, hardly any is made."""
 PAGE_MS = 50
 """Server time of each page."""
-"""Seconds between the checks of a monitor: while pages are measured, hardly any is made."""
 WARM = 3
 
 
@@ -83,7 +83,10 @@ def addresses(monitor_id: str) -> dict[str, str]:
 def serving(data: Path, port: int) -> Iterator[int]:
     """Run the server; yields its process id."""
     server = subprocess.Popen(
-        [sys.executable, "-m", "netpulse", "serve", "--data", str(data), "--port", str(port)],
+        [
+            *(*TIED, sys.executable, "-m", "netpulse"),
+            *("serve", "--data", str(data), "--port", str(port)),
+        ],
         cwd=ROOT,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,

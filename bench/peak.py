@@ -38,6 +38,7 @@ sys.path.insert(0, str(ROOT))
 from bench.checks import DASHBOARD, ask, ticked  # noqa: E402  # the checkout, not an installed copy
 from bench.fleet import build, far_side  # noqa: E402
 from bench.measure import (  # noqa: E402
+    TIED,
     UNDER_WAY,
     end,
     free_port,
@@ -226,7 +227,7 @@ async def watch(
     first = {"retain": RETAIN_AT, "seal": SEAL_AT}
     server = subprocess.Popen(  # noqa: ASYNC220  # before anything is measured
         [
-            sys.executable,
+            *(*TIED, sys.executable),
             str(ROOT / "bench" / "keeping.py"),
             str(folder / "ticks.json"),
             str(ledger),

@@ -31,7 +31,7 @@ import uvloop
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from bench.measure import cpu_seconds, free_port, keep  # noqa: E402  # the checkout, not an installed copy
+from bench.measure import TIED, cpu_seconds, free_port, keep  # noqa: E402  # the checkout, not an installed copy
 from netpulse.egress.connect import Egress  # noqa: E402
 from netpulse.model.monitor import TYPES  # noqa: E402
 from netpulse.probes import PROBES  # noqa: E402
@@ -164,7 +164,7 @@ async def exporter(measured: list[Kind], folder: Path) -> AsyncIterator[tuple[st
     port = free_port()
     running = subprocess.Popen(  # noqa: ASYNC220  # before anything is measured
         [
-            program,
+            *(*TIED, program),
             f"--config.file={config}",
             f"--web.listen-address=127.0.0.1:{port}",
             "--log.level=error",

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.fleet import far_side, installed
-from bench.measure import cpu_seconds, end, free_port, hold, own_phases, resident_mb
+from bench.measure import TIED, cpu_seconds, end, free_port, hold, own_phases, resident_mb
 
 PROGRAMS = "prometheus", "prometheus-blackbox-exporter"
 MODULES = {"modules": {"http": {"prober": "http", "http": {"preferred_ip_protocol": "ip4"}}}}
@@ -47,13 +47,17 @@ async def run(count: int, interval: int, seconds: int) -> dict[str, Any]:
             settings = folder / "prometheus.json"
             settings.write_text(json.dumps(_settings(far.port, asked, count, interval)))
             exporter = subprocess.Popen(  # noqa: ASYNC220  # before anything is measured
-                [exporting, f"--config.file={modules}", f"--web.listen-address=127.0.0.1:{asked}"],
+                [
+                    *(*TIED, exporting),
+                    f"--config.file={modules}",
+                    f"--web.listen-address=127.0.0.1:{asked}",
+                ],
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
             )
             prometheus = subprocess.Popen(  # noqa: ASYNC220  # before anything is measured
                 [
-                    main,
+                    *(*TIED, main),
                     f"--config.file={settings}",
                     f"--storage.tsdb.path={folder / 'tsdb'}",
                     f"--web.listen-address=127.0.0.1:{port}",

@@ -41,6 +41,7 @@ from bench.measure import (  # noqa: E402  # the checkout, not an installed copy
     EMAIL,
     INTERVAL,
     PASSWORD,
+    TIED,
     beside,
     cpu_seconds,
     family,
@@ -259,7 +260,7 @@ async def run(chosen: argparse.Namespace) -> dict[str, Any]:
         far = Far(chosen.seed, Path(name) / "ledger.json", steady, chosen.faulty)
         port = free_port()
         trace = ["--trace"] if chosen.trace else []
-        command = [sys.executable, str(ROOT / "bench" / "sampled.py"), str(inside)]
+        command = [*TIED, sys.executable, str(ROOT / "bench" / "sampled.py"), str(inside)]
         log = (Path(name) / "log").open("w")
         server = subprocess.Popen(  # noqa: ASYNC220  # before anything is measured
             [*command, str(SAMPLE_SECONDS), *trace, "serve", "--data", data, "--port", str(port)],

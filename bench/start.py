@@ -27,7 +27,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from bench import crowd  # noqa: E402  # the checkout, not an installed copy
-from bench.measure import beside, cpu_seconds, end, free_port, keep, resident_mb  # noqa: E402
+from bench.measure import TIED, beside, cpu_seconds, end, free_port, keep, resident_mb  # noqa: E402
 from netpulse.model.time import DAY, SECOND  # noqa: E402
 
 INTERVAL = 10
@@ -82,7 +82,7 @@ async def once(command: list[str], data: Path, target: Target) -> Any:
     target.first.clear()
     began = time.perf_counter()
     process = subprocess.Popen(  # noqa: ASYNC220  # its start is what is measured
-        [*command, "serve", "--data", str(data), "--port", str(free_port())],
+        [*TIED, *command, "serve", "--data", str(data), "--port", str(free_port())],
         cwd=ROOT,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,

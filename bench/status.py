@@ -35,6 +35,7 @@ from bench.measure import (  # noqa: E402  # the checkout, not an installed copy
     EMAIL,
     INTERVAL,
     PASSWORD,
+    TIED,
     beside,
     cpu_seconds,
     end,
@@ -180,7 +181,10 @@ async def run(count: int, rate: int, seconds: int) -> dict[str, Any]:
         target_port = int(target.stdout.readline())
         port = free_port()
         server = subprocess.Popen(  # noqa: ASYNC220
-            [sys.executable, "-m", "netpulse", "serve", "--data", str(data), "--port", str(port)],
+            [
+                *(*TIED, sys.executable, "-m", "netpulse"),
+                *("serve", "--data", str(data), "--port", str(port)),
+            ],
             env=os.environ
             | {"NETPULSE_ADMIN_EMAIL": EMAIL, "NETPULSE_ADMIN_PASSWORD": PASSWORD}
             | {"NETPULSE_LIMITS_REQUESTS_PER_MINUTE": "0"},
