@@ -14,6 +14,7 @@ import subprocess
 import sys
 import threading
 import time
+import weakref
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -24,6 +25,23 @@ SOURCE = [sys.executable, "-m", "netpulse"]
 EMAIL, PASSWORD = "alice@example.com", "correct horse battery staple"
 
 T = TypeVar("T")
+
+
+def kept_port(owner: object) -> int:
+    """Return a port that nobody else gets for as long as `owner` lives.
+
+    On Linux a port may be bound by more than one as long as one of them listens at most. So here it
+    is bound, and connections are refused until its owner listens, and between its times.
+    """
+    kept = socket.socket()
+    kept.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    kept.bind(("127.0.0.1", 0))
+    port = int(kept.getsockname()[1])
+    if sys.platform == "linux":
+        weakref.finalize(owner, socket.close, kept.detach())
+    else:
+        kept.close()
+    return port
 
 
 def free_port() -> int:
@@ -78,7 +96,7 @@ class Instance:
     ) -> None:
         self.data = data
         self.command = command or SOURCE
-        self.port = port or free_port()
+        self.port = port or kept_port(self)
         self.encrypted = encrypted
         self.base = f"{'https' if encrypted else 'http'}://127.0.0.1:{self.port}"
         self.process: subprocess.Popen[str] | None = None
@@ -283,7 +301,7 @@ class Site:
     """A web site on loopback that can be stopped and started on its port."""
 
     def __init__(self) -> None:
-        self.port = free_port()
+        self.port = kept_port(self)
         self.url = f"http://127.0.0.1:{self.port}/"
         self._server: ThreadingHTTPServer | None = None
 
