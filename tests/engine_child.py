@@ -1,10 +1,10 @@
 """A process of its own that watches and tells, for tests that stop or kill it.
 
-    python -m tests.engine_child DATA TARGET_URL RECEIVER_URL MONITORS
+    python -m tests.engine_child DATA TARGET_URL RECEIVER_URL MONITORS [--hurry]
 
 It sets its data directory up the first time, prints `ready <pid>` once the engine runs, and ends
-in order on SIGTERM. Checks follow each other as quickly as the target answers, so that a test
-sees many edges in a short time.
+in order on SIGTERM. In a hurry, checks follow each other as quickly as the target answers, so that
+a test sees many edges in a short time.
 """
 
 from __future__ import annotations
@@ -16,7 +16,13 @@ import sys
 from pathlib import Path
 
 from netpulse.storage import alert_rules, monitors
+from tests import beats
 from tests.home import Home, home, spec
+
+
+def beats_of(data: Path) -> Path:
+    """Return where a process in a hurry notes its pulse."""
+    return data.with_name("beats")
 
 
 async def _furnish(at: Home, target: str, receiver: str, count: int) -> None:
@@ -50,7 +56,10 @@ async def _main() -> None:
         await at.engine.start()
         sys.stdout.write("ready\n")
         sys.stdout.flush()
-        hurrying = asyncio.create_task(_hurry(at)) if "--hurry" in sys.argv else None
+        hurrying = None
+        if "--hurry" in sys.argv:
+            hurrying = asyncio.create_task(_hurry(at))
+            beats.begin(beats_of(Path(data)))
         await stop.wait()
         if hurrying is not None:
             hurrying.cancel()

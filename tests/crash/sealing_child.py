@@ -29,6 +29,7 @@ from netpulse.storage import monitors, rollups
 from netpulse.storage.conn import Conn
 from netpulse.storage.db import Database
 from netpulse.storage.raw import HourFigures, Raw
+from tests import beats
 from tests.clock import FakeClock
 from tests.store import add_monitor, add_org, opened
 
@@ -40,6 +41,7 @@ SLOTS_AT_ONCE = 5
 """So few that their checks may wait in the spool for others."""
 KEYS = range(1, 61)
 """More than the 50 that are sealed in one transaction."""
+BEATS = "beats"
 LATE_BY = 40
 """Every seventh check of monitor 1 is written two hours late, when its hour was sealed before."""
 
@@ -220,7 +222,9 @@ async def finish(order: dict[str, Any]) -> None:
 
 async def trickle(order: dict[str, Any]) -> None:
     """Append a check every few milliseconds, never waiting for the disk, until killed."""
-    raw = Raw(Path(order["data"]))
+    data = Path(order["data"])
+    raw = Raw(data)
+    beats.begin(data / BEATS)
     slot = 0
     while True:
         raw.append([(2, the_check(2, slot))])
