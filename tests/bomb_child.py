@@ -5,7 +5,7 @@
 With bombs it lets them alone every other two seconds, so that both are measured in one run, on the
 same machine at the same time. Prints one JSON object: what the healthy checks took, from their slot
 and by themselves, and how late they began (milliseconds), how late the loop was, the same while the
-bombs were let alone, and by how much the resident memory grew (MB).
+bombs were let alone, all that of each turn by itself, and by how much the resident memory grew (MB).
 """
 
 from __future__ import annotations
@@ -57,6 +57,13 @@ class Seen:
         self.late: list[float] = []
         self.loop: list[float] = []
 
+    def add(self, other: Seen) -> None:
+        """Take over what was seen elsewhere."""
+        self.took += other.took
+        self.lasted += other.lasted
+        self.late += other.late
+        self.loop += other.loop
+
     def figures(self) -> dict[str, dict[str, float]]:
         """Return the spread of each."""
         return {
@@ -68,11 +75,10 @@ class Seen:
 
 
 class Measures:
-    """Measures a home: into `seen`, which is another one while the bombs are let alone."""
+    """Measures a home: into `seen`, which is another one in each turn."""
 
     def __init__(self, at: Home, healthy: set[str]) -> None:
-        self.beside, self.alone = Seen(), Seen()
-        self.seen = self.beside
+        self.seen = Seen()
         self.checks = 0
         self._begun: dict[str, tuple[float, Seen]] = {}
         self.most_mb = 0.0
@@ -132,22 +138,29 @@ async def main() -> None:
         gc.collect()
         before = measures.most_mb = resident_mb()
         ticking = asyncio.create_task(measures.tick())
+        turns: dict[str, list[Seen]] = {"beside": [], "alone": []}
         for turn in range(round(float(seconds) / TURN_SECONDS) * (2 if targets else 1)):
             alone = bool(targets) and turn % 2 == 0
-            measures.seen = measures.alone if alone else measures.beside
+            measures.seen = Seen()
+            turns["alone" if alone else "beside"].append(measures.seen)
             await nudge(at, {one.id for one in healthy} if alone else None)
             while any(one.probing for one in at.engine.roster):  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
         ticking.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await ticking
+        beside, left_alone = Seen(), Seen()
+        for whole, of in ((beside, "beside"), (left_alone, "alone")):
+            for one in turns[of]:
+                whole.add(one)
         watches = [at.engine.watch(one.id) for one in healthy]
         found = {
             "bombs": len(targets),
             "checks": measures.checks,
-            "healthy_checks": len(measures.beside.took),
-            **measures.beside.figures(),
-            "alone": measures.alone.figures(),
+            "healthy_checks": len(beside.took),
+            **beside.figures(),
+            "alone": left_alone.figures(),
+            "turns": {of: [one.figures() for one in seen] for of, seen in turns.items()},
             "rss_mb": round(before, 1),
             "rss_grown_mb": round(measures.most_mb - before, 1),
             "up": sum(watch.status is Status.UP for watch in watches if watch is not None),

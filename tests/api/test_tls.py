@@ -207,6 +207,7 @@ class Traffic:
         self.port = port
         self.errors: list[str] = []
         self.met: Counter[int] = Counter()
+        self.since = 0.0
         self.answers = 0
         self.goes_on = True
 
@@ -214,10 +215,12 @@ class Traffic:
         """Connect, ask so many times, and begin anew, for as long as it goes on."""
         context = trusting()
         while self.goes_on:
+            began = time.monotonic()
             try:
                 reader, writer = await asyncio.open_connection("127.0.0.1", self.port, ssl=context)
                 held = writer.get_extra_info("ssl_object").getpeercert(binary_form=True)
-                self.met[x509.load_der_x509_certificate(held).serial_number] += 1
+                if began >= self.since:
+                    self.met[x509.load_der_x509_certificate(held).serial_number] += 1
                 for _ in range(requests):
                     writer.write(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
                     head = await reader.readuntil(b"\r\n\r\n")
@@ -233,6 +236,11 @@ class Traffic:
                 self.errors.append(repr(error))
                 await asyncio.sleep(0.05)
 
+    def forget(self) -> None:
+        """Count what those meet who begin to connect from now on."""
+        self.met.clear()
+        self.since = time.monotonic()
+
 
 @asynccontextmanager
 async def traffic(port: int) -> AsyncIterator[Traffic]:
@@ -247,7 +255,7 @@ async def traffic(port: int) -> AsyncIterator[Traffic]:
         await asyncio.gather(*tasks)
 
 
-async def until(what: Callable[[], bool], seconds: float = 15) -> None:
+async def until(what: Callable[[], bool], seconds: float = 30) -> None:
     deadline = time.monotonic() + seconds
     while not what():
         assert time.monotonic() < deadline, "it did not come to that in time"
@@ -258,11 +266,11 @@ class TestChanging:
     @pytest.fixture(autouse=True)
     def sooner(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Look at the files ten times a second, and let a listener go as soon as its unused
-        connections have ended."""
+        connections have ended. They end while we think in between only if all stands still."""
         assert tls.LOOK_SECONDS == 10.0
         monkeypatch.setattr(listening, "LOOK_SECONDS", 0.1)
-        monkeypatch.setattr(listening, "HEADER_READ_MS", 1000)
-        monkeypatch.setattr(listening, "LEAVE_MS", 1500)
+        monkeypatch.setattr(listening, "HEADER_READ_MS", 3000)
+        monkeypatch.setattr(listening, "LEAVE_MS", 3500)
 
     async def test_nobody_is_refused_and_nothing_under_way_is_lost(
         self, stage: Stage, tmp_path: Path
@@ -276,13 +284,16 @@ class TestChanging:
                 good(tmp_path / "tls")
                 new = serial(files)
                 await until(lambda new=new: going.met[new] > 0)  # type: ignore[misc]
-                going.met.clear()
+                # Now the kernel has been told as well whose everybody is.
+                pair = b"\0".join(file.read_bytes() for file in files)
+                await until(lambda pair=pair: served.tls.pair.source == pair)  # type: ignore[misc]
+                going.forget()
                 before = going.answers
                 await until(lambda before=before: going.answers > before + 500)  # type: ignore[misc]
                 assert set(going.met) == {new}, "nobody new meets the old one"
                 # The old listener ends meanwhile.
-                await asyncio.sleep(2.5)
-                going.met.clear()
+                await asyncio.sleep(4.5)
+                going.forget()
                 await until(lambda: going.met.total() > 20)
             assert going.errors == []
         assert going.answers > 2000

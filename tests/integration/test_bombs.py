@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from pathlib import Path
 
 import pytest
@@ -18,11 +19,13 @@ async def test_bombs_delay_nobody(tmp_path: Path) -> None:
     # The bombs' host burns one of the machine's cores meanwhile; what our own loop adds is bound.
     for figure in ("healthy_late_ms", "healthy_took_ms", "loop_late_ms"):
         assert loud[figure]["median"] - quiet[figure]["median"] < 50, (figure, quiet, loud)
-    for figure in ("healthy_late_ms", "loop_late_ms"):  # what a check takes is the machine's too
-        assert loud[figure]["p99"] - quiet[figure]["p99"] < 50, (figure, quiet, loud)
-    # In one run: what a healthy check lasts by itself, beside the bombs and between them.
-    alone = loud["alone"]
+    # In one run: what a healthy check lasts by itself, in the turns beside the bombs and in those
+    # between them. Bombs would be felt in each; in a single turn the machine may have stood still.
     assert loud["healthy_checks"] > 100
     for figure in ("healthy_lasted_ms", "healthy_late_ms", "loop_late_ms"):
         for part in ("median", "p90"):
-            assert loud[figure][part] - alone[figure][part] < 50, (figure, part, loud)
+            beside, alone = (
+                statistics.median_low(turn[figure][part] for turn in loud["turns"][of])
+                for of in ("beside", "alone")
+            )
+            assert beside - alone < 50, (figure, part, loud)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import statistics
 import sys
 import time
 from collections import Counter, defaultdict
@@ -130,6 +131,7 @@ class Held:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(300)
 @pytest.mark.skipif(sys.platform != "linux", reason="the limit is Linux's: run on Linux")
 async def test_a_process_with_too_much_to_do_is_late_evenly_and_says_so(tmp_path: Path) -> None:
     """27 checks a second where there is room for twenty-one at most."""
@@ -172,16 +174,20 @@ async def test_a_process_with_too_much_to_do_is_late_evenly_and_says_so(tmp_path
     # Who waited longest is next, so nobody has many turns before others have one.
     times = Counter(map(len, held.at.values()))
     assert max(times) - min(times) <= 2, times
-    most = late[int(len(late) * 0.99)]
+    usual, most = statistics.median(late), late[int(len(late) * 0.99)]
     assert most > 2
     status, _, said = ready
     is_ready = said["schedule_lag_p99_ms"] < 5000
     assert (status, said["status"]) == ((200, "ready") if is_ready else (503, "not ready"))
-    assert abs(said["schedule_lag_p99_ms"] / 1000 - most) < 0.5 + most / 5, (said, most)
+    # What it says is what we saw. Where one of the two stood still for a moment, the latest of its
+    # checks look later than the other's: of those it is told how late they are, not to the second.
+    assert abs(said["schedule_lag_p50_ms"] / 1000 - usual) < 0.5 + usual / 5, (said, usual)
+    assert max(2, most / 2) < said["schedule_lag_p99_ms"] / 1000 < 2 * most, (said, most)
     told = re.search(r"Checks start ([\d.]+) s late, and up to ([\d.]+) s", page)
     assert told is not None
     assert 1 < float(told[1]) <= float(told[2])
-    assert abs(float(told[2]) - most) < 0.5 + most / 5, (told[0], most)
+    assert abs(float(told[1]) - usual) < 0.5 + usual / 5, (told[0], usual)
+    assert max(2, most / 2) < float(told[2]) < 2 * most, (told[0], most)
 
 
 @pytest.mark.parametrize(
