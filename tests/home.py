@@ -106,7 +106,7 @@ class Home:
             assert time.monotonic() < deadline, f"not within {seconds} s: {what}"
             await asyncio.sleep(0.02)
 
-    async def until_status(self, monitor_id: Id, status: Status, seconds: float = 5) -> None:
+    async def until_status(self, monitor_id: Id, status: Status, seconds: float = 30) -> None:
         """Wait until the engine knows a monitor to be in a state."""
 
         async def look() -> bool:

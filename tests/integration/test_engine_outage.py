@@ -50,10 +50,9 @@ async def test_an_outage_from_check_to_message(
 ) -> None:
     await at.rule(await at.channel(receiver.url))
     stream = at.engine.live.subscribe(at.org.id)
-    asked = time.monotonic()
-    monitor = await at.monitor(spec(target.url))
+    # It is checked at once, and a failure confirmed a second later: the grid is an hour's.
+    monitor = await at.monitor(spec(target.url, interval_seconds=3_600))
     await at.until_status(monitor.id, Status.UP)
-    assert time.monotonic() - asked < 2.0  # a second, and one for a busy machine
 
     target.answer = lambda _: 500
     failing_from = now()
@@ -67,7 +66,7 @@ async def test_an_outage_from_check_to_message(
     watch = at.engine.watch(monitor.id)
     assert watch is not None
     assert watch.incident_id == body["incident"]["id"]
-    assert failing_from <= watch.since <= failing_from + 1_500
+    assert failing_from <= watch.since <= now()
     incident = await at.db.read(incidents.get, at.org.id, watch.incident_id)
     assert incident is not None
     assert incident.status is IncidentStatus.INVESTIGATING
@@ -167,10 +166,8 @@ async def test_a_changed_monitor_is_checked_as_it_is_now(
     await at.until_status(monitor.id, Status.UP)
     changed = spec(receiver.url, interval_seconds=3_600)
     await at.db.write(edges.replace, at.org.id, monitor.id, changed, None, now())
-    asked = time.monotonic()
     at.engine.changed(monitor.id)
-    await receiver.wait_for(1)
-    assert time.monotonic() - asked < 2
+    await receiver.wait_for(1, 30)  # its grid is an hour's
 
 
 async def test_many_changes_at_once_end_with_the_last(at: Home, target: Receiver) -> None:
@@ -248,10 +245,14 @@ async def test_a_poisoned_monitor_harms_only_itself(
     at: Home, target: Receiver, caplog: pytest.LogCaptureFixture
 ) -> None:
     # The API refuses both; a row from elsewhere may hold them.
-    poisoned = await at.monitor(spec("http://[broken", name="Poisoned"))
+    poisoned = await at.monitor(spec("http://[broken", name="Poisoned", interval_seconds=3_600))
     whole = await at.monitor(TcpSpec(name="Whole", target="127.0.0.1", port=target.port))
     await at.until_status(whole.id, Status.UP)
-    await asyncio.sleep(2.5)  # it is tried again off the grid, and told only once
+
+    async def is_tried_again() -> bool:
+        return len(await at.raw.range(poisoned.key, 0, now() + 1_000)) > 1
+
+    await at.until(is_tried_again, "another check off the grid", 30)  # and it is told only once
     watch = at.engine.watch(poisoned.id)
     assert watch is not None
     assert watch.status is Status.PENDING
@@ -419,15 +420,20 @@ def gathering_until(conn: Conn, channel_id: str) -> int:
 async def test_it_stops_within_five_seconds_with_probes_in_flight(
     tmp_path: Path, target: Receiver
 ) -> None:
-    target.delay = 30
+    target.delay = 60
     async with home(tmp_path / "data") as opened:
         for number in range(50):
-            await opened.monitor(spec(target.url, name=f"Slow {number}", timeout_seconds=10))
-        await asyncio.sleep(1)
-        assert opened.engine.scheduler.running == 50
+            await opened.monitor(
+                spec(target.url, name=f"Slow {number}", timeout_seconds=50, interval_seconds=60)
+            )
+
+        async def all_run() -> bool:
+            return opened.engine.scheduler.running == 50
+
+        await opened.until(all_run, "fifty probes are in flight", 30)
         began = time.monotonic()
         await opened.engine.stop()
-        assert time.monotonic() - began < 3
+        assert time.monotonic() - began < 5
         assert opened.engine.scheduler.running == 0
         target.delay = 0
         assert await opened.db.read(monitors.count, opened.org.id) == 50
@@ -456,14 +462,24 @@ async def test_many_monitors_are_all_checked_and_the_lag_is_small(
     await at.db.write(insert)
     for one in ids:
         at.engine.changed(one)
-    await asyncio.sleep(3)
-    for one in ids:
-        at.engine.scheduler.soon(one, 0.0)
-    await asyncio.sleep(3)
-    counts = at.engine.roster.counts(at.org.id)
-    assert counts[Status.UP] == 300
+
+    async def all_are_up() -> bool:
+        return at.engine.roster.counts(at.org.id)[Status.UP] == 300
+
+    await at.until(all_are_up, "all are up", 30)
+    # Again and again, so that what comes between one time is not what half of them meet.
+    for _ in range(6):
+        made = sum(at.engine.figures.checks.values())
+        for one in ids:
+            at.engine.scheduler.soon(one, 0.0)
+
+        async def all_are_checked(made: int = made) -> bool:
+            return sum(at.engine.figures.checks.values()) >= made + 300
+
+        await at.until(all_are_checked, "all are checked", 30)
+    assert await all_are_up()
     stats = at.engine.lag_stats()
-    assert stats.count >= 600
+    assert stats.count >= 2_000
     assert at.engine.stale_count() == 0
     assert stats.p50_ms < 500
 

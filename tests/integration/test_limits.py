@@ -122,6 +122,7 @@ class Strangers:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(300)
 @pytest.mark.skipif(
     sys.platform != "linux", reason="the limits and /proc are Linux's: run on Linux"
 )

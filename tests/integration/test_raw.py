@@ -22,8 +22,8 @@ import pytest_asyncio
 from netpulse.model.check import Check, Failure, Result, Timings
 from netpulse.model.time import DAY, HOUR, MINUTE, Millis
 from netpulse.storage.errors import StorageTrouble
-from netpulse.storage.raw import Figure, HourFigures, Raw, hot
-from netpulse.storage.raw.bulk import HOLD_SECONDS
+from netpulse.storage.raw import Figure, HourFigures, Raw, bulk, hot
+from netpulse.storage.raw.bulk import COMMIT_SECONDS, HOLD_SECONDS
 from netpulse.storage.raw.row import to_row
 from netpulse.storage.raw.spool import Spool
 
@@ -73,13 +73,12 @@ async def everything(raw: Raw, key: int = 1) -> list[Check]:
     return await raw.range(key, 0, FOREVER, newest_first=False)
 
 
-async def until(condition: Callable[[], bool], seconds: float = 5.0) -> float:
-    """Wait for something that happens in another thread; return how long it took."""
+async def until(condition: Callable[[], bool], seconds: float = 15.0) -> None:
+    """Wait for something that happens in another thread."""
     start = time.monotonic()
     while not condition():
         assert time.monotonic() - start < seconds, "it did not happen"
         await asyncio.sleep(0.01)
-    return time.monotonic() - start
 
 
 def names(directory: Path) -> list[str]:
@@ -98,17 +97,24 @@ def sql(path: Path, text: str) -> object:
 
 
 async def test_a_check_is_on_disk_after_about_a_second(raw: Raw, tmp_path: Path) -> None:
+    assert COMMIT_SECONDS == 1.0
     raw.append([(1, check())])
-    assert raw.waiting == 1
-    assert await raw.range(1, 0, FOREVER) == [check()], "shown before it is on disk"
-    assert await until(lambda: raw.waiting == 0) < 2.0
+    # The disk may take its time as well; what waits for more than the second would wait for long.
+    await until(lambda: raw.waiting == 0, HOLD_SECONDS / 2)
     assert "2026112320.db" in names(tmp_path / "hot")
     assert await raw.range(1, 0, FOREVER) == [check()]
 
 
-async def test_a_thousand_checks_do_not_wait_for_the_second(raw: Raw) -> None:
-    raw.append([(key, check()) for key in range(1_000)])
-    assert await until(lambda: raw.waiting == 0) < 0.9
+async def test_a_thousand_checks_do_not_wait_for_the_second(
+    raw: Raw, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bulk, "COMMIT_SECONDS", 60.0)
+    raw.append([(key, check()) for key in range(999)])
+    await asyncio.sleep(0.2)
+    assert raw.waiting == 999
+    assert await raw.range(1, 0, FOREVER) == [check()], "shown before it is on disk"
+    raw.append([(999, check())])
+    await until(lambda: raw.waiting == 0, 30)
 
 
 async def test_few_checks_wait_in_the_spool_for_half_a_minute(tmp_path: Path) -> None:

@@ -77,6 +77,7 @@ def data(tmp_path: Path) -> Iterator[Path]:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(300)
 def test_data_that_turns_read_only_stops_nobody_from_being_told(data: Path) -> None:
     instance, site, sink = (
         Instance(data, command=[sys.executable, "-c", IMPATIENT]),
@@ -93,7 +94,7 @@ def test_data_that_turns_read_only_stops_nobody_from_being_told(data: Path) -> N
         def statuses() -> set[str]:
             return {one["status"] for one in instance.ok("GET", "/v1/monitors")}
 
-        eventually("all are up", lambda: statuses() == {"up"}, 10)
+        eventually("all are up", lambda: statuses() == {"up"})
         freeze(data, frozen=True)
         site.down()
 
@@ -112,7 +113,7 @@ def test_data_that_turns_read_only_stops_nobody_from_being_told(data: Path) -> N
             reason = "the database has become read-only: check the disk and its rights"
             return str(said["database"]).startswith(reason)
 
-        eventually("it is called by its name when the file is opened again", is_called_so, 10)
+        eventually("it is called by its name when the file is opened again", is_called_so)
         eventually("all the others are told", lambda: len(sink.distinct()) == SHOPS + 1, 30)
         freeze(data, frozen=False)
         eventually("all is written", lambda: statuses() == {"down"}, 70)

@@ -33,6 +33,7 @@ def instance(tmp_path: Path) -> Iterator[Instance]:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(300 + SECONDS)
 def test_with_one_percent_of_a_processor_nobody_is_down(instance: Instance) -> None:
     assert 2 * PERIOD_MS < LATE_ANSWER_SECONDS * 1000 < TIMEOUT_SECONDS * 1000 < 3 * PERIOD_MS
     site = FarTarget()
