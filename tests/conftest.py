@@ -14,6 +14,7 @@ from typing import Any
 import httpx
 import msgspec
 import pytest
+from hypothesis import HealthCheck, settings
 from litestar import Litestar
 
 from netpulse.channels.carrier import carrier_of
@@ -38,6 +39,14 @@ from netpulse.web.server import build_app, route_all
 from netpulse.web.setup_token import SetupToken
 from tests.cast import DIGESTER, SIGNER, Cast
 from tests.clock import START, FakeClock
+
+# A machine that stalls makes one example take longer than Hypothesis allows it, or the first ones
+# take long to draw; neither says anything of what is tried. All else is as it was, on top of what
+# Hypothesis chooses by itself where a machine builds.
+settings.register_profile(
+    "unhurried", settings(), deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("unhurried")
 
 VAULT = Vault(bytes(range(32)))
 BASE = "http://netpulse.example"

@@ -13,7 +13,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from netpulse.model.alert import PROBLEMS, Cause, Event, Notice, NoticeStatus, QuietHours
@@ -142,9 +142,7 @@ def check_order(alarms: Alarms, monitor: Monitor, channel: str, asks_up: bool) -
             open_problems = max(0, open_problems - 1)
 
 
-@settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True
-)
+@settings(max_examples=60, derandomize=True)
 @given(rules, steps)
 def test_the_laws_hold_whatever_happens(
     wanted: list[dict[str, Any]], story: list[tuple[Any, str, int]]

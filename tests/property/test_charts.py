@@ -93,7 +93,7 @@ def told(found: Sequence[Figures], count: int) -> list[Figures | None]:
     return [each if each[0] else None for each in found] or [None] * count
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(PLAYED, st.integers(0, 1 << 32))
 def test_numbers_side_by_side_come_to_what_they_come_to_one_by_one(
     rows: list[Row], seed: int
@@ -107,7 +107,7 @@ def test_numbers_side_by_side_come_to_what_they_come_to_one_by_one(
         assert told(one, len(cut)) == told(other, len(cut))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(PLAYED, st.integers(1, 400), st.integers(0, 2_000), st.integers(1_000, 8_000))
 def test_a_chart_is_what_its_checks_come_to(
     rows: list[Row], points: int, start: int, seconds: int

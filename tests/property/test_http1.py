@@ -82,7 +82,7 @@ def said(head: Head) -> tuple[object, ...]:
     return head.version, head.status, head.headers
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(LIKELY | NOISE, st.lists(st.integers(0, 500), max_size=8))
 @example(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok", [5, 20])
 def test_an_answer_reads_the_same_however_it_is_cut(answer: bytes, cuts: list[int]) -> None:
@@ -93,7 +93,7 @@ def test_an_answer_reads_the_same_however_it_is_cut(answer: bytes, cuts: list[in
         assert whole == pieces
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.lists(st.binary(min_size=1, max_size=300), max_size=10), st.integers(1, 50), st.data())
 def test_chunks_come_back_whole(parts: list[bytes], step: int, data: st.DataObject) -> None:
     coded = b""
@@ -114,7 +114,7 @@ def test_chunks_come_back_whole(parts: list[bytes], step: int, data: st.DataObje
     assert not short.done
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     st.binary(max_size=5_000),
     st.lists(st.sampled_from(["gzip", "deflate", "br", "odd", "identity"]), max_size=4),
@@ -145,7 +145,7 @@ def test_members_of_gzip_end_wherever_pieces_do(parts: list[bytes], step: int) -
         assert b"".join(b"".join(decoded(piece, stack)) for piece in pieces) == b"".join(parts)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     st.binary(max_size=2_000),
     st.sampled_from(["gzip", "deflate", "br", "gzip, br", "deflate, gzip"]),
@@ -164,7 +164,7 @@ def test_rubbish_is_decoded_or_refused(noise: bytes, codings: str, begun: bool) 
         return
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 @given(
     st.text(max_size=60)
     | st.lists(

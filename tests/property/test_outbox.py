@@ -9,7 +9,7 @@ from collections import defaultdict
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
@@ -136,7 +136,7 @@ class Story:
             assert all(len(told) == 1 for _, told in self.taken)
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=40)
 @given(seed=st.integers(0, 1 << 32), for_people=st.booleans())
 def test_all_is_told_in_order_whatever_happens(seed: int, for_people: bool) -> None:
     def act(conn: Conn) -> None:

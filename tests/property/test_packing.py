@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from netpulse.model.check import LOCAL, Check, Failure, Result, Timings
@@ -112,7 +112,7 @@ STEPS = st.lists(
 Model = dict[int, dict[tuple[Millis, str, bool], Check]]
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=40)
 @given(STEPS, st.integers(0, HOURS), st.integers(1, HOURS), st.integers(1, 9))
 def test_hot_and_sealed_together_are_a_dict(
     steps: list[tuple[str, object]], first: int, length: int, limit: int

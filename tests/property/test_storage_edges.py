@@ -197,7 +197,6 @@ class Life:
 @given(spec=SPECS, wanted=RULES, steps=STEPS)
 @settings(
     max_examples=100,
-    deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 def test_all_agrees_after_every_step(

@@ -525,7 +525,7 @@ def test_begin_that_raises_harms_nobody_else() -> None:
     assert schedule.running == 0
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     intervals=st.lists(st.integers(10, 120), min_size=1, max_size=8),
     takes=st.floats(0, 30),
