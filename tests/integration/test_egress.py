@@ -25,7 +25,7 @@ from netpulse.egress.trouble import from_connect
 from netpulse.model.check import Failure
 from netpulse.rules.addresses import AddressPolicy
 from tests.certificates import Authority
-from tests.probing import check
+from tests.probing import check, undisturbed
 from tests.servers import (
     DnsServer,
     Exchange,
@@ -95,16 +95,21 @@ async def failure(egress: Egress, host: str, port: int = 80, **more: object) -> 
 async def test_names_that_lead_nowhere(
     egress: Egress, host: str, word: Failure, detail: str, words: str
 ) -> None:
-    began = time.perf_counter()
-    trouble = await failure(egress, host)
+    for one in undisturbed():
+        with one:
+            began = time.perf_counter()
+            trouble = await failure(egress, host)
+            took = time.perf_counter() - began
     assert (trouble.failure, trouble.detail) == (word, detail)
     assert words in trouble.message
-    assert time.perf_counter() - began < 2.0, "the resolver decides before the deadline does"
+    assert took < 2.0, "the resolver decides before the deadline does"
 
 
 async def test_a_silent_resolver_is_our_own_trouble(names: DnsServer, egress: Egress) -> None:
     names.default = "silent"
-    trouble = await failure(egress, "shop.example", deadline=soon(1.0))
+    for one in undisturbed():
+        with one:
+            trouble = await failure(egress, "shop.example", deadline=soon(1.0))
     assert (trouble.failure, trouble.detail) == (Failure.OWN_NETWORK, "no_resolver")
     assert trouble.message == (
         f"no name server answers this host ({names.address}), so shop.example cannot be looked up"
@@ -155,7 +160,7 @@ async def test_answers_are_kept_for_their_time_and_beyond_it_in_trouble(
 
         async def dialled() -> float:
             began = time.perf_counter()
-            (await egress.dial("four.example", server.port, deadline=soon(4))).sock.close()
+            (await egress.dial("four.example", server.port, deadline=soon(20))).sock.close()
             return time.perf_counter() - began
 
         await dialled()
@@ -165,7 +170,8 @@ async def test_answers_are_kept_for_their_time_and_beyond_it_in_trouble(
         await asyncio.sleep(1.2)
         for word in ("servfail", "refused", "silent"):
             names.zone["four.example"] = word
-            assert await dialled() < 1.5, word
+            # A second, however much longer the deadline is.
+            assert await dialled() < 10, word
         assert len(names.asked) > asked
 
 
@@ -249,8 +255,10 @@ async def test_a_black_hole_does_not_hold_the_other_address_up(
     with black_hole() as port:
         names.zone["hole.example"] = ["127.0.0.1", "127.0.0.2"]
         with socket.create_server(("127.0.0.2", port)):
-            dialled = await egress.dial("hole.example", port, deadline=soon(3))
-            dialled.sock.close()
+            for one in undisturbed():
+                with one:
+                    dialled = await egress.dial("hole.example", port, deadline=soon(3))
+                dialled.sock.close()
             assert dialled.address == "127.0.0.2"
             assert 0 <= dialled.connect_ms < 600
 
@@ -466,10 +474,13 @@ async def rst(exchange: Exchange) -> None:
 )
 async def test_posts_that_fail(egress: Egress, script: object, word: Failure) -> None:
     async with HttpServer({"*": script}) as server:  # type: ignore[dict-item]
-        began = time.perf_counter()
-        with pytest.raises(DialError) as caught:
-            await egress.post(server.url(), b"x", {}, timeout=0.5)
-        assert time.perf_counter() - began < 1
+        for one in undisturbed():
+            with one:
+                began = time.perf_counter()
+                with pytest.raises(DialError) as caught:
+                    await egress.post(server.url(), b"x", {}, timeout=0.5)
+                took = time.perf_counter() - began
+    assert took < 1
     assert caught.value.failure is word
     assert "127.0.0.1" in caught.value.message
 

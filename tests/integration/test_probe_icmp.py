@@ -20,7 +20,7 @@ from netpulse.model.check import Failure
 from netpulse.rules.addresses import AddressPolicy
 from tests import netns
 from tests.nameserver import can_ping
-from tests.probing import check
+from tests.probing import check, undisturbed
 from tests.servers import DnsServer
 
 pings = pytest.mark.skipif(
@@ -43,7 +43,9 @@ async def egress() -> AsyncIterator[Egress]:
 
 @pings
 async def test_up(egress: Egress) -> None:
-    seen = await check(egress, "127.0.0.1", "icmp")
+    for one in undisturbed():
+        with one:
+            seen = await check(egress, "127.0.0.1", "icmp")
     reading = seen.reading
     assert (seen.said, reading.packets_sent, reading.packets_received) == ("up", 3, 3)
     assert reading.loss_percent == 0
@@ -74,7 +76,9 @@ async def test_names_and_mapped_addresses(egress: Egress) -> None:
 
 @pings
 async def test_twenty_packets_fit_into_a_short_timeout(egress: Egress) -> None:
-    seen = await check(egress, "127.0.0.1", "icmp", packets=20, timeout_seconds=1)
+    for one in undisturbed():
+        with one:
+            seen = await check(egress, "127.0.0.1", "icmp", packets=20, timeout_seconds=1)
     assert (seen.said, seen.reading.packets_received) == ("up", 20)
     assert seen.seconds < 0.9
 
@@ -243,18 +247,17 @@ def test_in_a_network_of_our_own(network: netns.Namespaces, raw: bool, loop: obj
             "198.51.100.2",
             "127.0.0.1",
         ):
-            seconds = 4 if target == "10.77.0.99" else 1
+            # Only of the last but one nothing comes back; of 10.77.0.99 it takes three seconds.
+            seconds = 1 if target == "198.51.100.2" else 10
             seen = await check(egress, target, "icmp", packets=2, timeout_seconds=seconds)
             found.append((target, seen.said, seen.verdict.detail))
         line = egress.pinger._lines[socket.AF_INET]
         assert line.raw is raw
-        seen = await check(egress, "2001:db8::1", "icmp", packets=1, timeout_seconds=1)
+        seen = await check(egress, "2001:db8::1", "icmp", packets=1)
         found.append(("2001:db8::1", seen.said, seen.verdict.detail))
         # An unreachable one among many does not spoil the others' pings on the shared socket.
         targets = [*["198.51.100.1"] * 20, "203.0.113.7"]
-        together = await asyncio.gather(
-            *(check(egress, each, "icmp", timeout_seconds=1) for each in targets)
-        )
+        together = await asyncio.gather(*(check(egress, each, "icmp") for each in targets))
         assert [each.said for each in together[:20]] == ["up"] * 20
         assert not together[20].reading.packets_received
         await egress.close()
@@ -303,7 +306,7 @@ async def test_an_old_datagram_socket_is_replaced(monkeypatch: pytest.MonkeyPatc
     one = first.prepare(*first.fresh(), "127.0.0.1", whose)
     assert first.send(one)
     assert pinger._line(socket.AF_INET) is not first
-    await asyncio.wait_for(whose.all_back(), 1)
+    await asyncio.wait_for(whose.all_back(), 10)
     assert isinstance(one.came, float)
     pinger._let_go()
     assert not pinger._leaving
