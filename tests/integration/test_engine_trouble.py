@@ -58,7 +58,9 @@ async def test_a_stopped_process_calls_nobody_down(tmp_path: Path, target: Recei
 
     The first stop is as long as the probes' deadline (2 s), the second longer than ours above it.
     """
-    target.delay = 1.0
+    # Long enough that checks are always under way, and far from late where this process, which is
+    # the target, is held up itself.
+    target.delay = 0.3
     data = tmp_path / "data"
     process = await child(data, target.url, "-", "20", "--hurry")
     for seconds in (3.0, 6.0):

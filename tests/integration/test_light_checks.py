@@ -25,6 +25,7 @@ from netpulse.probes.begun import Begun
 from netpulse.storage import edges
 from tests.home import Home, home, now
 from tests.nameserver import NameServer
+from tests.probing import undisturbed
 
 
 class Port:
@@ -84,6 +85,13 @@ async def watched(at: Home, port: Port, **changes: object) -> tuple[Monitor, Wat
     return monitor, one
 
 
+def in_time(at: Home, monitor: Monitor) -> bool:
+    """Tell whether it was checked, and that was not spoilt by lag of our own: then the engine
+    checks it again by itself."""
+    one = at.engine.roster.get(monitor.id)
+    return one is not None and one.last is not None and one.last.failure is not Failure.OWN_LAG
+
+
 async def again(at: Home, monitor: Monitor) -> None:
     """Have it checked once more, and wait for what comes of it."""
     before = sum(at.engine.figures.checks.values())
@@ -91,7 +99,7 @@ async def again(at: Home, monitor: Monitor) -> None:
 
     async def checked() -> bool:
         after = sum(at.engine.figures.checks.values())
-        return after > before and not at.engine.scheduler.running
+        return after > before and not at.engine.scheduler.running and in_time(at, monitor)
 
     await at.until(checked, "another check")
 
@@ -154,10 +162,10 @@ async def test_up_down_and_up_again(at: Home, port: Port, counted: list[int]) ->
     await at.until_status(monitor.id, Status.UP)
     await at.raw.flush()
     kept = await at.raw.range(monitor.key, 0, now() + 60_000, newest_first=False)
-    said = [each.result for each in kept]
+    said = [each.result for each in kept if each.failure is not Failure.OWN_LAG]
     assert said == [Result.UP, Result.UP, Result.DOWN, Result.DOWN, Result.UP]
     assert at.engine.scheduler.running == 0
-    assert at.engine.figures.lags.count == 5
+    assert at.engine.figures.lags.count == len(kept)
     assert (one.task, one.probing) == (None, False)
 
 
@@ -176,8 +184,7 @@ async def asked(at: Home, server: NameServer, **changes: object) -> tuple[Monito
     monitor = await at.monitor(DnsSpec(**(fields | changes)))  # type: ignore[arg-type]
 
     async def judged() -> bool:
-        one = at.engine.roster.get(monitor.id)
-        return one is not None and one.last is not None and not at.engine.scheduler.running
+        return in_time(at, monitor) and not at.engine.scheduler.running
 
     await at.until(judged, "a first check")
     one = at.engine.roster.get(monitor.id)
@@ -237,18 +244,25 @@ async def test_nothing_is_asked_twice(at: Home, script: object, status: Status, 
         assert at.engine.scheduler.running == 0
 
 
+def of_the_last(server: NameServer) -> int:
+    """Return how many questions the last check asked: they have one id."""
+    return server.idents.count(server.idents[-1])
+
+
 async def test_a_silent_name_server_is_asked_three_times_in_all(at: Home) -> None:
     async with NameServer({"shop.example": "silent"}) as server:
         monitor, one = await asked(at, server)
-        assert (one.watch.status, server.hits) == (Status.DOWN, 3)
+        assert (one.watch.status, of_the_last(server)) == (Status.DOWN, 3)
         assert one.last is not None
         assert one.last.message == f"no answer within 1 s from {server.address}"
         assert one.last.timings.total_ms is not None
         assert 990 <= one.last.timings.total_ms < 1500
         # In time, but after it was asked again: the time is that from the first question on.
         server.zone["shop.example"] = "late"
-        await again(at, monitor)
-        assert (one.last.result, server.hits) == (Result.UP, 5)
+        for each in undisturbed():
+            with each:
+                await again(at, monitor)
+        assert (one.last.result, of_the_last(server)) == (Result.UP, 2)
         assert one.last.timings.total_ms is not None
         assert 400 <= one.last.timings.total_ms < 700
 
@@ -326,14 +340,13 @@ async def test_the_last_answer_that_came_in_time_counts_though_we_were_late() ->
 
 async def test_who_waits_for_nothing_is_down_after_its_timeout(at: Home, port: Port) -> None:
     monitor, one = await watched(at, port, confirmations=1)
-    began = time.monotonic()
     await under_way(at, port, monitor, one)
-    await at.until_status(monitor.id, Status.DOWN)
-    assert 0.9 < time.monotonic() - began < 2
+    await at.until_status(monitor.id, Status.DOWN, seconds=30)
     assert one.last is not None
     assert (one.last.failure, one.last.detail) == (Failure.TIMEOUT, "connect")
     assert one.last.timings.total_ms is not None
-    assert one.last.timings.total_ms >= 1000
+    # Had we been late by more than a quarter of a second, it would not have been judged.
+    assert 1000 <= one.last.timings.total_ms < 1900
 
 
 async def test_inverted_it_is_down_while_it_answers(at: Home, port: Port) -> None:

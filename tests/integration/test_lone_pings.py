@@ -105,7 +105,8 @@ async def test_up_down_and_up_again(at: Home, host: Host) -> None:
     assert last.response_time_ms == round(last.timings.total_ms)
     host.answer = silent
     await under_way(at, monitor, one)
-    await at.until_status(monitor.id, Status.DOWN)
+    # A check that was spoilt by lag of our own is made once more.
+    await at.until_status(monitor.id, Status.DOWN, seconds=30)
     assert one.last is not None
     assert one.last.message == f"no answer from {host.address} to the ping"
     host.answer = reply_once
@@ -113,14 +114,14 @@ async def test_up_down_and_up_again(at: Home, host: Host) -> None:
     await at.until_status(monitor.id, Status.UP)
     await at.raw.flush()
     kept = await at.raw.range(monitor.key, 0, now() + 60_000, newest_first=False)
-    assert [each.result for each in kept] == [
+    assert [each.result for each in kept if each.failure is not Failure.OWN_LAG] == [
         Result.UP,
         Result.DOWN,
         Result.DOWN,
         Result.UP,
     ]
     assert at.engine.scheduler.running == 0
-    assert at.engine.figures.lags.count == 4
+    assert at.engine.figures.lags.count == len(kept)
 
 
 async def test_what_the_way_says_is_judged(at: Home, host: Host) -> None:
