@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Hashable, Iterable
+from collections.abc import Callable, Coroutine, Hashable, Iterable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from typing import Any, Concatenate, Generic, ParamSpec, TypeVar
 
@@ -22,17 +23,22 @@ TROUBLE_SECONDS = 1.0
 STOP_SECONDS = 2.0
 
 
+class NotNoted(Exception):
+    """What came of an attempt could not be written before the end; that is counted."""
+
+
 class Attempts(Generic[K]):
     """Tasks under way, each under a key of its own."""
 
-    def __init__(self, db: Database) -> None:
-        """Take where outcomes are written."""
+    def __init__(self, db: Database, *, name: str) -> None:
+        """Take where outcomes are written; `name` says in the log what attempts these are."""
         self._db = db
+        self._name = name
         self._tasks: dict[K, asyncio.Task[None]] = {}
         self.are_ending = False
         """Nothing more is to be begun."""
-        self._unwritten = 0
-        """Those whose outcome could not be written before the end."""
+        self._not_noted = 0
+        """How many outcomes could not be written before the end."""
 
     def __len__(self) -> int:
         """Return how many are under way."""
@@ -59,10 +65,7 @@ class Attempts(Generic[K]):
     ) -> None:
         del self._tasks[key]
         error = None if task.cancelled() else task.exception()
-        if self.are_ending and isinstance(error, StorageTrouble):
-            self._unwritten += 1
-            error = None
-        ended(error)
+        ended(None if isinstance(error, NotNoted) else error)
 
     async def all_over(self) -> None:
         """Wait for those that are under way now."""
@@ -78,12 +81,30 @@ class Attempts(Generic[K]):
             task.cancel()
         if late:
             await asyncio.wait(late, timeout=STOP_SECONDS)
-        if self._unwritten:
+        if self._not_noted:
             log.warning(
-                "the database could not be written before the end: what came of %d messages is not"
-                " noted, and they may be sent again after the next start",
-                self._unwritten,
+                "%s: what came of %d could not be noted before the end (%s); they are tried again"
+                " after the next start, also what arrived",
+                self._name,
+                self._not_noted,
+                self._db.trouble or "there was no time",
             )
+
+    @contextmanager
+    def noting(self) -> Iterator[None]:
+        """Within this an outcome is written down; where the end comes first, it is counted.
+
+        Raises:
+            NotNoted: instead of the trouble that the database has.
+        """
+        try:
+            yield
+        except asyncio.CancelledError:
+            self._not_noted += 1
+            raise
+        except StorageTrouble as trouble:
+            self._not_noted += 1
+            raise NotNoted(str(trouble)) from trouble
 
     async def record(
         self, write: Callable[Concatenate[Conn, P], T], *args: P.args, **kwargs: P.kwargs
@@ -93,12 +114,13 @@ class Attempts(Generic[K]):
         What was sent and cannot be recorded must not be sent again while this process lives.
 
         Raises:
-            StorageTrouble: it cannot be written, and nothing more is waited for.
+            NotNoted: it cannot be written, and nothing more is waited for.
         """
-        while True:
-            try:
-                return await self._db.write(write, *args, **kwargs)
-            except StorageTrouble:
-                if self.are_ending:
-                    raise
-                await asyncio.sleep(TROUBLE_SECONDS)
+        with self.noting():
+            while True:
+                try:
+                    return await self._db.write(write, *args, **kwargs)
+                except StorageTrouble:
+                    if self.are_ending:
+                        raise
+                    await asyncio.sleep(TROUBLE_SECONDS)

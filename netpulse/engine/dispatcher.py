@@ -53,8 +53,10 @@ POLL_SECONDS = 30.0
 BLOCKED_SECONDS = 5.0
 TROUBLE_SECONDS = 1.0
 MEMORY_SECONDS = 2.0
-"""How often what waits for the disk is looked through for something to tell, and the shortest time
-between two looks: each takes up to 0.2 s of the writer's thread."""
+"""How often what waits for the disk is looked through for something to tell."""
+MEMORY_SHARE = 0.1
+"""The part of the writer's thread that may take: the next look is put off where one was long."""
+MEMORY_LONGEST_SECONDS = 15.0
 JUMP_SECONDS = 2.0
 """The wall clock set back by more than this is noticed."""
 
@@ -112,7 +114,7 @@ class Dispatcher:
         self._backoff = backoff or Backoff()
         self._chance = chance
         self._rounds = Rounds(self._round, name="the outbox")
-        self._attempts: Attempts[int] = Attempts(db)
+        self._attempts: Attempts[int] = Attempts(db, name="the outbox")
         self._unwritten = unwritten
         self._look_at = 0.0
         """Monotonic moment before which nothing is looked for to tell from memory."""
@@ -188,12 +190,15 @@ class Dispatcher:
             lease_ms=CLAIM_SECONDS * SECOND,
             busy=frozenset().union(*under_way),
         )
+        took = self._clock.monotonic() - now
+        wait = min(max(MEMORY_SECONDS, took / MEMORY_SHARE), MEMORY_LONGEST_SECONDS)
+        self._look_at = now + took + wait
         for message in found:
             sending = _Sending(next(self._count), message.claim, from_memory=True)
             sending.begun = partial(imagined.begun, message=message)
             unwritten.wait(sending.number, sending.begun)
             self._begin(sending)
-        return MEMORY_SECONDS
+        return wait
 
     async def _keep_time(self) -> None:
         """Let nothing wait longer because the wall clock was set back meanwhile."""
@@ -337,21 +342,22 @@ class Dispatcher:
 
         if sending.from_memory:
             self._put_off(sending, write)
-        while True:
-            try:
-                if self._lanes.is_first(sending.number, sending.lanes):
-                    return await self._db.write(of_stored, told, write, is_all=is_all)
-            except StorageTrouble:
-                if self._attempts.are_ending:
-                    raise
-            except NotStored:
-                if self._unwritten is None or not self._unwritten.owes(told):
-                    if not is_all or len(told) == 1:
-                        return None
-                    is_all = False
-                    continue
-            self._put_off(sending, write)
-            await asyncio.sleep(TROUBLE_SECONDS)
+        with self._attempts.noting():
+            while True:
+                try:
+                    if self._lanes.is_first(sending.number, sending.lanes):
+                        return await self._db.write(of_stored, told, write, is_all=is_all)
+                except StorageTrouble:
+                    if self._attempts.are_ending:
+                        raise
+                except NotStored:
+                    if self._unwritten is None or not self._unwritten.owes(told):
+                        if not is_all or len(told) == 1:
+                            return None
+                        is_all = False
+                        continue
+                self._put_off(sending, write)
+                await asyncio.sleep(TROUBLE_SECONDS)
 
     def _put_off(self, sending: _Sending, write: Callable[[Conn], object]) -> None:
         """Let an outcome wait for the disk: what is told from memory builds on it."""

@@ -84,7 +84,7 @@ class PageWebhooks:
         self._backoff = backoff or Backoff()
         self._chance = chance
         self._rounds = Rounds(self._round, name="webhooks of status pages")
-        self._attempts: Attempts[Id] = Attempts(db)
+        self._attempts: Attempts[Id] = Attempts(db, name="webhooks of status pages")
         self._under_way: dict[Id, tuple[str, bool]] = {}
         """Of each that is being sent: to which host, and whether that may be slow."""
         self._passed_over: tuple[Id, ...] = ()

@@ -77,7 +77,7 @@ class Postman:
         self._backoff = backoff or Backoff()
         self._chance = chance
         self._rounds = Rounds(self._round, name="letters")
-        self._attempts: Attempts[Id] = Attempts(db)
+        self._attempts: Attempts[Id] = Attempts(db, name="letters")
         self._is_failing = False
         """The server's last word was no, which is in the log."""
 
@@ -176,8 +176,7 @@ class Postman:
         return None
 
     async def _sent(self, letter: Letter) -> None:
-        await self._attempts.record(_taken, letter, self._clock.now())
-        await self._served(letter)
+        await self._served(letter, partial(_taken, letter=letter, now=self._clock.now()))
 
     async def _failed(self, letter: Letter, failure: _Failure) -> None:
         if failure.of == "server" and not self._is_failing:
@@ -185,20 +184,31 @@ class Postman:
             log.warning("a letter could not be sent: %s", failure.sentence, extra=_where(letter))
         if failure.is_final:
             log.warning("a letter is given up: %s", failure.sentence, extra=_where(letter))
-            await self._attempts.record(_refused, letter, failure.sentence, self._clock.now())
+            now = self._clock.now()
+            write = partial(_refused, letter=letter, why=failure.sentence, now=now)
         else:
             wait = self._backoff.wait(letter.attempt_count + 1, None, self._chance())
             again_at = self._clock.now() + round(wait * SECOND)
-            await self._attempts.record(letters.failed, letter.id, failure.sentence, again_at)
+            write = partial(
+                letters.failed, letter_id=letter.id, error=failure.sentence, again_at=again_at
+            )
         if failure.of == "letter":
-            await self._served(letter)
+            await self._served(letter, write)
+        else:
+            await self._attempts.record(write)
 
-    async def _served(self, letter: Letter) -> None:
-        """Note that the server took a letter, or looked at it at least."""
-        if self._is_failing:
-            self._is_failing = False
+    async def _served(self, letter: Letter, write: Callable[[Conn], object]) -> None:
+        """Note what came of a letter that the server took, or looked at at least."""
+        is_back, self._is_failing = self._is_failing, False
+        if is_back:
             log.info("the mail server takes letters again", extra=_where(letter))
-            await self._attempts.record(letters.hurry, self._clock.now())
+
+        def both(conn: Conn) -> None:
+            write(conn)
+            if is_back:
+                letters.hurry(conn, self._clock.now())
+
+        await self._attempts.record(both)
 
     async def _give_up(self, letter: Letter, why: str) -> None:
         log.warning("a letter is given up: %s", why, extra=_where(letter))

@@ -11,18 +11,20 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Set
 from functools import partial
 from typing import TypeVar
 
 from netpulse.engine.clock import Clock
 from netpulse.engine.roster import Roster, Watched
+from netpulse.engine.turns import Turns
 from netpulse.model.alert import Event, Notice
 from netpulse.model.edge import Edge
 from netpulse.model.ids import Id
 from netpulse.model.time import MINUTE, Millis
 from netpulse.rules import outbox
 from netpulse.storage import imagined, notices, troubles
+from netpulse.storage.claims import Claimed, Unseen
 from netpulse.storage.conn import Conn
 from netpulse.storage.db import Database
 from netpulse.storage.errors import TroubleKind
@@ -44,9 +46,9 @@ LASTING = frozenset(
     }
 )
 """Troubles that a person has to end. Another process that holds the lock ends it by itself."""
-MOST_MONITORS = 200
-"""Monitors whose edges are tried out at a time: about 0.2 s of the writer's thread. Where more owe
-some, they take turns."""
+MOST_MONITORS = outbox.DIGEST_MOST
+"""Monitors whose edges are tried out at a time, so that a digest is as long as ever: about 0.6 s of
+the writer's thread. Where more owe some, they take turns."""
 MOST_WRITES = 2_000
 """Outcomes that wait for the disk; with more of them nothing is told from memory any more."""
 MOST_AN_HOUR = 60
@@ -72,13 +74,13 @@ class Unwritten:
         self._tells = False
         """This trouble is told to the rules that ask for `system`."""
         self._writes: dict[int, Write] = {}
-        self._turn = 0
-        """How many monitors have had their turn."""
-        self._told_singly: deque[tuple[Millis, Id]] = deque()
-        """When a channel that people read was told of a monitor alone, within the last window: at
-        most four a channel, since the fifth makes it gather."""
+        self._turns = Turns()
         self._told: dict[Id, deque[float]] = {}
         """By channel: when it was told something from memory."""
+        self._begun: dict[Id, dict[Id, Millis]] = {}
+        """By channel that people read: the messages of the last window, and when they began."""
+        self._about: dict[Id, frozenset[Id]] = {}
+        """By message: the monitors that it told of at first."""
 
     @property
     def is_lasting(self) -> bool:
@@ -98,6 +100,8 @@ class Unwritten:
     def forget(self, number: int) -> None:
         """Drop an outcome that is written, or will never be."""
         self._writes.pop(number, None)
+        if not self._writes:
+            self._about.clear()
 
     def owes(self, told: Collection[Notice]) -> bool:
         """Tell whether the rows of notices may come yet: their edges wait for the disk."""
@@ -126,9 +130,10 @@ class Unwritten:
             self._tells = True
         if len(self._writes) >= MOST_WRITES:
             return []
+        owed, others = self._owed()
         claimed = await self._db.rehearse(
             imagined.claim,
-            self._owed(now),
+            owed,
             [
                 partial(_begin, detail=self._detail, at=self._since, tells=self._tells),
                 *self._writes.values(),
@@ -138,39 +143,43 @@ class Unwritten:
             limit=limit,
             lease_ms=lease_ms,
             busy=busy,
+            unseen=Unseen(told=self._begun, is_storm=self._turns.are_several),
         )
-        found = [one for one in claimed if self._may_speak(one.claim.channel.id)]
+        found = [
+            one
+            for one in claimed
+            if self._is_whole(one.claim, others) and self._may_speak(one.claim.channel.id)
+        ]
         for one in found:
-            self._remember(one, now)
+            self._remember(one.claim, now)
         return found
 
-    def _remember(self, message: Imagined, now: Millis) -> None:
-        claim, monitor_id = message.claim, message.claim.notice.monitor_id
-        if monitor_id is None or len(claim.notices) > 1:
-            return
-        if outbox.is_read_by_people(claim.channel.type):
-            self._told_singly.append((now, monitor_id))
-
-    def _owed(self, now: Millis) -> list[tuple[Edge, ...]]:
-        """Return what is to be tried out now, of each monitor in its order."""
+    def _owed(self) -> tuple[list[tuple[Edge, ...]], Set[Id]]:
+        """Return what is to be tried out now, of each monitor in its order, and the monitors whose
+        turn it is not."""
         owing = {one.id: one for one in self._roster if _owes_flip(one)}
-        some = list(owing)
-        if len(some) > MOST_MONITORS:
-            first = self._turn % len(some)
-            some = (some[first:] + some[:first])[:MOST_MONITORS]
-            self._turn = first + MOST_MONITORS
-        # The pace of a channel counts what it was told, and sees of that what is tried out.
-        while self._told_singly and not now - outbox.WINDOW < self._told_singly[0][0] <= now:
-            self._told_singly.popleft()
-        some += [monitor_id for _, monitor_id in self._told_singly if monitor_id in owing]
+        group = self._turns.next(owing, MOST_MONITORS)
         # What a child may say depends on its parents.
         with_parents: dict[Id, Watched] = {}
-        for monitor_id in some:
+        for monitor_id in group:
             at: Id | None = monitor_id
             while at in owing and at not in with_parents:
                 with_parents[at] = owing[at]
                 at = owing[at].monitor.spec.parent_id
-        return [tuple(one.owed) for one in with_parents.values()]
+        return [tuple(one.owed) for one in with_parents.values()], owing.keys() - set(group)
+
+    def _is_whole(self, claim: Claimed, others: Set[Id]) -> bool:
+        """Tell whether a message lacks nobody, because it is not their turn."""
+        return self._about.get(claim.id, _monitors(claim)).isdisjoint(others)
+
+    def _remember(self, claim: Claimed, now: Millis) -> None:
+        if claim.id in self._about:
+            return  # another attempt
+        self._about[claim.id] = _monitors(claim)
+        if outbox.is_read_by_people(claim.channel.type):
+            begun = self._begun.get(claim.channel.id, {})
+            recent = {one: at for one, at in begun.items() if at > now - outbox.WINDOW}
+            self._begun[claim.channel.id] = recent | {claim.id: now}
 
     def _may_speak(self, channel_id: Id) -> bool:
         now = self._clock.monotonic()
@@ -206,6 +215,10 @@ def _end(conn: Conn, detail: str, since: Millis, now: Millis, *, tells: bool) ->
     sentence = "NetPulse can write its data again"
     over = tells and bool(notices.add_system(conn, Event.SYSTEM_RECOVERED, sentence, now))
     return over or begun
+
+
+def _monitors(claim: Claimed) -> frozenset[Id]:
+    return frozenset(one.monitor_id for one in claim.notices if one.monitor_id is not None)
 
 
 def _owes_flip(watched: Watched) -> bool:

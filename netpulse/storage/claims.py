@@ -10,7 +10,7 @@ order in which it happened. On channels that people read, storms are gathered in
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 
 from msgspec import Struct
 from msgspec.structs import replace as changed
@@ -77,6 +77,18 @@ class Claimed(Struct, frozen=True, kw_only=True):
         return frozenset((notice.channel_id, notice.monitor_id) for notice in self.notices)
 
 
+class Unseen(Struct, frozen=True, kw_only=True):
+    """What counts for the pace of channels and is not in the file."""
+
+    told: Mapping[Id, Mapping[Id, Millis]] = {}
+    """By channel: the messages that were begun, and when."""
+    is_storm: bool = False
+    """More waits than is in the file, and since when is not known."""
+
+
+NOTHING_UNSEEN = Unseen()
+
+
 class _Claim(Struct, frozen=True, kw_only=True):
     """Who claims, when, and what not."""
 
@@ -84,6 +96,7 @@ class _Claim(Struct, frozen=True, kw_only=True):
     now: Millis
     until: Millis
     busy: Collection[tuple[Id, Id | None]]
+    unseen: Unseen
 
 
 def claim(
@@ -95,6 +108,7 @@ def claim(
     lease_ms: int,
     busy: Collection[tuple[Id, Id | None]] = (),
     anew: bool = True,
+    unseen: Unseen = NOTHING_UNSEEN,
 ) -> list[Claimed]:
     """Claim up to `limit` messages that are due for `worker`, for `lease_ms` milliseconds.
 
@@ -102,12 +116,13 @@ def claim(
     reminders are written, and fallback channels are told. `busy` names lanes that the worker is
     still sending for. A channel whose configuration does not open costs its notices an attempt
     and says so. Without `anew` no notices are written (escalations, reminders, fallbacks).
+    `unseen` is what else counts for the pace of channels that people read.
     """
     held.resolve(conn, now)
     if anew:
         timers.ring(conn, now)
         fallbacks.tell_overdue(conn, now)
-    by = _Claim(worker=worker, now=now, until=now + lease_ms, busy=busy)
+    by = _Claim(worker=worker, now=now, until=now + lease_ms, busy=busy, unseen=unseen)
     claimed: list[Claimed] = []
     for row in _waiting_channels(conn, now):
         if len(claimed) >= limit:
@@ -254,9 +269,12 @@ def _for_people(
     )
     if waits_since is None or waits_since[0] is None or len(found) >= room:
         return found
-    begun = _begun(conn, channel_id, by.now)
+    begun = _begun(conn, channel_id, by)
     pace = outbox.pace(
-        gathering_until=gathering_until, begun=begun, waits_since=waits_since[0], now=by.now
+        gathering_until=gathering_until,
+        begun=begun,
+        waits_since=0 if by.unseen.is_storm else waits_since[0],
+        now=by.now,
     )
     if pace.digest:
         digest = _gather(conn, channel_id, by)
@@ -369,14 +387,17 @@ def _taken(
     return tuple(taken)
 
 
-def _begun(conn: Conn, channel_id: Id, now: Millis) -> int:
+def _begun(conn: Conn, channel_id: Id, by: _Claim) -> int:
     """Return how many messages were sent for the first time within the last window."""
-    row = conn.one(
-        "SELECT count(DISTINCT coalesce(digest_id, id)) FROM alert_events"
+    since = by.now - outbox.WINDOW
+    rows = conn.all(
+        "SELECT DISTINCT coalesce(digest_id, id) FROM alert_events"
         " WHERE channel_id = ? AND first_attempt_at > ? AND first_attempt_at <= ?",
-        (channel_id, now - outbox.WINDOW, now),
+        (channel_id, since, by.now),
     )
-    return int(row[0]) if row else 0
+    told = by.unseen.told.get(channel_id, {})
+    unseen = {message_id for message_id, at in told.items() if since < at <= by.now}
+    return len(unseen.union(row[0] for row in rows))
 
 
 def _not_taken(conn: Conn, channel_id: Id) -> int:

@@ -16,8 +16,9 @@ from msgspec import Struct
 from netpulse.model.edge import Edge
 from netpulse.model.ids import Id
 from netpulse.model.time import Millis
+from netpulse.rules import outbox
 from netpulse.storage import claims, edges
-from netpulse.storage.claims import Claimed
+from netpulse.storage.claims import Claimed, Unseen
 from netpulse.storage.conn import Conn
 from netpulse.storage.errors import StorageTrouble
 
@@ -30,6 +31,7 @@ class Imagined(Struct, frozen=True):
     """A message that may be sent now, and until when its channel gathers after that."""
 
     claim: Claimed
+    at: Millis
     gathering_until: Millis | None
 
 
@@ -43,6 +45,7 @@ def claim(
     limit: int,
     lease_ms: int,
     busy: Collection[tuple[Id, Id | None]],
+    unseen: Unseen,
 ) -> list[Imagined]:
     """Claim what could be sent at `now`, were all of this written.
 
@@ -55,13 +58,17 @@ def claim(
         limit: the most to be claimed.
         lease_ms: of no consequence.
         busy: lanes for which an attempt is under way.
+        unseen: what was told of monitors whose edges are not among those owed, and whether there
+            are such monitors.
     """
     for of_monitor in owed:
         _apart(conn, partial(_record, owed=of_monitor))
     for write in writes:
         _apart(conn, write)
-    found = claims.claim(conn, worker, now, limit=limit, lease_ms=lease_ms, busy=busy, anew=False)
-    return [Imagined(one, _gathering_until(conn, one.channel.id)) for one in found]
+    found = claims.claim(
+        conn, worker, now, limit=limit, lease_ms=lease_ms, busy=busy, anew=False, unseen=unseen
+    )
+    return [Imagined(one, now, _gathering_until(conn, one.channel.id)) for one in found]
 
 
 def begun(conn: Conn, message: Imagined) -> None:
@@ -72,11 +79,17 @@ def begun(conn: Conn, message: Imagined) -> None:
             " digest_id = coalesce(digest_id, ?) WHERE id = ?",
             (notice.first_attempt_at, notice.digest_id, notice.id),
         )
-    conn.execute(
-        "UPDATE alert_channels SET gathering_until = max(coalesce(gathering_until, 0), ?)"
-        " WHERE id = ?",
-        (message.gathering_until or 0, message.claim.channel.id),
-    )
+    if message.gathering_until is not None:
+        # The later of both, unless that one is from before the clock was set back.
+        conn.execute(
+            "UPDATE alert_channels SET gathering_until = ?2 WHERE id = ?1"
+            " AND (gathering_until BETWEEN ?2 AND ?3) IS NOT TRUE",
+            (
+                message.claim.channel.id,
+                message.gathering_until,
+                message.at + outbox.LONGEST_WINDOW,
+            ),
+        )
 
 
 def _record(conn: Conn, owed: Sequence[Edge]) -> None:

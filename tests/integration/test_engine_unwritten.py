@@ -4,11 +4,12 @@ the disk is back, under the same ids. Nobody restarts anything."""
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from itertools import count
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import pytest
 from msgspec.structs import replace
@@ -19,13 +20,13 @@ from netpulse.engine.roster import Watched
 from netpulse.model.alert import Event, Notice, NoticeStatus, Suppressed
 from netpulse.model.channel import SlackConfig
 from netpulse.model.check import Check, Failure, Result
-from netpulse.model.edge import Edge
-from netpulse.model.time import SECOND
+from netpulse.model.time import HOUR, SECOND
 from netpulse.model.watch import Status
 from netpulse.storage import db as db_module
 from netpulse.storage import edges, incident_story, meta, monitors, notices, troubles
 from netpulse.storage.claims import Claimed
 from netpulse.storage.db import StorageTrouble, TroubleKind
+from netpulse.storage.imagined import Imagined
 from tests.clock import ShiftedClock
 from tests.faulty_disk import FaultyDisk, mounted
 from tests.home import Home, home, spec
@@ -114,6 +115,50 @@ async def receiver() -> AsyncIterator[Receiver]:
 
 def events(receiver: Receiver) -> list[str]:
     return [one.payload["event"] for one in receiver.taken]
+
+
+def text(delivery: Delivery) -> str:
+    return delivery.body.decode()
+
+
+async def told(broken: Broken, receiver: Receiver, number: int) -> None:
+    """Wait until so many deliveries were answered, and what came of each is known."""
+    await receiver.wait_for(number)
+
+    async def is_over() -> bool:
+        return not any(one.under_way for one in broken.at.engine.dispatcher._sending.values())
+
+    await broken.at.until(is_over, "the far side has answered")
+
+
+async def rounds(broken: Broken, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+    """Wait until what is owed was looked through so many times more."""
+    memory = broken.at.engine.dispatcher._unwritten
+    assert memory is not None
+    looks, look = count(1), memory.claim
+    all_were = asyncio.Event()
+
+    async def next_look(*args: Any, **kwargs: Any) -> list[Imagined]:
+        found = await look(*args, **kwargs)
+        if next(looks) == number:
+            all_were.set()
+        return found
+
+    with monkeypatch.context() as patch:
+        patch.setattr(memory, "claim", next_look)
+        await asyncio.wait_for(all_were.wait(), 20)
+
+
+def shops_in(delivery: Delivery) -> list[str]:
+    """Return the numbers of the shops that a message tells of."""
+    return sorted(set(re.findall(r"Shop (\d\d)", text(delivery))))
+
+
+async def people(broken: Broken, receiver: Receiver) -> None:
+    """Let a channel that people read be told of everything."""
+    config = SlackConfig(webhook_url=f"{receiver.url}/people")
+    made = await broken.at.channel(receiver.url, name="People", type="slack", config=config)
+    await broken.at.rule(made)
 
 
 async def test_an_outage_on_a_broken_disk_is_told_and_written_later(
@@ -239,14 +284,12 @@ async def test_a_storm_on_a_broken_disk_keeps_to_its_pace(
     """People get five messages singly and then digests, as ever; each says where it comes from."""
     monkeypatch.setattr(unwritten, "MOST_MONITORS", 12)
     at = broken.at
-    people = SlackConfig(webhook_url=f"{receiver.url}/people")
-    await at.rule(await at.channel(receiver.url, name="People", type="slack", config=people))
+    await people(broken, receiver)
     shops = [await broken.on_duty(f"Shop {number:02}") for number in range(15)]
     await at.engine.dispatcher.start()
     await broken.breaks()
     for shop in shops:
-        await broken.check(shop, Result.DOWN)
-        broken.clock.ahead_ms -= 10 * SECOND
+        await broken.check(shop, Result.DOWN, after=0)
     async with asyncio.timeout(20):
         while len(receiver.taken) < 6:
             broken.clock.ahead_ms += 2 * SECOND
@@ -258,8 +301,7 @@ async def test_a_storm_on_a_broken_disk_keeps_to_its_pace(
     assert heard <= 7, "the rest in digests"
     broken.mends()
     for shop in shops:
-        await broken.check(shop, Result.DOWN)
-        broken.clock.ahead_ms -= 10 * SECOND
+        await broken.check(shop, Result.DOWN, after=0)
     async with asyncio.timeout(20):
         while any(one.status is NoticeStatus.PENDING for one in await broken.outbox()):
             broken.clock.ahead_ms += 2 * SECOND
@@ -274,40 +316,162 @@ async def test_a_storm_on_a_broken_disk_keeps_to_its_pace(
     assert len(receiver.taken) == len(receiver.ledger)
 
 
-def text(delivery: Delivery) -> str:
-    return delivery.body.decode()
-
-
 async def test_what_was_said_singly_counts_whoever_has_the_turn(
     broken: Broken, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Three messages, then a storm of more monitors than are tried out at a time: two more."""
-    monkeypatch.setattr(unwritten, "MOST_MONITORS", 3)
-    at = broken.at
-    people = SlackConfig(webhook_url=f"{receiver.url}/people")
-    await at.rule(await at.channel(receiver.url, name="People", type="slack", config=people))
-    shops = [await broken.on_duty(f"Shop {number}") for number in range(9)]
-    memory = at.engine.dispatcher._unwritten
-    assert memory is not None
-    await at.engine.dispatcher.start()
+    """Three messages, then a storm of more monitors than are tried out at a time: two more, and the
+    others together, each of them once."""
+    monkeypatch.setattr(unwritten, "MOST_MONITORS", 4)
+    await people(broken, receiver)
+    shops = [await broken.on_duty(f"Shop {number:02}") for number in range(13)]
+    await broken.at.engine.dispatcher.start()
     await broken.breaks()
     for shop in shops[:3]:
         await broken.check(shop, Result.DOWN, after=0)
-    await receiver.wait_for(3)
-    memory._turn = 3
+    await told(broken, receiver, 3)
     for shop in shops[3:]:
         await broken.check(shop, Result.DOWN, after=0)
-    turns, turn = count(1), memory._owed
-    all_had_theirs = asyncio.Event()
+    await told(broken, receiver, 5)
+    await rounds(broken, monkeypatch, 12)
+    await told(broken, receiver, 5)
+    assert [len(shops_in(one)) for one in receiver.taken] == [1] * 5
+    async with asyncio.timeout(20):
+        while len({shop for one in receiver.taken for shop in shops_in(one)}) < len(shops):
+            broken.clock.ahead_ms += 31 * SECOND
+            await rounds(broken, monkeypatch, 2)
+    each = [shop for one in receiver.taken for shop in shops_in(one)]
+    assert sorted(each) == [f"{number:02}" for number in range(13)], "each of them once"
+    assert len(receiver.taken) <= 5 + 4, "of each group at most one message"
 
-    def next_turn(now: int) -> list[tuple[Edge, ...]]:
-        if next(turns) == 2 * len(shops):
-            all_had_theirs.set()
-        return turn(now)
 
-    monkeypatch.setattr(memory, "_owed", next_turn)
-    await asyncio.wait_for(all_had_theirs.wait(), 10)
-    assert len(receiver.taken) == 5, "the rest is gathered"
+async def test_a_digest_that_is_not_taken_stays_as_it_is_whoever_has_the_turn(
+    broken: Broken, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its parts under one id would be taken for the same message, and dropped."""
+    monkeypatch.setattr(unwritten, "MOST_MONITORS", 4)
+    await people(broken, receiver)
+    shops = [await broken.on_duty(f"Shop {number:02}") for number in range(14)]
+    await broken.at.engine.dispatcher.start()
+    await broken.breaks()
+    for shop in shops[:5]:
+        await broken.check(shop, Result.DOWN, after=0)
+    await told(broken, receiver, 5)
+    receiver.answer = lambda _: 503
+    for shop in shops[5:]:
+        await broken.check(shop, Result.DOWN, after=0)
+    async with asyncio.timeout(20):
+        while len(receiver.ledger) < 14:
+            broken.clock.ahead_ms += 31 * SECOND
+            await rounds(broken, monkeypatch, 2)
+    receiver.answer = lambda _: 200
+    async with asyncio.timeout(20):
+        while len({shop for one in receiver.taken for shop in shops_in(one)}) < len(shops):
+            broken.clock.ahead_ms += 31 * SECOND
+            await rounds(broken, monkeypatch, 2)
+    tried = {tuple(shops_in(one)) for one in receiver.ledger}
+    assert any(len(one) > 1 for one in tried)
+    each = [shop for one in tried for shop in one]
+    assert len(each) == len(set(each)), "no message was torn apart"
+    each = [shop for one in receiver.taken for shop in shops_in(one)]
+    assert sorted(each) == [f"{number:02}" for number in range(14)], "each of them once"
+
+
+async def test_a_parent_that_only_comes_along_takes_its_digest_nowhere(
+    broken: Broken, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a child may say is tried out with its parents, whose messages have their own turn."""
+    monkeypatch.setattr(unwritten, "MOST_MONITORS", 4)
+    await people(broken, receiver)
+    shops = [await broken.on_duty(f"Shop {number:02}") for number in range(9)]
+    router, child = shops[5], shops[8]
+    under = replace(child.monitor.spec, parent_id=router.id)
+    child.monitor = replace(child.monitor, spec=under)
+    await broken.at.engine.dispatcher.start()
+    await broken.breaks()
+    for shop in shops[:5]:
+        await broken.check(shop, Result.DOWN, after=0)
+    await told(broken, receiver, 5)
+    receiver.answer = lambda _: 503
+    for shop in shops[5:]:
+        await broken.check(shop, Result.DOWN, after=0)
+    async with asyncio.timeout(20):
+        while len(receiver.ledger) < 12:
+            # Later than any attempt waits; the group that is first then is another one each time.
+            broken.clock.ahead_ms += 2 * HOUR
+            await rounds(broken, monkeypatch, 2)
+            await told(broken, receiver, 5)
+    tried = {tuple(shops_in(one)) for one in receiver.ledger[5:]}
+    assert tried == {("05", "06", "07"), ("08",)}, "the digest is whole each time"
+
+
+async def test_who_waits_longer_than_a_window_is_not_overtaken_by_the_next_group(
+    broken: Broken, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A window that ends with others waiting has not ended the storm."""
+    monkeypatch.setattr(unwritten, "MOST_MONITORS", 8)
+    await people(broken, receiver)
+    shops = [await broken.on_duty(f"Shop {number:02}") for number in range(24)]
+    await broken.at.engine.dispatcher.start()
+    await broken.breaks()
+    for shop in shops[:8]:
+        await broken.check(shop, Result.DOWN, after=0)
+    await told(broken, receiver, 5)
+    broken.clock.ahead_ms += 31 * SECOND
+    for shop in shops[8:]:
+        await broken.check(shop, Result.DOWN, after=0)
+    await rounds(broken, monkeypatch, 6)
+    await told(broken, receiver, 6)
+    assert len(receiver.taken) == 6
+    assert len(shops_in(receiver.taken[5])) >= 3, "one message, of all whose turn it was"
+
+
+async def test_a_clock_set_back_does_not_end_the_gathering(
+    broken: Broken, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await people(broken, receiver)
+    shops = [await broken.on_duty(f"Shop {number:02}") for number in range(24)]
+    await broken.at.engine.dispatcher.start()
+    await broken.breaks()
+    for shop in shops[:5]:
+        await broken.check(shop, Result.DOWN, after=0)
+    await told(broken, receiver, 5)
+    broken.clock.ahead_ms -= HOUR
+    for shop in shops[5:]:
+        await broken.check(shop, Result.DOWN, after=0)
+    await told(broken, receiver, 10)
+    await rounds(broken, monkeypatch, 6)
+    await told(broken, receiver, 10)
+    assert len(receiver.taken) == 10, "five as of a day without a storm, and no more singly"
+    broken.clock.ahead_ms += 31 * SECOND
+    await receiver.wait_for(11)
+    assert len(shops_in(receiver.taken[10])) == 14
+
+
+async def test_only_what_people_were_told_first_counts_for_their_pace(
+    broken: Broken, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at = broken.at
+    await people(broken, receiver)
+    await at.rule(await at.channel(receiver.url, name="Machine"))
+    memory = at.engine.dispatcher._unwritten
+    assert memory is not None
+    receiver.answer = lambda _: 503
+    shop = await broken.on_duty()
+    await at.engine.dispatcher.start()
+    await broken.breaks()
+    await broken.check(shop, Result.DOWN, after=0)
+    async with asyncio.timeout(20):
+        while len(receiver.ledger) < 6:
+            broken.clock.ahead_ms += 31 * SECOND
+            await rounds(broken, monkeypatch, 2)
+    (begun,) = memory._begun.values()
+    assert len(begun) == 1
+    receiver.answer = lambda _: 200
+    await broken.check(shop, Result.UP, after=3_600)
+    await told(broken, receiver, 2)
+    await rounds(broken, monkeypatch, 1)
+    (begun,) = memory._begun.values()
+    assert len(begun) == 1, "what is longer ago than a window is forgotten"
 
 
 async def test_where_more_monitors_owe_than_are_tried_out_at_a_time_they_take_turns(
@@ -413,8 +577,10 @@ async def test_a_child_is_tried_out_with_what_its_parents_owe(
         await broken.check(one, Result.DOWN)
     found = broken.at.engine.dispatcher._unwritten
     assert found is not None
-    turns = [[edges[0].monitor.id for edges in found._owed(broken.clock.now())] for _ in range(3)]
-    assert turns == [[router.id], [shop.id, router.id], [router.id]]
+    turns = [found._owed() for _ in range(3)]
+    tried = [[edges[0].monitor.id for edges in owed] for owed, _ in turns]
+    assert tried == [[shop.id, router.id], [router.id], [shop.id, router.id]]
+    assert [set(others) for _, others in turns] == [{router.id}, {shop.id}, {router.id}]
 
 
 async def test_of_a_digest_what_is_in_the_outbox_is_settled(
@@ -422,14 +588,12 @@ async def test_of_a_digest_what_is_in_the_outbox_is_settled(
 ) -> None:
     """A monitor that was paused before its outage was written takes nobody else's with it."""
     at = broken.at
-    people = SlackConfig(webhook_url=f"{receiver.url}/people")
-    await at.rule(await at.channel(receiver.url, name="People", type="slack", config=people))
+    await people(broken, receiver)
     shops = [await broken.on_duty(f"Shop {number}") for number in range(8)]
     await at.engine.dispatcher.start()
     await broken.breaks()
     for shop in shops:
-        await broken.check(shop, Result.DOWN)
-        broken.clock.ahead_ms -= 10 * SECOND
+        await broken.check(shop, Result.DOWN, after=0)
     async with asyncio.timeout(20):
         while not all(
             any(shop.monitor.spec.name in text(d) for d in receiver.taken) for shop in shops
@@ -443,8 +607,7 @@ async def test_of_a_digest_what_is_in_the_outbox_is_settled(
     broken.mends()
     await at.db.write(edges.pause, at.org.id, digest[0].id, broken.clock.now())
     for shop in shops:
-        await broken.check(shop, Result.DOWN)
-        broken.clock.ahead_ms -= 10 * SECOND
+        await broken.check(shop, Result.DOWN, after=0)
     async with asyncio.timeout(20):
         while at.engine.dispatcher._sending or any(
             one.status is NoticeStatus.PENDING for one in await broken.outbox()
@@ -473,7 +636,25 @@ async def test_what_is_not_written_before_the_end_is_said_once(
     said = [one.getMessage() for one in caplog.records if "engine" in one.name]
     assert [one for one in said if "broke" in one] == []
     (end,) = (one for one in said if "before the end" in one)
-    assert "what came of 3 messages is not noted" in end
+    assert end.startswith("the outbox: what came of 3 could not be noted before the end (the disk")
+
+
+async def test_what_waits_for_its_monitors_outage_at_the_end_is_said_too(
+    broken: Broken, receiver: Receiver, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The disk is back, but nobody has checked the monitor since: its outage is not written."""
+    at = broken.at
+    await at.rule(await at.channel(receiver.url))
+    shop = await broken.on_duty()
+    await at.engine.dispatcher.start()
+    await broken.breaks()
+    await broken.check(shop, Result.DOWN)
+    await told(broken, receiver, 1)
+    broken.mends()
+    await at.db.write(meta.put, "sign of life", 2)
+    await at.engine.dispatcher.stop()
+    (end,) = (one.getMessage() for one in caplog.records if "before the end" in one.getMessage())
+    assert "what came of 1 could not be noted before the end (there was no time)" in end
 
 
 async def test_many_outcomes_that_wait_are_not_compared_with_each_other(broken: Broken) -> None:
