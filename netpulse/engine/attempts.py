@@ -38,7 +38,7 @@ class Attempts(Generic[K]):
         self.are_ending = False
         """Nothing more is to be begun."""
         self._not_noted = 0
-        """How many outcomes could not be written before the end."""
+        """Those whose outcome could not be written before the end."""
 
     def __len__(self) -> int:
         """Return how many are under way."""
@@ -81,27 +81,24 @@ class Attempts(Generic[K]):
             task.cancel()
         if late:
             await asyncio.wait(late, timeout=STOP_SECONDS)
-        if self._not_noted:
+        if lost := self._not_noted + len(late):
             log.warning(
-                "%s: what came of %d could not be noted before the end (%s); they are tried again"
-                " after the next start, also what arrived",
+                "%s: what came of %d may not be noted, since the end came first (%s); after the"
+                " next start they may be tried again, also what arrived",
                 self._name,
-                self._not_noted,
-                self._db.trouble or "there was no time",
+                lost,
+                self._db.trouble or "they took too long",
             )
 
     @contextmanager
     def noting(self) -> Iterator[None]:
-        """Within this an outcome is written down; where the end comes first, it is counted.
+        """Within this an outcome is written down; where that fails at the end, it is counted.
 
         Raises:
             NotNoted: instead of the trouble that the database has.
         """
         try:
             yield
-        except asyncio.CancelledError:
-            self._not_noted += 1
-            raise
         except StorageTrouble as trouble:
             self._not_noted += 1
             raise NotNoted(str(trouble)) from trouble

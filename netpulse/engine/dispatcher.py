@@ -56,7 +56,7 @@ MEMORY_SECONDS = 2.0
 """How often what waits for the disk is looked through for something to tell."""
 MEMORY_SHARE = 0.1
 """The part of the writer's thread that may take: the next look is put off where one was long."""
-MEMORY_LONGEST_SECONDS = 15.0
+MEMORY_LONGEST_SECONDS = 60.0
 JUMP_SECONDS = 2.0
 """The wall clock set back by more than this is noticed."""
 
@@ -195,7 +195,7 @@ class Dispatcher:
         self._look_at = now + took + wait
         for message in found:
             sending = _Sending(next(self._count), message.claim, from_memory=True)
-            sending.begun = partial(imagined.begun, message=message)
+            sending.begun = partial(imagined.begun, message=message, clock=self._clock.now)
             unwritten.wait(sending.number, sending.begun)
             self._begin(sending)
         return wait

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+import random
+from collections.abc import Callable, Collection
 
 from netpulse.model.ids import Id
 
@@ -10,15 +11,12 @@ from netpulse.model.ids import Id
 class Turns:
     """Groups that stay as they are: what was told of some together is told again together."""
 
-    def __init__(self) -> None:
-        """Begin with nobody."""
+    def __init__(self, shuffle: Callable[[list[dict[Id, None]]], None] = random.shuffle) -> None:
+        """Begin with nobody; `shuffle` makes the order of a round."""
         self._groups: list[dict[Id, None]] = []
-        self._turn = 0
-
-    @property
-    def are_several(self) -> bool:
-        """Tell whether others wait than those whose turn it is."""
-        return len(self._groups) > 1
+        self._shuffle = shuffle
+        self._left: list[dict[Id, None]] = []
+        """Those that have their turn later in this round."""
 
     def next(self, waiting: Collection[Id], most: int) -> list[Id]:
         """Return the up to `most` whose turn it is.
@@ -33,10 +31,13 @@ class Turns:
         for one in waiting:
             if one not in known:
                 self._with_room(most)[one] = None
-        if not self._groups:
-            return []
-        self._turn = (self._turn + 1) % len(self._groups)
-        return list(self._groups[self._turn])
+        self._left = [group for group in self._left if group]
+        if not self._left:
+            # In another order each time: a channel may be told something each half minute, and that
+            # must not always fall to the same group.
+            self._left = self._groups.copy()
+            self._shuffle(self._left)
+        return list(self._left.pop()) if self._left else []
 
     def _with_room(self, most: int) -> dict[Id, None]:
         for group in self._groups:

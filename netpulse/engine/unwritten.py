@@ -79,8 +79,8 @@ class Unwritten:
         """By channel: when it was told something from memory."""
         self._begun: dict[Id, dict[Id, Millis]] = {}
         """By channel that people read: the messages of the last window, and when they began."""
-        self._about: dict[Id, frozenset[Id]] = {}
-        """By message: the monitors that it told of at first."""
+        self._about: dict[Id, dict[Id, Id | None]] = {}
+        """By message: the notices that it told at first, and their monitors."""
 
     @property
     def is_lasting(self) -> bool:
@@ -143,7 +143,9 @@ class Unwritten:
             limit=limit,
             lease_ms=lease_ms,
             busy=busy,
-            unseen=Unseen(told=self._begun, is_storm=self._turns.are_several),
+            unseen=Unseen(
+                told=self._begun, others=others, waiting_since=self._since if others else None
+            ),
         )
         found = [
             one
@@ -169,14 +171,16 @@ class Unwritten:
         return [tuple(one.owed) for one in with_parents.values()], owing.keys() - set(group)
 
     def _is_whole(self, claim: Claimed, others: Set[Id]) -> bool:
-        """Tell whether a message lacks nobody, because it is not their turn."""
-        return self._about.get(claim.id, _monitors(claim)).isdisjoint(others)
+        """Tell whether a message lacks no notice only because it is not its monitor's turn."""
+        present = {notice.id for notice in claim.notices}
+        about = self._about.get(claim.id, {})
+        return not any(about[missing] in others for missing in about.keys() - present)
 
     def _remember(self, claim: Claimed, now: Millis) -> None:
-        if claim.id in self._about:
-            return  # another attempt
-        self._about[claim.id] = _monitors(claim)
-        if outbox.is_read_by_people(claim.channel.type):
+        about = {notice.id: notice.monitor_id for notice in claim.notices}
+        self._about.setdefault(claim.id, about)
+        is_first_attempt = claim.notice.first_attempt_at == now
+        if is_first_attempt and outbox.is_read_by_people(claim.channel.type):
             begun = self._begun.get(claim.channel.id, {})
             recent = {one: at for one, at in begun.items() if at > now - outbox.WINDOW}
             self._begun[claim.channel.id] = recent | {claim.id: now}
@@ -215,10 +219,6 @@ def _end(conn: Conn, detail: str, since: Millis, now: Millis, *, tells: bool) ->
     sentence = "NetPulse can write its data again"
     over = tells and bool(notices.add_system(conn, Event.SYSTEM_RECOVERED, sentence, now))
     return over or begun
-
-
-def _monitors(claim: Claimed) -> frozenset[Id]:
-    return frozenset(one.monitor_id for one in claim.notices if one.monitor_id is not None)
 
 
 def _owes_flip(watched: Watched) -> bool:

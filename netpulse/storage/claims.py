@@ -10,7 +10,7 @@ order in which it happened. On channels that people read, storms are gathered in
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Set
 
 from msgspec import Struct
 from msgspec.structs import replace as changed
@@ -78,12 +78,14 @@ class Claimed(Struct, frozen=True, kw_only=True):
 
 
 class Unseen(Struct, frozen=True, kw_only=True):
-    """What counts for the pace of channels and is not in the file."""
+    """What counts and is not in the file."""
 
     told: Mapping[Id, Mapping[Id, Millis]] = {}
     """By channel: the messages that were begun, and when."""
-    is_storm: bool = False
-    """More waits than is in the file, and since when is not known."""
+    others: Set[Id] = frozenset()
+    """Monitors of which nothing is told now: not all about them is in the file."""
+    waiting_since: Millis | None = None
+    """Since when something may wait to be told of them."""
 
 
 NOTHING_UNSEEN = Unseen()
@@ -116,7 +118,7 @@ def claim(
     reminders are written, and fallback channels are told. `busy` names lanes that the worker is
     still sending for. A channel whose configuration does not open costs its notices an attempt
     and says so. Without `anew` no notices are written (escalations, reminders, fallbacks).
-    `unseen` is what else counts for the pace of channels that people read.
+    `unseen` is what else counts.
     """
     held.resolve(conn, now)
     if anew:
@@ -258,7 +260,7 @@ def _for_people(
 ) -> list[tuple[Notice, ...]]:
     """Claim what a channel that people read may be told now: what was tried before, then fresh
     notices singly, or all that wait in one message."""
-    _collapse(conn, channel_id, by.now)
+    collapse(conn, channel_id, by.now)
     found = _digests(conn, channel_id, room, by)
     again = _heads(conn, channel_id, room - len(found), by, "AND e.first_attempt_at IS NOT NULL")
     found += [(notice,) for notice in again]
@@ -270,12 +272,10 @@ def _for_people(
     if waits_since is None or waits_since[0] is None or len(found) >= room:
         return found
     begun = _begun(conn, channel_id, by)
-    pace = outbox.pace(
-        gathering_until=gathering_until,
-        begun=begun,
-        waits_since=0 if by.unseen.is_storm else waits_since[0],
-        now=by.now,
-    )
+    since = waits_since[0]
+    if by.unseen.waiting_since is not None:
+        since = min(since, by.unseen.waiting_since)
+    pace = outbox.pace(gathering_until=gathering_until, begun=begun, waits_since=since, now=by.now)
     if pace.digest:
         digest = _gather(conn, channel_id, by)
         if digest:
@@ -290,7 +290,7 @@ def _for_people(
     return found
 
 
-def _collapse(conn: Conn, channel_id: Id, now: Millis) -> None:
+def collapse(conn: Conn, channel_id: Id, now: Millis) -> None:
     """Suppress the problems that were not delivered and are over: their recovery, which waits
     behind them, tells it all."""
     conn.execute(
@@ -338,7 +338,7 @@ def _heads(conn: Conn, channel_id: Id, room: int, by: _Claim, which: str = "") -
     """Claim up to `room` notices of a channel that may be sent singly now, oldest first."""
     if room <= 0:
         return []
-    taken = [monitor_id for channel, monitor_id in by.busy if channel == channel_id]
+    taken = _taken_monitors(channel_id, by)
     rows = conn.all(
         f"SELECT {COLUMNS} FROM alert_events e INDEXED BY alert_events_outbox WHERE {_WAITS}"
         f" AND {_UNCLAIMED} AND e.next_attempt_at <= ?2 AND e.digest_id IS NULL {which}"
@@ -351,17 +351,24 @@ def _heads(conn: Conn, channel_id: Id, room: int, by: _Claim, which: str = "") -
 
 def _gather(conn: Conn, channel_id: Id, by: _Claim) -> tuple[Notice, ...]:
     """Claim all that waits and was not tried yet, as one message; a single notice stays one."""
-    taken = {monitor_id for channel, monitor_id in by.busy if channel == channel_id}
+    taken = _taken_monitors(channel_id, by)
     rows = conn.all(
         f"SELECT {COLUMNS} FROM alert_events e INDEXED BY alert_events_outbox WHERE {_WAITS}"
         f" AND {_UNCLAIMED} AND e.next_attempt_at <= ?2 AND e.first_attempt_at IS NULL"
         f" AND NOT EXISTS ({_IN_LANE} AND (o.first_attempt_at IS NOT NULL"
         " OR o.next_attempt_at > ?2)) ORDER BY e.seq LIMIT ?3",
-        (channel_id, by.now, outbox.DIGEST_MOST),
+        (channel_id, by.now, outbox.DIGEST_MOST + len(by.unseen.others)),
     )
-    waiting = [notice for notice in map(of_row, rows) if notice.monitor_id not in taken]
+    free = [notice for notice in map(of_row, rows) if notice.monitor_id not in taken]
+    waiting = free[: outbox.DIGEST_MOST]
     digest_id = waiting[0].id if len(waiting) > 1 else None
     return _taken(conn, waiting, by, digest_id)
+
+
+def _taken_monitors(channel_id: Id, by: _Claim) -> set[Id | None]:
+    """Return the monitors of which a channel cannot be told now."""
+    busy = {monitor_id for channel, monitor_id in by.busy if channel == channel_id}
+    return busy | by.unseen.others
 
 
 def _taken(

@@ -64,16 +64,18 @@ class Channels(Struct, frozen=True):
     """Those of them that get every edge."""
 
 
-def resolve(conn: Conn, now: Millis) -> None:
-    """Look at the held notices whose time has come."""
-    for row in conn.all(
+def resolve(conn: Conn, now: Millis) -> bool:
+    """Look at the held notices whose time has come; tell whether there may be more of them."""
+    due = conn.all(
         # Without the word for it SQLite reads the whole log of notices, by `seq`.
         f"SELECT {COLUMNS} FROM alert_events e INDEXED BY alert_events_held"
         " WHERE e.status = 'pending' AND e.held_for IS NOT NULL AND e.next_attempt_at <= ?"
         " ORDER BY e.seq LIMIT ?",
         (now, AT_ONCE),
-    ):
+    )
+    for row in due:
         _look(conn, of_row(row), now)
+    return len(due) == AT_ONCE
 
 
 def holds_of(

@@ -17,7 +17,7 @@ from netpulse.model.edge import Edge
 from netpulse.model.ids import Id
 from netpulse.model.time import Millis
 from netpulse.rules import outbox
-from netpulse.storage import claims, edges
+from netpulse.storage import claims, edges, held
 from netpulse.storage.claims import Claimed, Unseen
 from netpulse.storage.conn import Conn
 from netpulse.storage.errors import StorageTrouble
@@ -26,12 +26,14 @@ log = logging.getLogger(__name__)
 
 Write = Callable[[Conn], object]
 
+MOST_LOOKS = 40
+"""At what is held back: what comes of one is taken back, so that the next begins with the same."""
+
 
 class Imagined(Struct, frozen=True):
     """A message that may be sent now, and until when its channel gathers after that."""
 
     claim: Claimed
-    at: Millis
     gathering_until: Millis | None
 
 
@@ -58,37 +60,40 @@ def claim(
         limit: the most to be claimed.
         lease_ms: of no consequence.
         busy: lanes for which an attempt is under way.
-        unseen: what was told of monitors whose edges are not among those owed, and whether there
-            are such monitors.
+        unseen: what is known of monitors whose edges are not among those owed.
     """
     for of_monitor in owed:
         _apart(conn, partial(_record, owed=of_monitor))
     for write in writes:
         _apart(conn, write)
+    for _ in range(MOST_LOOKS):
+        if not held.resolve(conn, now):
+            break
     found = claims.claim(
         conn, worker, now, limit=limit, lease_ms=lease_ms, busy=busy, anew=False, unseen=unseen
     )
-    return [Imagined(one, now, _gathering_until(conn, one.channel.id)) for one in found]
+    return [Imagined(one, _gathering_until(conn, one.channel.id)) for one in found]
 
 
-def begun(conn: Conn, message: Imagined) -> None:
+def begun(conn: Conn, message: Imagined, clock: Callable[[], Millis]) -> None:
     """Write that a message is on its way: the next one of its channel depends on that."""
+    channel, now = message.claim.channel, clock()
+    if outbox.is_read_by_people(channel.type):
+        # As when it was claimed: else a problem that its recovery told of would be told after it.
+        claims.collapse(conn, channel.id, now)
     for notice in message.claim.notices:
         conn.execute(
             "UPDATE alert_events SET first_attempt_at = coalesce(first_attempt_at, ?),"
             " digest_id = coalesce(digest_id, ?) WHERE id = ?",
             (notice.first_attempt_at, notice.digest_id, notice.id),
         )
-    if message.gathering_until is not None:
-        # The later of both, unless that one is from before the clock was set back.
+    until, longest = message.gathering_until, now + outbox.LONGEST_WINDOW
+    if until is not None and until <= longest:
+        # The later of both; what is further ahead is from before the clock was set back.
         conn.execute(
             "UPDATE alert_channels SET gathering_until = ?2 WHERE id = ?1"
             " AND (gathering_until BETWEEN ?2 AND ?3) IS NOT TRUE",
-            (
-                message.claim.channel.id,
-                message.gathering_until,
-                message.at + outbox.LONGEST_WINDOW,
-            ),
+            (channel.id, until, longest),
         )
 
 

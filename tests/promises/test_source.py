@@ -318,5 +318,6 @@ RANDOM = {
     "netpulse/engine/dispatcher.py": "how long until a message is tried again",
     "netpulse/engine/page_webhooks.py": "the same, of news for a subscriber's webhook",
     "netpulse/engine/postman.py": "the same, of a letter",
+    "netpulse/engine/turns.py": "which group has its turn first while the disk takes nothing",
 }
 RANDOM_WHY = "say in RANDOM what is drawn, and why nobody gains by knowing it"
