@@ -13,7 +13,7 @@ from yarl import URL
 from netpulse import __version__
 from netpulse.model.monitor import BasicAuth, BearerAuth, HttpSpec
 from netpulse.probes.decoding import ACCEPTED
-from netpulse.rules.targets import TargetError, host, url
+from netpulse.rules.targets import TargetError, host, parse, url
 from netpulse.rules.write_only import is_secret_header
 
 USER_AGENT = f"NetPulse/{__version__}"
@@ -269,7 +269,7 @@ def _encoded(text: str) -> URL:
     """Parse without touching what is encoded already: a signed URL must stay as it is."""
     authority = _AUTHORITY.match(text)
     head = "" if authority is None else authority[0]
-    return URL(head + _quoted(text[len(head) :]), encoded=True)
+    return parse(head + _quoted(text[len(head) :]), encoded=True)
 
 
 def _quoted(text: str) -> str:

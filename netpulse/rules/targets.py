@@ -59,7 +59,7 @@ def url(text: str) -> URL:
     # The text before IDNA and yarl have folded anything: that is what a person saw.
     _refuse_doubtful_authority(text)
     try:
-        parsed = URL(text)
+        parsed = parse(text)
         port = parsed.explicit_port
     except ValueError as trouble:
         raise TargetError(f"not a URL: {str(trouble).rstrip('.')}") from None
@@ -67,6 +67,19 @@ def url(text: str) -> URL:
         raise TargetError("port 0 cannot be connected to; use 1 to 65535")
     host(parsed.raw_host or "")
     return parsed.with_fragment(None)
+
+
+def parse(text: str, *, encoded: bool = False) -> URL:
+    """Return the parts of a URL; with `encoded` nothing in it is encoded once more.
+
+    Raises:
+        ValueError: it is none.
+    """
+    try:
+        return URL(text, encoded=encoded)
+    except IndexError:
+        # What yarl says of brackets before an empty host, as in http://[]@/.
+        raise ValueError("it has no host") from None
 
 
 @functools.lru_cache(maxsize=REMEMBERED)

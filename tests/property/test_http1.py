@@ -6,6 +6,7 @@ import gzip
 import zlib
 
 import brotli
+import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -199,6 +200,12 @@ def test_a_location_leads_somewhere_or_is_refused(location: str) -> None:
     assert line.isascii()
     assert line.isprintable()
     assert " " not in line
+
+
+@pytest.mark.parametrize("location", ["//[]@", "http://[x]@/a", "//[u]:p@"])
+def test_brackets_before_an_empty_host_lead_nowhere(location: str) -> None:
+    with pytest.raises(BadRedirect, match="it has no host"):
+        destination(url("https://shop.example/"), location)
 
 
 def test_locations_as_browsers_read_them() -> None:

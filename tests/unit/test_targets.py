@@ -39,6 +39,8 @@ def test_a_url_is_read_once_in_one_way(text: str, read: str) -> None:
         ("x?y=http://shop.example", "the scheme is x?y=http; use http or https"),
         ("http://", "the URL has no host"),
         ("http:///path", "the URL has no host"),
+        ("http://[]@/", "the URL has no host"),
+        ("http://[x]@", None),
         ("http://:80/", "the URL has no host"),
         ("http://shop.example:0/", "port 0 cannot be connected to; use 1 to 65535"),
         ("http://shop.example:65536/", "not a URL: Port out of range 0-65535"),
