@@ -74,6 +74,8 @@ class Auditor:
     def look(self, name: str, unfold: str = UNFOLD) -> None:
         """Look at the page as it is: light and dark, and on a phone. What is folded is opened."""
         page = self.page
+        # What waits for an answer is paler meanwhile.
+        expect(page.locator(".htmx-request")).to_have_count(0, timeout=15_000)
         page.evaluate(AXE_SCRIPT)
         page.evaluate(unfold)
         self._note(f"{name} (light)", ALL, "html")
