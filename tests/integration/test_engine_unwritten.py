@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
 from itertools import count
 from pathlib import Path
@@ -161,6 +161,20 @@ async def people(broken: Broken, receiver: Receiver) -> None:
     config = SlackConfig(webhook_url=f"{receiver.url}/people")
     made = await broken.at.channel(receiver.url, name="People", type="slack", config=config)
     await broken.at.rule(made)
+
+
+async def storm_that_is_refused(
+    broken: Broken, receiver: Receiver, shops: Sequence[Watched]
+) -> None:
+    """Break the disk, let five shops go down, which people are told, then the rest, refused."""
+    await broken.at.engine.dispatcher.start()
+    await broken.breaks()
+    for shop in shops[:5]:
+        await broken.check(shop, Result.DOWN, after=0)
+    await told(broken, receiver, 5)
+    receiver.answer = lambda _: 503
+    for shop in shops[5:]:
+        await broken.check(shop, Result.DOWN, after=0)
 
 
 async def each_is_told(
@@ -361,14 +375,7 @@ async def test_a_digest_that_is_not_taken_stays_as_it_is_whoever_has_the_turn(
     monkeypatch.setattr(unwritten, "MOST_MONITORS", 4)
     await people(broken, receiver)
     shops = [await broken.on_duty(f"Shop {number:02}") for number in range(14)]
-    await broken.at.engine.dispatcher.start()
-    await broken.breaks()
-    for shop in shops[:5]:
-        await broken.check(shop, Result.DOWN, after=0)
-    await told(broken, receiver, 5)
-    receiver.answer = lambda _: 503
-    for shop in shops[5:]:
-        await broken.check(shop, Result.DOWN, after=0)
+    await storm_that_is_refused(broken, receiver, shops)
     async with asyncio.timeout(20):
         while len(receiver.ledger) < 14:
             broken.clock.ahead_ms += 31 * SECOND
@@ -393,14 +400,7 @@ async def test_a_parent_that_only_comes_along_takes_its_digest_nowhere(
     router, child = shops[5], shops[8]
     under = replace(child.monitor.spec, parent_id=router.id)
     child.monitor = replace(child.monitor, spec=under)
-    await broken.at.engine.dispatcher.start()
-    await broken.breaks()
-    for shop in shops[:5]:
-        await broken.check(shop, Result.DOWN, after=0)
-    await told(broken, receiver, 5)
-    receiver.answer = lambda _: 503
-    for shop in shops[5:]:
-        await broken.check(shop, Result.DOWN, after=0)
+    await storm_that_is_refused(broken, receiver, shops)
     async with asyncio.timeout(20):
         while len(receiver.ledger) < 12:
             # Later than any attempt waits; the group that is first then is another one each time.
